@@ -1,0 +1,11 @@
+.PHONY: demo test
+
+demo: .setup
+	.venv/bin/nearfar demo
+
+test: .setup
+	tools/test
+
+.PHONY: .setup
+.setup:
+	@tools/setup

@@ -1,0 +1,71 @@
+"""What every loss does with its arguments before the mathematics: check, widen, normalise, scale."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize as to_unit_norm
+
+from nearfar.statistic import Scores
+
+__all__ = ["embeddings", "labels_of", "paired", "positive", "scores_of"]
+
+# exp(s - 1 / temperature) of unit vectors stays a normal float32 down to this temperature.
+LOWEST_SHIFT_TEMPERATURE = 0.025
+
+
+def embeddings(name: str, x: Tensor, *, normalize: bool, like: Tensor | None = None) -> Tensor:
+    """``x`` [N, D], at least float32 and, where asked, of unit norm.
+
+    Raises:
+        ValueError: not a floating matrix, empty, not finite, or its width differs from ``like``'s.
+    """
+    if x.ndim != 2 or not x.is_floating_point():
+        raise ValueError(f"{name} is {x.dtype} of shape {tuple(x.shape)}; expected floats [N, D]")
+    if x.shape[0] == 0 or x.shape[1] == 0:
+        raise ValueError(f"{name} is empty, shape {tuple(x.shape)}; expected at least one row")
+    if like is not None and x.shape[1] != like.shape[1]:
+        raise ValueError(f"{name} has rows of {x.shape[1]} numbers; expected {like.shape[1]}")
+    # On a GPU the answer would have to be waited for; a NaN loss tells there.
+    if x.device.type == "cpu" and not torch.isfinite(x).all():
+        row = int((~torch.isfinite(x)).any(1).nonzero()[0])
+        raise ValueError(f"{name}, shape {tuple(x.shape)}, has NaN or infinity in row {row}")
+    x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    return to_unit_norm(x, dim=1) if normalize else x
+
+
+def labels_of(name: str, labels: Tensor, rows: Tensor) -> Tensor:
+    """``labels`` [N] of integers, one a row of ``rows``."""
+    if labels.shape != (len(rows),) or labels.is_floating_point():
+        raise ValueError(
+            f"{name} is {labels.dtype} of shape {tuple(labels.shape)}; "
+            f"expected one integer a row, shape ({len(rows)},)"
+        )
+    return labels.to(rows.device)
+
+
+def scores_of(
+    queries: Tensor, keys: Tensor, scale: Tensor, *, normalized: bool, bias: Tensor | None = None
+) -> Scores:
+    """The scores of prepared embeddings, with the bound that unit vectors give."""
+    bounded = normalized and bias is None and queries.device.type == "cpu"
+    if bounded:
+        bounded = bool((scale <= 1 / LOWEST_SHIFT_TEMPERATURE).all())
+    return Scores(queries, keys, scale, bias, bounded)
+
+
+def paired(queries: Tensor, keys: Tensor, scale: Tensor) -> Tensor:
+    """The scores [N] of row i of ``queries`` with row i of ``keys``."""
+    return (queries * keys).sum(1) * scale
+
+
+def positive(name: str, value: float | Tensor, rows: Tensor) -> Tensor:
+    """``value``, one number or one a row of ``rows``, as a tensor that is above 0."""
+    tensor = torch.as_tensor(value, dtype=rows.dtype, device=rows.device)
+    if tensor.ndim > 1 or (tensor.ndim == 1 and len(tensor) != len(rows)):
+        raise ValueError(
+            f"{name} has shape {tuple(tensor.shape)}; expected one number or ({len(rows)},)"
+        )
+    if tensor.device.type == "cpu" and not (tensor > 0).all():
+        raise ValueError(f"{name} is {tensor.detach().min().item():g}; expected above 0")
+    return tensor

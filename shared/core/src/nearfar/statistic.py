@@ -1,0 +1,43 @@
+"""What the core operation can keep of a row of scores, and the scores themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from nearfar.pairs import Pairs
+
+__all__ = ["Scores", "Statistic"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores ``s_ij = scale_i <queries_i, keys_j> + bias_j``, not computed."""
+
+    queries: Tensor  # [N, D]
+    keys: Tensor  # [M, D]
+    scale: Tensor  # [] or [N]: 1 / temperature
+    bias: Tensor | None = None  # [M]
+    bounded: bool = False  # |s_ij| <= scale_i: rows of queries and keys have norm 1, no bias
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One number a row, over the pairs of a rule.
+
+    ========== ==================================================================
+    kind       value of row i, j over the pairs (i, j) that ``pairs`` admits
+    ========== ==================================================================
+    lse        ``log sum_j exp(s_ij + log_weight_j)``; -inf where there is no pair
+    mean       ``sum_j p_ij s_ij``, p the softmax of the line above; 0 where none
+    moment     ``sum_j s_ij``
+    softplus   ``sum_j log(1 + exp(s_ij))``
+    softminus  ``sum_j log(1 + exp(-s_ij))``
+    ========== ==================================================================
+    """
+
+    kind: Literal["lse", "mean", "moment", "softplus", "softminus"]
+    pairs: Pairs
+    log_weight: Tensor | None = None  # [M], no gradient; for lse and mean
