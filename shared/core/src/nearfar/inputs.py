@@ -1,4 +1,4 @@
-"""What every loss does with its arguments before the mathematics: check, widen, normalise, scale."""
+"""What every loss does with its arguments first: check, widen, normalise, scale."""
 
 from __future__ import annotations
 

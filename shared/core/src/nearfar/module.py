@@ -16,8 +16,8 @@ class Loss(nn.Module):
 
     A subclass names its function; its settings are the function's keyword-only arguments, with the
     same defaults. A setting that is an ``nn.Parameter`` (a learned temperature) is a parameter of
-    the module, and one that is an ``nn.Module`` is called, without arguments, for its value. A keyword at
-    the call stands over the setting kept.
+    the module, and one that is an ``nn.Module`` is called, without arguments, for its value. A
+    keyword at the call stands over the setting kept.
     """
 
     function: ClassVar[Callable[..., Tensor]]

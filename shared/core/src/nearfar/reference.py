@@ -31,9 +31,10 @@ def _row(s: Tensor, statistic: Statistic) -> Tensor:
     match statistic.kind:
         case "lse" | "mean":
             logits = s if statistic.log_weight is None else s + statistic.log_weight
+            logits = logits.masked_fill(~mask, -torch.inf)
             # Only rows that have a pair pass through the softmax: none of them is all -inf.
-            some = mask.any(1)
-            logits = logits[some].masked_fill(~mask[some], -torch.inf)
+            some = (logits > -torch.inf).any(1)
+            logits = logits[some]
             if statistic.kind == "lse":
                 empty = s.new_full((len(s),), -torch.inf)
                 return empty.index_put((some,), logits.logsumexp(1))

@@ -67,28 +67,27 @@ class _Stream(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         values: list[list[Tensor]] = [[] for _ in statistics]
         normalisers: list[list[Tensor]] = [[] for _ in statistics]
-        with torch.autocast(x.device.type, enabled=False):
-            for rows in _blocks(len(x), side):
-                k = _of_rows(scale, rows)
-                bound = k.expand(len(x[rows]), 1) if bounded else None
-                states = [
-                    # A weight moves the scores off the bound, down to where exp underflows.
-                    _State(x[rows], bound if statistic.log_weight is None else None)
-                    for statistic in statistics
-                ]
-                for cols in _blocks(len(y), side):
-                    s: Tensor | None = None
-                    for statistic, state in zip(statistics, states, strict=True):
-                        mask = statistic.pairs.tile(rows, cols)
-                        if mask is False:
-                            continue
-                        if s is None:  # tiles that no statistic wants are never made
-                            s = _tile(x[rows], y, k, bias, cols)
-                        state.add(s, statistic, mask, cols)
-                for n, (statistic, state) in enumerate(zip(statistics, states, strict=True)):
-                    value, normaliser = state.close(statistic)
-                    values[n].append(value)
-                    normalisers[n].append(normaliser)
+        for rows in _blocks(len(x), side):
+            k = _of_rows(scale, rows)
+            bound = k.expand(len(x[rows]), 1) if bounded else None
+            states = [
+                # A weight moves the scores off the bound, down to where exp underflows.
+                _State(x[rows], bound if statistic.log_weight is None else None)
+                for statistic in statistics
+            ]
+            for cols in _blocks(len(y), side):
+                s: Tensor | None = None
+                for statistic, state in zip(statistics, states, strict=True):
+                    mask = statistic.pairs.tile(rows, cols)
+                    if mask is False:
+                        continue
+                    if s is None:  # tiles that no statistic wants are never made
+                        s = _tile(x[rows], y, k, bias, cols)
+                    state.add(s, statistic, mask, cols)
+            for n, (statistic, state) in enumerate(zip(statistics, states, strict=True)):
+                value, normaliser = state.close(statistic)
+                values[n].append(value)
+                normalisers[n].append(normaliser)
         outputs = tuple(torch.cat(parts) for parts in values)
         ctx.save_for_backward(x, y, scale, bias, *outputs, *(torch.cat(p) for p in normalisers))
         ctx.statistics, ctx.side = statistics, side

@@ -66,10 +66,12 @@ class Factored:
             )
 
     def totals(self, keys: Tensor) -> Tensor:
-        return self.rows.to(keys) @ self.cols.to(keys).sum(0)
+        with torch.autocast(keys.device.type, enabled=False):
+            return self.rows.to(keys) @ self.cols.to(keys).sum(0)
 
     def sums(self, keys: Tensor) -> Tensor:
-        return self.rows.to(keys) @ (self.cols.to(keys).T @ keys)  # (N x F)(F x D)
+        with torch.autocast(keys.device.type, enabled=False):
+            return self.rows.to(keys) @ (self.cols.to(keys).T @ keys)  # (N x F)(F x D)
 
 
 Targets = Listed | Factored

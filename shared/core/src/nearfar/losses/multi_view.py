@@ -86,10 +86,7 @@ class MultiViewWeighted(Loss):
 
     function = staticmethod(multi_view_weighted)
     inputs = frozenset(
-        {
-            "own_negatives", "shared_negatives",
-            "positive_weights", "own_weights", "shared_weights",
-        }  # fmt: skip
+        ["own_negatives", "shared_negatives", "positive_weights", "own_weights", "shared_weights"]
     )
 
 
@@ -98,9 +95,8 @@ def _views(name: str, views: Tensor, x: Tensor, normalize: bool) -> Tensor:
         raise ValueError(
             f"{name} has shape {tuple(views.shape)}; expected [views, {len(x)}, {x.shape[1]}]"
         )
-    return embeddings(name, views.flatten(0, 1), normalize=normalize, like=x).unflatten(
-        0, views.shape[:2]
-    )
+    rows = embeddings(name, views.flatten(0, 1), normalize=normalize, like=x)
+    return rows.reshape(views.shape)
 
 
 def _log_weights(name: str, weights: Tensor | None, views: Tensor) -> Tensor | None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nearfar.dispatch import Path, row_statistics
 from nearfar import inputs
+from nearfar.dispatch import Path, row_statistics
 from nearfar.inputs import labels_of, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything, other, same
@@ -38,7 +38,7 @@ def sup_con(
         out:  -1/|P(i)| sum_{p in P(i)} log( e^{s_ip} / sum_{a in A(i)} e^{s_ia} )
         in:   -log( 1/|P(i)| sum_{p in P(i)} e^{s_ip} / sum_{a in A(i)} e^{s_ia} )
 
-    Given a reference set, P(i) and A(i) are rows of it and nothing is left out: it holds other rows.
+    Given a reference set, P(i) and A(i) are rows of it and none is left out: it holds other rows.
     A row without a positive has loss 0 and does not count in the mean. "out" equals
     pytorch-metric-learning's ``SupConLoss``.
 
@@ -71,7 +71,7 @@ def sup_con(
         y = inputs.embeddings("reference", reference, normalize=normalize, like=x)
         col, admitted = labels_of("reference_labels", reference_labels, y), everything()
     # Labels may be any integers; the sums over classes want them counted from 0.
-    _, codes = torch.cat([row, col]).unique(return_inverse=True)
+    _, codes = torch.unique(torch.cat([row, col]), return_inverse=True)
     row, col = codes[: len(x)], codes[len(x) :]
     size = torch.bincount(col, minlength=int(codes.max()) + 1)
     count = size[row] - (1 if reference is None else 0)  # |P(i)|
@@ -93,7 +93,7 @@ def sup_con(
         near = Statistic("lse", admitted & same(row, col))
         far = Statistic("lse", admitted & other(row, col))
         p, r = row_statistics(scores, [near, far], path=path)
-        losses = softplus(r - torch.where(some, p, 0)) + count.clamp(min=1).log()
+        losses = softplus(r - torch.where(some, p, 0)) + count.clamp(min=1).to(p).log()
     else:
         raise ValueError(f"positives is {positives!r}; expected 'out' or 'in'")
     return reduce(losses, reduction, valid=some)

@@ -1,0 +1,243 @@
+"""Every loss with inputs to try it on and its definition written out by hand.
+
+Adding a loss adds one entry to CASES: a shared test class runs them all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
+
+import nearfar.functional as F
+from nearfar.targets import Factored, Listed
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    # (rows, width, generator) -> the embeddings, float64
+    draw: Callable[[int, int, torch.Generator], Sequence[Tensor]]
+    # (embeddings, keyword settings) -> the loss
+    loss: Callable[..., Tensor]
+    # (embeddings, temperature) -> [rows] losses and which of them count, by the definition
+    oracle: Callable[[Sequence[Tensor], float], tuple[Tensor, Tensor]]
+
+
+def _randn(*shape: int, g: torch.Generator) -> Tensor:
+    return torch.randn(*shape, generator=g, dtype=torch.float64)
+
+
+def _two(n: int, d: int, g: torch.Generator) -> list[Tensor]:
+    return [_randn(n, d, g=g), _randn(n, d, g=g)]
+
+
+def _labels(n: int) -> Tensor:
+    return (torch.arange(n) * 7) % max(2, n // 3)
+
+
+def _unit(x: Tensor) -> Tensor:
+    return normalize(x, dim=-1)
+
+
+def _all(losses: Tensor) -> tuple[Tensor, Tensor]:
+    return losses, torch.ones(len(losses), dtype=torch.bool)
+
+
+def _info_nce(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
+    q, k = map(_unit, z)
+    return _all(cross_entropy(q @ k.T / t, torch.arange(len(q)), reduction="none"))
+
+
+def _queue(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
+    q, k, extra = map(_unit, z)
+    logits = torch.cat([q @ k.T, q @ extra.T], 1) / t
+    return _all(cross_entropy(logits, torch.arange(len(q)), reduction="none"))
+
+
+def _symmetric(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
+    logits = _unit(z[0]) @ _unit(z[1]).T / t
+    own = torch.arange(len(logits))
+    both = [cross_entropy(x, own, reduction="none") for x in (logits, logits.T)]
+    return _all((both[0] + both[1]) / 2)
+
+
+def _nt_xent(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
+    n = len(z[0])
+    u = _unit(torch.cat(list(z)))
+    logits = (u @ u.T / t).masked_fill(torch.eye(2 * n, dtype=torch.bool), -torch.inf)
+    return _all(cross_entropy(logits, torch.arange(2 * n).roll(n), reduction="none"))
+
+
+def _dcl(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
+    n = len(z[0])
+    u = _unit(torch.cat(list(z)))
+    rows = []
+    for i in range(2 * n):
+        p = (i + n) % (2 * n)
+        rest = [(u[i] * u[j]).sum() / t for j in range(2 * n) if j not in (i, p)]
+        loss = torch.stack(rest).logsumexp(0) - (u[i] * u[p]).sum() / t if rest else u.sum() * 0
+        rows.append(loss)
+    return torch.stack(rows), torch.full((2 * n,), n > 1)
+
+
+def _sup_con(inside: bool, reference: bool) -> Callable[..., tuple[Tensor, Tensor]]:
+    def oracle(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
+        x = _unit(z[0])
+        y = _unit(z[1]) if reference else x
+        row, col = _labels(len(x)), _labels(len(y))
+        losses, some = [], []
+        for i in range(len(x)):
+            others = [j for j in range(len(y)) if reference or j != i]
+            near = [j for j in others if col[j] == row[i]]
+            s = {j: (x[i] * y[j]).sum() / t for j in others}
+            some.append(bool(near))
+            if not near:
+                losses.append(x.sum() * 0)
+                continue
+            a = torch.stack([s[j] for j in others]).logsumexp(0)
+            p = torch.stack([s[j] for j in near])
+            losses.append(a - (p.logsumexp(0) - math.log(len(near)) if inside else p.mean()))
+        return torch.stack(losses), torch.tensor(some)
+
+    return oracle
+
+
+def _draw_soft(n: int, d: int, g: torch.Generator) -> list[Tensor]:
+    return [_randn(n, d, g=g), _randn(n + 3, d, g=g)]
+
+
+def _listed(n: int, m: int) -> Listed:
+    index = torch.stack([(torch.arange(n) * s + 1) % m for s in (1, 2, 5)], 1)
+    weight = torch.tensor([0.2, 0.3, 1.0]).repeat(n, 1)
+    weight[-1] = 0  # a row without a target
+    return Listed(index, weight)
+
+
+def _soft(z: Sequence[Tensor], p: Tensor, t: float) -> tuple[Tensor, Tensor]:
+    log_softmax = (_unit(z[0]) @ _unit(z[1]).T / t).log_softmax(1)
+    total = p.sum(1)
+    return -(p * log_softmax).sum(1) / total.where(total > 0, 1), total > 0
+
+
+def _soft_listed(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
+    n, m = len(z[0]), len(z[1])
+    listed = _listed(n, m)
+    p = torch.zeros(n, m, dtype=torch.float64)
+    for i in range(n):
+        for j, w in zip(listed.index[i], listed.weight[i], strict=True):
+            p[i, j] += w
+    return _soft(z, p, t)
+
+
+def _teacher(n: int) -> Tensor:
+    return torch.randn(n, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+
+
+def _soft_cosine(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
+    p = (_unit(_teacher(len(z[0]))) @ _unit(_teacher(len(z[1]))).T + 1) / 2
+    return _soft(z, p, t)
+
+
+def _draw_views(n: int, d: int, g: torch.Generator) -> list[Tensor]:
+    shapes = [(n, d), (2, n, d), (3, n, d), (2, n, d)]
+    return [_randn(*shape, g=g) for shape in shapes]
+
+
+WEIGHTS = {
+    "positive_weights": torch.tensor([1.0, 0.5], dtype=torch.float64),
+    "own_weights": torch.tensor([0.3, 1.0, 0.6], dtype=torch.float64),
+    "shared_weights": torch.tensor([1.0, 0.2], dtype=torch.float64),
+}
+
+
+def _multi_view(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
+    x, near, own, shared = map(_unit, z)
+    w, v, u = (weight.log() for weight in WEIGHTS.values())
+    losses = []
+    for i in range(len(x)):
+        p = [(x[i] * near[a, i]).sum() / t + w[a] for a in range(len(near))]
+        r = [(x[i] * own[k, i]).sum() / t + v[k] for k in range(len(own))]
+        r += [
+            (x[i] * shared[k, j]).sum() / t + u[k]
+            for k in range(len(shared))
+            for j in range(len(x))
+            if j != i
+        ]
+        losses.append(torch.stack(p + r).logsumexp(0) - torch.stack(p).logsumexp(0))
+    return _all(torch.stack(losses))
+
+
+def _multi_view_loss(a: Tensor, p: Tensor, own: Tensor, shared: Tensor, **settings) -> Tensor:
+    return F.multi_view_weighted(
+        a, p, own_negatives=own, shared_negatives=shared, **WEIGHTS, **settings
+    )
+
+
+CASES = [
+    Case("info_nce", _two, F.info_nce, _info_nce),
+    Case(
+        "info_nce_queue",
+        lambda n, d, g: [*_two(n, d, g), _randn(5, d, g=g)],
+        lambda q, k, extra, **s: F.info_nce(q, k, negatives=extra, **s),
+        _queue,
+    ),
+    Case(
+        "info_nce_symmetric", _two, lambda *z, **s: F.info_nce(*z, symmetric=True, **s), _symmetric
+    ),
+    Case(
+        "clip",
+        _two,
+        lambda *z, temperature, **s: F.clip(*z, logit_scale=1 / temperature, **s),
+        _symmetric,
+    ),
+    Case("nt_xent", _two, F.nt_xent, _nt_xent),
+    Case("dcl", _two, F.dcl, _dcl),
+    Case(
+        "sup_con_out",
+        lambda n, d, g: [_randn(n, d, g=g)],
+        lambda z, **s: F.sup_con(z, _labels(len(z)), **s),
+        _sup_con(False, False),
+    ),
+    Case(
+        "sup_con_in",
+        lambda n, d, g: [_randn(n, d, g=g)],
+        lambda z, **s: F.sup_con(z, _labels(len(z)), positives="in", **s),
+        _sup_con(True, False),
+    ),
+    Case(
+        "sup_con_reference",
+        _draw_soft,
+        lambda x, y, **s: F.sup_con(
+            x, _labels(len(x)), reference=y, reference_labels=_labels(len(y)), **s
+        ),
+        _sup_con(False, True),
+    ),
+    Case(
+        "sup_con_in_reference",
+        _draw_soft,
+        lambda x, y, **s: F.sup_con(
+            x, _labels(len(x)), reference=y, reference_labels=_labels(len(y)), positives="in", **s
+        ),
+        _sup_con(True, True),
+    ),
+    Case(
+        "soft_listed",
+        _draw_soft,
+        lambda x, y, **s: F.soft_targets(x, y, _listed(len(x), len(y)), **s),
+        _soft_listed,
+    ),
+    Case(
+        "soft_cosine",
+        _draw_soft,
+        lambda x, y, **s: F.soft_targets(
+            x, y, Factored.cosine(_teacher(len(x)), _teacher(len(y))), **s
+        ),
+        _soft_cosine,
+    ),
+    Case("multi_view_weighted", _draw_views, _multi_view_loss, _multi_view),
+]

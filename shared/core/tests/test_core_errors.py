@@ -1,0 +1,62 @@
+"""Bad input: an error that names the argument, its shape and what was expected."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import nearfar
+import nearfar.functional as F
+from nearfar.targets import Factored, Listed
+
+X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
+
+
+def with_nan():
+    x = X.clone()
+    x[3, 1] = torch.nan
+    return x
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: F.info_nce(X, X[:, :3]), r"keys has rows of 3 numbers; expected 4"),
+        (lambda: F.info_nce(X, X[:5]), r"keys has 5 rows; expected one for each of 6 queries"),
+        (lambda: F.info_nce(X[0], X), r"queries is torch.float32 of shape \(4,\)"),
+        (lambda: F.info_nce(X.long(), X), r"queries is torch.int64 of shape \(6, 4\)"),
+        (lambda: F.nt_xent(X[:0], X[:0]), r"view_a is empty, shape \(0, 4\)"),
+        (lambda: F.nt_xent(X, with_nan()), r"view_b, shape \(6, 4\), has NaN or infinity in row 3"),
+        (lambda: F.nt_xent(X, X[:2]), r"view_b has 2 rows; expected 6"),
+        (lambda: F.nt_xent(X, X, temperature=0.0), r"temperature is 0; expected above 0"),
+        (lambda: F.nt_xent(X, X, temperature=torch.ones(5)), r"expected one number or \(12,\)"),
+        (lambda: F.clip(X, X, logit_scale=-1.0), r"logit_scale is -1; expected above 0"),
+        (lambda: F.sup_con(X, LABELS[:4]), r"labels is torch.int64 of shape \(4,\); .* \(6,\)"),
+        (lambda: F.sup_con(X, torch.arange(6)), r"none of 6 rows has a positive"),
+        (lambda: F.sup_con(X, LABELS, reference=X), r"expected both or neither"),
+        (lambda: F.sup_con(X, LABELS, positives="up"), r"positives is 'up'"),
+        (lambda: F.dcl(X, X, reduction="avg"), r"reduction is 'avg'"),
+        (lambda: F.dcl(X, X, path="fast"), r"path is 'fast'; expected one of reference, streaming"),
+        (
+            lambda: F.soft_targets(X, X, Listed(torch.full((6, 1), 6), torch.ones(6, 1))),
+            r"an index outside the keys; expected 0 to 5",
+        ),
+        (lambda: F.soft_targets(X, X, Factored(X[:2], X)), r"expected \[6, F\] and \[6, F\]"),
+        (lambda: F.multi_view_weighted(X, X), r"positives has shape \(6, 4\); expected \[views"),
+        (
+            lambda: F.multi_view_weighted(X, X[None], positive_weights=torch.tensor([-1.0])),
+            r"expected 1 numbers >= 0",
+        ),
+        (lambda: nearfar.pairs.same(X[:, 0], LABELS), r"same: rows is torch.float32"),
+    ],
+)
+def test_names_the_argument(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_an_unknown_path_in_the_environment(monkeypatch):
+    monkeypatch.setenv("NEARFAR_PATH", "warp")
+    with pytest.raises(ValueError, match="NEARFAR_PATH is 'warp'"):
+        nearfar.loss_path()
