@@ -1,7 +1,8 @@
-"""Recordings: one subject, one session, every device on one clock. What all readers return."""
+"""What every reader returns: recordings of several body-worn sensors on one clock."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,15 +14,18 @@ CHANNELS = ("acc_x", "acc_y", "acc_z", "gyro_x", "gyro_y", "gyro_z")
 
 @dataclass(frozen=True)
 class Recording:
-    """One stretch of time.
+    """One subject, one session, every device on one clock.
 
     Attributes:
+        subject: the wearer's name in the data set.
+        session: names the recording among the subject's own.
         rate: samples a second.
-        signals: float32 [T, devices, 6], CHANNELS in m/s^2 and rad/s; NaN where a device, or its
-            gyroscope, was absent.
-        activity: int64 [T], number in the collection's activities, -1 where unlabelled.
-        segment: int64 [T]; no window crosses a change of segment.
-        start: time of the first sample, seconds.
+        devices: names, in the order of ``signals``.
+        signals: float32 [T, devices, 6], the channels of ``CHANNELS``: acceleration with gravity in
+            m/s^2, then angular velocity in rad/s. NaN where a device or channel was absent.
+        activity: int64 [T], index into the collection's activities; -1 is unlabelled.
+        segment: int64 [T]; no window crosses a change of it.
+        start: time of sample 0 in seconds (UNIX or session time).
     """
 
     subject: str
@@ -34,19 +38,37 @@ class Recording:
     start: float = 0.0
 
     def __post_init__(self) -> None:
-        expected = (len(self.activity), len(self.devices), len(CHANNELS))
-        if self.signals.shape != expected or self.segment.shape != self.activity.shape:
-            raise ValueError(
-                f"recording {self.subject}/{self.session}: signals {self.signals.shape}, activity "
-                f"{self.activity.shape}, segment {self.segment.shape}; expected signals {expected}"
+        if not (math.isfinite(self.rate) and self.rate > 0):
+            raise self._fault(f"rate is {self.rate}; expected a positive number of Hz")
+        if not math.isfinite(self.start):
+            raise self._fault(f"start is {self.start}; expected finite seconds")
+        if not self.devices or len(set(self.devices)) != len(self.devices):
+            raise self._fault(f"devices are {self.devices}; expected one or more different names")
+        shape = (len(self.signals), len(self.devices), len(CHANNELS))
+        if self.signals.dtype != np.float32 or self.signals.shape != shape:
+            raise self._fault(
+                f"signals are {self.signals.dtype} {list(self.signals.shape)}; "
+                f"expected float32 [T, {shape[1]}, {shape[2]}]"
             )
-        if not self.rate > 0:
-            raise ValueError(f"recording {self.subject}/{self.session}: rate {self.rate} Hz")
+        if np.isinf(self.signals).any():
+            raise self._fault("signals hold infinite values; expected numbers, NaN where absent")
+        for name in ("activity", "segment"):
+            values = getattr(self, name)
+            if values.dtype != np.int64 or values.shape != shape[:1]:
+                raise self._fault(
+                    f"{name} is {values.dtype} {list(values.shape)}; expected int64 [{shape[0]}]"
+                )
+
+    def __len__(self) -> int:
+        return len(self.signals)
+
+    def _fault(self, what: str) -> ValueError:
+        return ValueError(f"recording {self.session!r} of subject {self.subject!r}: {what}")
 
 
 @dataclass(frozen=True)
 class Collection:
-    """A data set: recordings that share their devices and the numbering of activities."""
+    """Recordings that share their devices and their list of activities."""
 
     name: str
     recordings: tuple[Recording, ...]
@@ -54,10 +76,26 @@ class Collection:
     devices: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if not self.recordings:
+            raise ValueError(f"collection {self.name!r} has no recording; expected at least one")
+        if len(set(self.activities)) != len(self.activities):
+            raise ValueError(f"collection {self.name!r} names an activity twice: {self.activities}")
         for recording in self.recordings:
             if recording.devices != self.devices:
-                raise ValueError(f"{recording.subject} has {recording.devices} not {self.devices}")
+                raise recording._fault(f"devices {recording.devices}; expected {self.devices}")
+            known = recording.activity
+            if known.size and not (known.min() >= -1 and known.max() < len(self.activities)):
+                raise recording._fault(
+                    f"activity codes {known.min()} to {known.max()}; "
+                    f"expected -1 to {len(self.activities) - 1}"
+                )
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        return tuple(sorted({recording.subject for recording in self.recordings}))
+        """Names, sorted."""
+        return tuple(sorted({r.subject for r in self.recordings}))
+
+    @property
+    def seconds(self) -> float:
+        """Recorded time in all."""
+        return float(sum(len(r) / r.rate for r in self.recordings))

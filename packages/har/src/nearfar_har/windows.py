@@ -1,34 +1,51 @@
-"""Windows: what a collection is cut into, and what everything after the readers works on."""
+"""Fixed-length windows of all devices, and the ways to choose among them without a leak."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from nearfar_har.recording import CHANNELS, Collection, Recording
 from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
 
-from nearfar_har.recording import CHANNELS, Collection, Recording
+__all__ = [
+    "FORMAT",
+    "PURITY",
+    "Windows",
+    "cut_windows",
+    "join_windows",
+    "labelled_subset",
+    "load_npz",
+    "save_npz",
+    "scale_of",
+]
 
-__all__ = ["Windows", "cut_windows", "labelled_subset", "load_npz", "save_npz"]
-
+FORMAT = "nearfar-har windows 1"
 PURITY = 0.75  # share of a window that one activity must cover to be its label
+_ACC, _GYRO = slice(0, 3), slice(3, 6)  # channels of the two sensors
 
 
 @dataclass(frozen=True)
 class Windows:
-    """N synchronous windows of all devices.
+    """N synchronous windows of every device.
 
     Attributes:
-        signals: float32 [N, devices, 6, W], m/s^2 and rad/s; 0 where a device is absent.
-        present: bool [N, devices]: the device was there throughout the window.
-        activity: int64 [N], number in ``activities``, -1 where unlabelled.
-        subject: int64 [N], number in ``subjects``.
-        time: float64 [N], start in seconds of the recording's clock.
-        group: int64 [N], equal for windows of one recording and segment: overlapping windows
-            share it, so a split by group does not leak.
+        signals: float32 [N, devices, 6, W]; acceleration m/s^2, angular velocity rad/s; zero
+            where the device is absent.
+        present: bool [N, devices]; the device has every sample of the window.
+        activity: int64 [N], index into ``activities``; -1 is unlabelled.
+        subject: int64 [N], index into ``subjects``.
+        time: float64 [N], start in seconds.
+        group: int64 [N], one number a recording and segment: windows of different groups share no
+            sample, however much windows overlap, so a split by group cannot leak.
         rate: samples a second.
+        dropped: windows cut but left out, since no device was present.
     """
 
     signals: np.ndarray
@@ -41,165 +58,248 @@ class Windows:
     devices: tuple[str, ...]
     activities: tuple[str, ...]
     rate: float
+    dropped: int = 0
+
+    def __post_init__(self) -> None:
+        shape = self.signals.shape
+        if len(shape) != 4 or shape[1:3] != (len(self.devices), len(CHANNELS)):
+            raise ValueError(
+                f"signals are {list(shape)}; expected [N, {len(self.devices)}, {len(CHANNELS)}, W]"
+            )
+        if self.present.shape != shape[:2]:
+            raise ValueError(f"present is {list(self.present.shape)}; expected {list(shape[:2])}")
+        for name in ("activity", "subject", "time", "group"):
+            if getattr(self, name).shape != shape[:1]:
+                raise ValueError(
+                    f"{name} is {list(getattr(self, name).shape)}; expected [{shape[0]}]"
+                )
 
     def __len__(self) -> int:
         return len(self.signals)
 
     @property
     def samples(self) -> int:
+        """W, the samples of one window."""
         return int(self.signals.shape[-1])
 
     def select(self, rows: np.ndarray) -> Windows:
-        """The windows of a mask or of row numbers."""
-        arrays = ("signals", "present", "activity", "subject", "time", "group")
-        return replace(self, **{name: getattr(self, name)[rows] for name in arrays})
+        """The windows of a mask bool [N] or an index int [M], in that order; names are kept."""
+        rows = np.asarray(rows)
+        return replace(self, **{name: getattr(self, name)[rows] for name in _ROWS})
 
     def of_device(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """One device's windows [n, 6, W] where it is present, and their row numbers [n]."""
         if name not in self.devices:
-            raise UserError(f"no device {name}; expected one of {', '.join(self.devices)}")
+            raise UserError(f"no device {name!r}; expected one of {', '.join(self.devices)}")
         device = self.devices.index(name)
         rows = np.flatnonzero(self.present[:, device])
         return self.signals[rows, device], rows
 
-    def split_by_subject(self, held_out: str) -> tuple[Windows, Windows]:
-        """All windows but those of one subject, and those."""
-        if held_out not in self.subjects:
-            raise UserError(f"no subject {held_out}; expected one of {', '.join(self.subjects)}")
-        own = self.subject == self.subjects.index(held_out)
-        return self.select(~own), self.select(own)
+    def split_by_subject(self, held_out: str | Sequence[str]) -> tuple[Windows, Windows]:
+        """Windows of the other subjects, and of those held out. Neither may be empty."""
+        names = [held_out] if isinstance(held_out, str) else list(held_out)
+        for name in names:
+            if name not in self.subjects:
+                raise UserError(f"no subject {name!r}; expected some of {', '.join(self.subjects)}")
+        test = np.isin(self.subject, [self.subjects.index(name) for name in names])
+        if test.all() or not test.any():
+            raise UserError(f"holding out {names} leaves no window on one side of the split")
+        return self.select(~test), self.select(test)
+
+
+_ROWS = ("signals", "present", "activity", "subject", "time", "group")
 
 
 def cut_windows(
     collection: Collection, seconds: float = 2.0, overlap: float = 0.0, purity: float = PURITY
 ) -> Windows:
-    """Cuts every recording into windows of ``seconds`` that overlap by a share ``overlap``.
+    """Windows of ``seconds`` that never cross a segment; those without any device are dropped.
 
-    A window lies within one segment. Its label is the activity that covers at least ``purity`` of
-    it, else none. Moments at which no device is present give no window.
+    A window's label is its most frequent one if that covers at least ``purity`` of the samples,
+    else -1. A device is present where its acceleration and angular velocity are whole; one that
+    has no gyroscope in the whole collection (MHEALTH's chest) needs acceleration only, and its
+    other channels read zero.
 
-    Raises:
-        UserError: no window fits, rates differ, or a setting makes no sense.
+    Args:
+        overlap: share of a window that the next one repeats, 0 <= overlap < 1.
     """
+    rates = sorted({r.rate for r in collection.recordings})
+    if len(rates) > 1:
+        raise UserError(f"{collection.name}: rates {rates} Hz; expected one: resample first")
+    rate = rates[0]
+    width = round(seconds * rate)
+    if width < 2:
+        raise UserError(f"windows of {seconds:g} s at {rate:g} Hz: expected two samples or more")
     if not 0 <= overlap < 1:
-        raise UserError(f"overlap is {overlap}; expected a share from 0 to below 1")
-    rates = {recording.rate for recording in collection.recordings}
-    if len(rates) != 1:
-        raise UserError(f"{collection.name}: rates {sorted(rates)} Hz; expected one: resample first")
-    (rate,) = rates
-    length = round(seconds * rate)
-    if length < 2:
-        raise UserError(f"windows of {seconds} s have {length} samples at {rate:g} Hz; expected 2")
-    stride = max(1, round(length * (1 - overlap)))
+        raise UserError(f"overlap is {overlap}; expected 0 <= overlap < 1")
+    if not 0.5 <= purity <= 1:
+        raise UserError(f"purity is {purity}; expected 0.5 to 1, a majority")
+    step = max(1, round(width * (1 - overlap)))
+    accelerometer_only = _without_gyroscope(collection)
     subjects = collection.subjects
-    parts = []
-    groups = 0
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in _ROWS}
+    dropped = group = 0
     for recording in collection.recordings:
-        starts, group = _window_starts(recording.segment, length, stride)
-        parts.append(_cut(recording, starts, length, purity, subjects, groups + group))
-        groups += int(recording.segment.max(initial=0)) + 1
-    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    if not len(arrays["signals"]):
-        raise UserError(f"{collection.name}: no window of {seconds:g} s fits into any segment")
+        for begin, end in _segments(recording.segment):
+            if end - begin >= width:
+                rows = _cut(recording, begin, end, width, step, purity, accelerometer_only)
+                kept = len(rows["time"])
+                dropped += (end - begin - width) // step + 1 - kept
+                rows["subject"] = np.full(kept, subjects.index(recording.subject))
+                rows["group"] = np.full(kept, group)
+                for name in _ROWS:
+                    parts[name].append(rows[name])
+            group += 1
+    if not any(len(p) for p in parts["time"]):
+        cut = f"none of {dropped} holds a whole device" if dropped else "no segment is as long"
+        raise UserError(f"{collection.name}: no window of {seconds:g} s ({width} samples): {cut}")
     return Windows(
-        **arrays,
+        **{name: np.concatenate(arrays) for name, arrays in parts.items()},
         subjects=subjects,
         devices=collection.devices,
         activities=collection.activities,
         rate=rate,
+        dropped=dropped,
     )
 
 
-def _window_starts(segment: np.ndarray, length: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """First samples of the windows inside each run of one segment, and their segments."""
-    edges = np.flatnonzero(np.diff(segment, prepend=np.nan, append=np.nan))
-    starts = [
-        np.arange(a, b - length + 1, stride) for a, b in zip(edges[:-1], edges[1:], strict=True)
-    ]
-    all_starts = np.concatenate([*starts, np.empty(0, np.int64)]).astype(np.int64)
-    return all_starts, segment[all_starts]
+def _segments(segment: np.ndarray) -> list[tuple[int, int]]:
+    """Begin and end of each run of equal numbers."""
+    cuts = np.flatnonzero(np.diff(segment)) + 1
+    edges = [0, *cuts.tolist(), len(segment)]
+    return [(a, b) for a, b in itertools.pairwise(edges) if b > a]
+
+
+def _without_gyroscope(collection: Collection) -> np.ndarray:
+    """bool [devices]: no angular velocity anywhere in the collection."""
+    seen = np.zeros(len(collection.devices), dtype=bool)
+    for recording in collection.recordings:
+        seen |= np.isfinite(recording.signals[..., _GYRO]).any(axis=(0, 2))
+    return ~seen
 
 
 def _cut(
     recording: Recording,
-    starts: np.ndarray,
-    length: int,
+    begin: int,
+    end: int,
+    width: int,
+    step: int,
     purity: float,
-    subjects: tuple[str, ...],
-    group: np.ndarray,
+    accelerometer_only: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    inside = starts[:, None] + np.arange(length)  # n x W
-    signals = recording.signals[inside].transpose(0, 2, 3, 1)  # n x devices x 6 x W
-    # An acceleration sensor without a gyroscope is a device too; one without acceleration is not.
-    present = ~np.isnan(signals[:, :, :3]).any((2, 3))
-    kept = present.any(1)
-    signals, present, inside = signals[kept], present[kept], inside[kept]
-    signals = np.where(present[:, :, None, None], np.nan_to_num(signals), 0).astype(np.float32)
+    view = np.lib.stride_tricks.sliding_window_view
+    signals = view(recording.signals[begin:end], width, axis=0)[::step]  # n x devices x 6 x W
+    whole = np.isfinite(signals).all(axis=3)  # n x devices x 6
+    present = whole[..., _ACC].all(axis=2) & (whole[..., _GYRO].all(axis=2) | accelerometer_only)
+    keep = present.any(axis=1)
+    usable = (whole & present[:, :, None])[keep]
+    signals = np.where(usable[..., None], signals[keep], np.float32(0))
+    labels = view(recording.activity[begin:end], width)[::step][keep]  # n x W
     return {
-        "signals": signals,
-        "present": present,
-        "activity": _majority(recording.activity[inside], purity),
-        "subject": np.full(len(signals), subjects.index(recording.subject), np.int64),
-        "time": recording.start + inside[:, 0] / recording.rate,
-        "group": group[kept],
+        "signals": np.ascontiguousarray(signals),
+        "present": present[keep],
+        "activity": _majority(labels, purity),
+        "time": recording.start + (begin + step * np.flatnonzero(keep)) / recording.rate,
     }
 
 
-def _majority(activity: np.ndarray, purity: float) -> np.ndarray:
-    """The label of each window of labels [n, W]."""
-    label = np.full(len(activity), -1, np.int64)
-    for value in np.unique(activity[activity >= 0]):
-        label[(activity == value).mean(1) >= purity] = value
-    return label
+def _majority(labels: np.ndarray, purity: float) -> np.ndarray:
+    """int64 [n]: the label that covers at least ``purity`` of a row of [n, W], else -1."""
+    found = np.full(len(labels), -1, dtype=np.int64)
+    for label in np.unique(labels[labels >= 0]):
+        found[(labels == label).mean(axis=1) >= purity] = label
+    return found
+
+
+def join_windows(parts: Sequence[Windows]) -> Windows:
+    """Windows cut apart (subject by subject, to spare memory) as one; groups are renumbered."""
+    first = parts[0]
+    subjects = tuple(sorted({name for p in parts for name in p.subjects}))
+    codes, groups, base = [], [], 0
+    for part in parts:
+        for name in ("devices", "activities", "rate", "samples"):
+            if getattr(part, name) != getattr(first, name):
+                raise ValueError(
+                    f"cannot join: {name} {getattr(part, name)} and {getattr(first, name)}"
+                )
+        codes.append(np.array([subjects.index(s) for s in part.subjects], np.int64)[part.subject])
+        groups.append(part.group + base)
+        base = int(groups[-1].max(initial=base - 1)) + 1
+    rows = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _ROWS}
+    rows |= {"subject": np.concatenate(codes), "group": np.concatenate(groups)}
+    return replace(first, **rows, subjects=subjects, dropped=sum(p.dropped for p in parts))
+
+
+def scale_of(windows: Windows) -> np.ndarray:
+    """float32 [devices, 2]: the 95th percentile of |acc| and |gyro| axes where present.
+
+    A function of the TRAINING windows; a quantile, since impacts would carry a maximum away. A
+    device or sensor that was never seen has scale 1.
+    """
+    scale = np.ones((len(windows.devices), 2), dtype=np.float32)
+    for device in range(len(windows.devices)):
+        own = windows.signals[windows.present[:, device], device]  # n x 6 x W
+        for sensor, channels in enumerate((_ACC, _GYRO)):
+            size = float(np.quantile(np.abs(own[:, channels]), 0.95)) if len(own) else 0.0
+            scale[device, sensor] = size if size > 0 else 1.0
+    return scale
 
 
 def labelled_subset(windows: Windows, share: float, seed: int) -> np.ndarray:
-    """Row numbers of a share of the labelled windows: the ones that a user has labelled.
+    """Sorted rows int64 [M]: ``share`` of the labelled windows, the same for the same seed.
 
-    The share is taken of every activity, at least one window of each, spread evenly over subjects.
-    For one seed a smaller share lies inside a larger one.
+    Every class keeps its share, one window at least, spread over its subjects in proportion. The
+    sets are nested: for one seed the 1 % set lies inside the 10 % set.
     """
     if not 0 < share <= 1:
-        raise UserError(f"share of labels is {share}; expected above 0, up to 1")
+        raise UserError(f"share of labels is {share}; expected 0 < share <= 1")
     rng = np.random.default_rng(seed)
-    chosen = []
-    for activity in np.unique(windows.activity[windows.activity >= 0]):
-        rows = rng.permutation(np.flatnonzero(windows.activity == activity))
-        # Each subject's first, then each one's second, and so on.
-        subject = windows.subject[rows]
-        turn = np.empty(len(rows), np.int64)
-        for one in np.unique(subject):
-            own = subject == one
-            turn[own] = np.arange(own.sum())
-        order = rows[np.argsort(turn, kind="stable")]
-        chosen.append(order[: max(1, round(share * len(order)))])
+    chosen: list[np.ndarray] = []
+    for label in range(len(windows.activities)):
+        own = np.flatnonzero(windows.activity == label)
+        if not len(own):
+            continue
+        cells = [own[windows.subject[own] == s] for s in np.unique(windows.subject[own])]
+        rows = np.concatenate([rng.permutation(cell) for cell in cells])
+        # Place each subject's windows evenly on [0, 1) with staggered starts: any prefix of the
+        # merged order holds near its share of every subject, whatever the share will be.
+        stagger = (rng.permutation(len(cells)) + 0.5) / len(cells)
+        place = np.concatenate(
+            [(np.arange(len(c)) + u) / len(c) for c, u in zip(cells, stagger, strict=True)]
+        )
+        chosen.append(rows[np.argsort(place, kind="stable")][: max(1, round(share * len(own)))])
     if not chosen:
-        raise UserError("no window has a label; expected an activity for some")
+        raise UserError("no window is labelled; expected an activity for some of them")
     return np.sort(np.concatenate(chosen))
 
 
-_ARRAYS = ("signals", "present", "activity", "subject", "time", "group")
-_NAMES = ("subjects", "devices", "activities")
-
-
 def save_npz(path: Path, windows: Windows) -> None:
-    """Windows as one compressed .npz file, without pickle."""
-    arrays = {name: getattr(windows, name) for name in _ARRAYS}
-    names = {name: np.array(getattr(windows, name), dtype=np.str_) for name in _NAMES}
+    """Windows as one compressed .npz of plain arrays; the file appears whole or not at all."""
+    arrays: dict[str, Any] = {f.name: np.asarray(getattr(windows, f.name)) for f in fields(windows)}
     with replacing(path) as beside, beside.open("wb") as file:
-        np.savez_compressed(file, **arrays, **names, rate=np.float64(windows.rate))
+        np.savez_compressed(file, format=np.asarray(FORMAT), **arrays)
 
 
 def load_npz(path: Path) -> Windows:
-    """Windows saved by :func:`save_npz`."""
+    """Read what ``save_npz`` wrote. Objects are refused, so the file can run no code."""
+    path = Path(path)
     try:
         with np.load(path, allow_pickle=False) as file:
-            names = {name: tuple(str(x) for x in file[name]) for name in _NAMES}
-            arrays = {name: file[name] for name in _ARRAYS}
-            windows = Windows(**arrays, **names, rate=float(file["rate"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise UserError(f"{path}: not a file of windows ({error})") from error
-    shape = (len(windows.activity), len(windows.devices), len(CHANNELS))
-    if windows.signals.ndim != 4 or windows.signals.shape[:3] != shape:
-        raise UserError(f"{path}: signals {windows.signals.shape}; expected {(*shape, 'samples')}")
-    return windows
+            stored = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected windows saved as .npz") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: not a readable .npz of plain arrays ({error})") from error
+    if str(stored.get("format")) != FORMAT:
+        raise UserError(f"{path}: field 'format' is not {FORMAT!r}; expected a file of save_npz")
+    missing = [f.name for f in fields(Windows) if f.name not in stored]
+    if missing:
+        raise UserError(f"{path}: field {missing[0]!r} is missing; expected a file of save_npz")
+    values: dict[str, Any] = {f.name: stored[f.name] for f in fields(Windows)}
+    for name in ("subjects", "devices", "activities"):
+        values[name] = tuple(str(v) for v in values[name].tolist())
+    values["rate"], values["dropped"] = float(values["rate"]), int(values["dropped"])
+    try:
+        return Windows(**values)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error

@@ -1,0 +1,1 @@
+"""Readers: a data set's folder or file to a ``Collection``."""
