@@ -1,0 +1,79 @@
+"""The run folder: what every training, benchmark and demo leaves.
+
+``settings.yaml``, ``metrics.json``, ``log.jsonl``, ``checkpoint/``, ``report.html`` and plots.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import yaml
+
+from nearfar_kit.atomic import write_atomic
+from nearfar_kit.errors import UserError
+from nearfar_kit.settings import Settings, as_yaml
+
+__all__ = ["RunFolder"]
+
+
+class RunFolder:
+    """A folder for one run.
+
+    A folder that already holds a run is refused without ``resume``, so that nothing is lost; with
+    it, its settings must be those of this run.
+
+    Raises:
+        UserError: the path is a file or cannot be written; a run is there and ``resume`` is not
+            asked; the settings differ (the keys are named).
+    """
+
+    def __init__(self, out: Path, settings: Settings, *, resume: bool = False) -> None:
+        self.path = out
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise UserError(f"--out {out}: is a file; expected a folder") from None
+        except OSError as error:
+            raise UserError(f"--out {out}: cannot be made ({error.strerror})") from None
+        kept = out / "settings.yaml"
+        if kept.exists():
+            if not resume:
+                raise UserError(f"--out {out}: holds a run; expected a new folder, or --resume")
+            self._check_settings(kept, settings)
+        write_atomic(kept, as_yaml(settings))
+
+    def _check_settings(self, kept: Path, settings: Settings) -> None:
+        try:
+            before = yaml.safe_load(kept.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise UserError(f"{kept}: cannot be read ({error})") from None
+        now = yaml.safe_load(as_yaml(settings))
+        if not isinstance(before, dict):
+            raise UserError(f"{kept}: holds no settings; expected those of the run to resume")
+        differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        if differing:
+            told = ", ".join(f"{k} was {before.get(k)!r}, is {now.get(k)!r}" for k in differing)
+            raise UserError(f"--resume: other settings than {self.path} was begun with: {told}")
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of checkpoints."""
+        folder = self.path / "checkpoint"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def log(self, event: str, **fields: object) -> None:
+        """Appends one line to ``log.jsonl``."""
+        line = json.dumps({"time": round(time.time(), 3), "event": event, **fields})
+        with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")

@@ -1,0 +1,98 @@
+"""Settings: one frozen model a package, filled from YAML files and ``--set key=value``."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nearfar_kit.errors import UserError
+
+__all__ = ["Settings", "as_yaml", "load_settings", "settings_hash"]
+
+S = TypeVar("S", bound="Settings")
+
+
+class Settings(BaseModel):
+    """The base of every package's settings: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def load_settings(
+    cls: type[S],
+    config: Path | None = None,
+    overrides: Sequence[str] = (),
+    base: Mapping[str, Any] | None = None,
+) -> S:
+    """Settings from ``base``, then the YAML file ``config``, then ``key=value`` overrides.
+
+    Raises:
+        UserError: the file is missing or no YAML mapping; a key is unknown (the nearest known one
+            is named); a value has the wrong type or is out of bounds.
+    """
+    values: dict[str, Any] = dict(base or {})
+    sources = dict.fromkeys(values, "the defaults of this command")
+    if config is not None:
+        for key, value in _read_yaml(config).items():
+            values[str(key)], sources[str(key)] = value, str(config)
+    for item in overrides:
+        key, equals, text = item.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {item}: expected key=value")
+        try:
+            values[key], sources[key] = yaml.safe_load(text), f"--set {item}"
+        except yaml.YAMLError:
+            raise UserError(f"--set {item}: the value is no YAML scalar or list") from None
+    known = cls.model_fields
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f"the nearest is {near[0]}" if near else f"known: {', '.join(known)}"
+            raise UserError(f"{sources[key]}: unknown setting {key}; {hint}")
+    try:
+        return cls(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        top = field.split(".")[0]
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise UserError(
+            f"{sources.get(top, 'settings')}: {field} is {first['input']!r}; {message}"
+        ) from None
+
+
+def _read_yaml(path: Path) -> dict[Any, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is no UTF-8 text; expected YAML settings") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{line}: is no valid YAML") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds a {type(content).__name__}; expected 'key: value' lines")
+    return content
+
+
+def as_yaml(settings: Settings) -> str:
+    """All settings as a YAML text that ``load_settings`` reads back."""
+    text: str = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+    return text
+
+
+def settings_hash(settings: Settings) -> str:
+    """Twelve hexadecimal digits that differ where any setting does."""
+    canonical = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
