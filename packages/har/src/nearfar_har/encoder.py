@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from nearfar_kit.errors import UserError
 from torch import Tensor, nn
+
+from nearfar_kit.errors import UserError
 
 __all__ = ["ENCODERS", "Encoder", "ResidualStatistics", "TransformNet", "make_encoder"]
 

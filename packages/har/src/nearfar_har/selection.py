@@ -18,7 +18,9 @@ __all__ = ["Chosen", "Policy", "choose", "device_distances"]
 Policy = Literal["closest", "hard_negatives", "random", "all"]
 
 BANDWIDTHS = (1e-4, 1e-3, 1e-2, 0.1, 1, 5, 10, 15, 20, 25, 30, 100)
-ACCELERATION_UNIT = 30.0  # m/s^2: what the bandwidths above were set for
+# The bandwidths were set for acceleration over 30 m/s^2; scaled signals have a root mean square of
+# 1, which gravity makes about 10 m/s^2.
+ACCELERATION_UNIT = 3.0
 SMALLEST = 1e-4  # of a distance: its inverse is a weight
 
 
@@ -35,7 +37,7 @@ def device_distances(signals: Tensor, present: Tensor, most: int = 128) -> Tenso
     """MMD^2 between all pairs of devices: [devices, devices], symmetric, 0 on the diagonal.
 
     Args:
-        signals: [B, devices, 6, W], acceleration in m/s^2.
+        signals: [B, devices, 6, W], scaled.
         present: [B, devices]; a device's windows are those where it is present. A device with none
             is infinitely far from all others.
         most: windows of each device at most; the cost grows with the square.
@@ -62,7 +64,10 @@ def _kernel_mean(u: Tensor, v: Tensor) -> float:
 
 
 def choose(
-    anchor: int, distances: Tensor, policy: Policy = "closest", generator: torch.Generator | None = None
+    anchor: int,
+    distances: Tensor,
+    policy: Policy = "closest",
+    generator: torch.Generator | None = None,
 ) -> Chosen:
     """Positives and negatives of an anchor device.
 

@@ -10,7 +10,16 @@ from nearfar_har.pretext.multitask import MultiTask
 from nearfar_har.pretext.simclr import SimCLR
 from nearfar_har.pretext.task import Pretext
 
-__all__ = ["PRETEXTS", "Autoencoder", "CPC", "ColloSSL", "CrossDevice", "MultiTask", "Pretext", "SimCLR"]
+__all__ = [
+    "CPC",
+    "PRETEXTS",
+    "Autoencoder",
+    "ColloSSL",
+    "CrossDevice",
+    "MultiTask",
+    "Pretext",
+    "SimCLR",
+]
 
 PRETEXTS: dict[str, type[Pretext]] = {
     "colossl": ColloSSL,

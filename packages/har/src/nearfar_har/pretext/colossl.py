@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import nearfar.functional as F
 import torch
 from torch import Tensor
 
+import nearfar.functional as F
+from nearfar_har.augment import rotate
 from nearfar_har.encoder import Encoder
 from nearfar_har.pretext.task import Pretext, projection_head
 from nearfar_har.sampling import asynchronous
@@ -34,6 +35,8 @@ class ColloSSL(Pretext):
             ``permutations``; ``in_batch``: all other moments of each; ``both``.
         weighted: weigh negative devices by their inverse distance, or all alike.
         projection: width of the head between encoder and loss, 0 for none (the paper).
+        rotation: spread in radians of a random turn of each window, as if each sensor were strapped
+            on anew; 0 for none (the paper).
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class ColloSSL(Pretext):
         weighted: bool = True,
         temperature: float = 0.1,
         projection: int = 64,
+        rotation: float = 0.3,
     ) -> None:
         super().__init__(encoder)
         self.head = projection_head(encoder.features, projection)
@@ -54,12 +58,16 @@ class ColloSSL(Pretext):
         self.permutations = permutations
         self.weighted = weighted
         self.temperature = temperature
+        self.rotation = rotation
 
     def forward(self, signals: Tensor, present: Tensor, generator: torch.Generator) -> Tensor:
         rows, devices = present.shape
         # Absent windows are zeros: they are encoded with the rest, to keep one dense [devices, B]
         # of embeddings, and stand in no pair.
-        embedded = self.head(self.encoder(signals.transpose(0, 1).flatten(0, 1)))
+        windows = signals.transpose(0, 1).flatten(0, 1)
+        if self.rotation > 0:
+            windows = rotate(windows, self.rotation, generator)
+        embedded = self.head(self.encoder(windows))
         z = embedded.unflatten(0, (devices, rows))  # devices x B x D
         distances = device_distances(signals, present)
         losses = []
@@ -98,7 +106,9 @@ class ColloSSL(Pretext):
             views = negatives.repeat_interleave(self.permutations, dim=0)
             order = asynchronous(len(moments), len(views), generator)
             own = torch.stack([view[o] for view, o in zip(views, order, strict=True)])
-            own_weights = weights if weights is None else weights.repeat_interleave(self.permutations)
+            own_weights = (
+                weights if weights is None else weights.repeat_interleave(self.permutations)
+            )
         shared = negatives if self.negatives in ("in_batch", "both") else None
         return F.multi_view_weighted(
             z[anchor],

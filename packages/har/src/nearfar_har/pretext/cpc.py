@@ -6,10 +6,10 @@ van den Oord, Li, Vinyals 2018 (arXiv 1807.03748); for inertial sensors Haresamu
 
 from __future__ import annotations
 
-import nearfar.functional as F
 import torch
 from torch import Tensor, nn
 
+import nearfar.functional as F
 from nearfar_har.encoder import Encoder
 from nearfar_har.pretext.task import Pretext, present_windows
 

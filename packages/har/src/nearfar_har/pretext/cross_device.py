@@ -6,10 +6,10 @@ contrasted with one other by chance, both ways, all other moments of the batch b
 
 from __future__ import annotations
 
-import nearfar.functional as F
 import torch
 from torch import Tensor
 
+import nearfar.functional as F
 from nearfar_har.encoder import Encoder
 from nearfar_har.pretext.task import Pretext, projection_head
 
@@ -17,9 +17,7 @@ __all__ = ["CrossDevice"]
 
 
 class CrossDevice(Pretext):
-    def __init__(
-        self, encoder: Encoder, *, temperature: float = 0.1, projection: int = 64
-    ) -> None:
+    def __init__(self, encoder: Encoder, *, temperature: float = 0.1, projection: int = 64) -> None:
         super().__init__(encoder)
         self.head = projection_head(encoder.features, projection)
         self.temperature = temperature

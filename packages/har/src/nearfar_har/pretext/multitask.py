@@ -54,5 +54,7 @@ class MultiTask(Pretext):
             asked = (kinds == kind) | (kinds == kind + len(TRANSFORMATIONS))
             if asked.any():
                 logits = head(h[asked]).squeeze(1)
-                losses.append(binary_cross_entropy_with_logits(logits, (kinds[asked] == kind).float()))
+                losses.append(
+                    binary_cross_entropy_with_logits(logits, (kinds[asked] == kind).float())
+                )
         return torch.stack(losses).mean()

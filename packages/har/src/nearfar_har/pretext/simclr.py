@@ -6,10 +6,10 @@ Chen et al. 2020 (arXiv 2002.05709), with the augmentations usual for inertial s
 
 from __future__ import annotations
 
-import nearfar.functional as F
 import torch
 from torch import Tensor
 
+import nearfar.functional as F
 from nearfar_har.augment import jitter, magnitude, rotate
 from nearfar_har.encoder import Encoder
 from nearfar_har.pretext.task import Pretext, present_windows, projection_head
@@ -19,7 +19,12 @@ __all__ = ["SimCLR"]
 
 class SimCLR(Pretext):
     def __init__(
-        self, encoder: Encoder, *, temperature: float = 0.1, projection: int = 64, angle: float = 0.5
+        self,
+        encoder: Encoder,
+        *,
+        temperature: float = 0.1,
+        projection: int = 64,
+        angle: float = 0.5,
     ) -> None:
         """``angle``: spread of the random rotation, radians."""
         super().__init__(encoder)

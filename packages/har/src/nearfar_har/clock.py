@@ -1,0 +1,240 @@
+"""One clock for devices that each kept their own: time stamps in any unit, any rate, with gaps.
+
+A stream is one sensor's time stamps and values. It is checked, its unit found, low-passed where the
+new rate is lower, and laid on the common grid by linear interpolation; gaps stay gaps.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.signal import firwin
+
+from nearfar_kit.errors import UserError
+
+__all__ = [
+    "ACC_UNITS",
+    "GYRO_UNITS",
+    "TIME_UNITS",
+    "Stream",
+    "acc_factor",
+    "common_grid",
+    "gyro_factor",
+    "in_order",
+    "labels_on",
+    "resample",
+    "time_unit",
+]
+
+TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+GRAVITY = 9.80665  # m/s^2
+ACC_UNITS = {"m/s2": 1.0, "g": GRAVITY, "mg": GRAVITY / 1000}
+GYRO_UNITS = {"rad/s": 1.0, "deg/s": np.pi / 180}
+_RATES = (5.0, 1000.0)  # Hz, what a body-worn sensor may plausibly sample at
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One device's samples on its own clock.
+
+    Attributes:
+        time: float64 [n], seconds.
+        values: float64 [n, channels].
+        name: says in an error where the samples come from: a file, and a device.
+    """
+
+    time: np.ndarray
+    values: np.ndarray
+    name: str
+
+
+def time_unit(time: np.ndarray, name: str) -> str:
+    """The unit in which the typical step of ``time`` [n] is a plausible sampling rate, 5-1000 Hz.
+
+    The units lie a thousand apart and the plausible rates span two hundred, so one at most fits.
+
+    Raises:
+        UserError: none fits, or there are not two different times to tell from.
+    """
+    steps = np.diff(time)
+    steps = steps[steps > 0]
+    if not len(steps):
+        raise UserError(
+            f"{name}: {len(time)} rows hold no two times in order; expected two or more"
+        )
+    # Loggers deliver bursts, so the median step may be far off the rate; between the quartiles the
+    # mean is steady under bursts and under gaps.
+    low, high = np.quantile(steps, [0.1, 0.9])
+    typical = float(steps[(steps >= low) & (steps <= high)].mean())
+    for unit, seconds in TIME_UNITS.items():
+        if _RATES[0] <= 1 / (typical * seconds) <= _RATES[1]:
+            return unit
+    raise UserError(
+        f"{name}: time steps of {typical:g} are no sampling rate of 5 to 1000 Hz in "
+        f"{', '.join(TIME_UNITS)}; name the unit of time"
+    )
+
+
+def in_order(stream: Stream, first_row: int = 1) -> Stream:
+    """The stream, its equal times merged into their mean.
+
+    Args:
+        first_row: the number, in the file, of the stream's first row, for the error.
+
+    Raises:
+        UserError: a time that is not finite or lies before the one above it.
+    """
+    time, values = stream.time, stream.values
+    bad = np.flatnonzero(~np.isfinite(time))
+    if len(bad):
+        raise UserError(
+            f"{stream.name}: row {bad[0] + first_row}: time is {time[bad[0]]}; expected a number"
+        )
+    back = np.flatnonzero(np.diff(time) < 0)
+    if len(back):
+        row = back[0] + 1
+        raise UserError(
+            f"{stream.name}: row {row + first_row}: time {float(time[row])!r} is before "
+            f"{float(time[row - 1])!r} of the row above; expected time in order"
+        )
+    first = np.flatnonzero(np.diff(time, prepend=-np.inf) > 0)
+    if len(first) == len(time):
+        return stream
+    number = np.add.reduceat(np.isfinite(values).astype(np.float64), first, axis=0)
+    total = np.add.reduceat(np.nan_to_num(values), first, axis=0)
+    mean = np.where(number > 0, total / np.maximum(number, 1), np.nan)
+    return replace(stream, time=time[first], values=mean)
+
+
+def common_grid(streams: Sequence[Stream], rate: float) -> tuple[float, int]:
+    """Start in seconds and number of samples of the span in which any stream has samples."""
+    start = min(float(s.time[0]) for s in streams)
+    end = max(float(s.time[-1]) for s in streams)
+    # A hundredth of a step of grace: the last sample must not be lost to rounding.
+    return start, int(np.floor((end - start) * rate + 0.01)) + 1
+
+
+def resample(
+    stream: Stream, start: float, samples: int, rate: float, max_gap: float = 0.2
+) -> np.ndarray:
+    """float32 [samples, channels]: a stream in order on the grid ``start + k / rate``.
+
+    Where the stream is faster than the grid it is first low-passed below half the new rate. Gaps of
+    up to ``max_gap`` seconds are interpolated; longer ones, and what lies outside the stream, are
+    NaN. Channels may lack different samples: each has its own gaps.
+    """
+    grid = start + np.arange(samples) / rate
+    out = np.full((samples, stream.values.shape[1]), np.nan, dtype=np.float32)
+    finite = np.isfinite(stream.values)
+    for known in np.unique(finite, axis=1).T if stream.values.size else ():
+        channels = np.flatnonzero((finite == known[:, None]).all(axis=0))
+        time, values = stream.time[known], stream.values[known][:, channels]
+        # Filters and lines are drawn inside each unbroken run only.
+        cuts = np.flatnonzero(np.diff(time) > max_gap) + 1
+        for run in np.split(np.arange(len(time)), cuts):
+            if len(run):
+                _fill(out, channels, grid, time[run], values[run], rate)
+    return out
+
+
+def _fill(
+    out: np.ndarray,
+    channels: np.ndarray,
+    grid: np.ndarray,
+    time: np.ndarray,
+    values: np.ndarray,
+    rate: float,
+) -> None:
+    """Write one unbroken run [n], [n, channels] to the rows of ``out`` that it covers."""
+    grace = 0.01 / rate
+    begin = int(np.searchsorted(grid, time[0] - grace))
+    end = int(np.searchsorted(grid, time[-1] + grace, side="right"))
+    if begin >= end:
+        return
+    inside = grid[begin:end]
+    span = time[-1] - time[0]
+    own_rate = (len(time) - 1) / span if span > 0 else rate
+    if own_rate > 1.2 * rate:
+        time, values = _low_passed(time, values, own_rate, rate)
+    for column, channel in enumerate(channels):
+        out[begin:end, channel] = np.interp(inside, time, values[:, column])
+
+
+def _low_passed(
+    time: np.ndarray, values: np.ndarray, own_rate: float, rate: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The run on an even grid at its own mean rate or faster, with nothing above rate / 2."""
+    # A filter needs even steps. Twice the rate keeps what interpolation alone would blur.
+    even_rate = 2 * own_rate
+    even = np.arange(time[0], time[-1] + 0.5 / even_rate, 1 / even_rate)
+    half = int(np.ceil(2 * even_rate / rate))
+    taps = firwin(2 * half + 1, 0.4 * rate, fs=even_rate)
+    smooth = np.empty((len(even), values.shape[1]))
+    for column in range(values.shape[1]):
+        line = np.interp(even, time, values[:, column])
+        # An odd reflection at the ends continues a slope, where zeros would pull to zero.
+        padded = np.pad(line, half, mode="reflect", reflect_type="odd")
+        smooth[:, column] = np.convolve(padded, taps, mode="valid")
+    return even, smooth
+
+
+def labels_on(
+    time: np.ndarray, label: np.ndarray, start: float, samples: int, rate: float, max_gap: float
+) -> np.ndarray:
+    """int64 [samples]: each grid point's nearest label in time, -1 where none is within the gap."""
+    grid = start + np.arange(samples) / rate
+    after = np.clip(np.searchsorted(time, grid), 1, max(1, len(time) - 1))
+    before = after - 1
+    after = np.minimum(after, len(time) - 1)
+    nearest = np.where(grid - time[before] <= time[after] - grid, before, after)
+    near = np.abs(time[nearest] - grid) <= max(max_gap, 1 / rate)
+    return np.where(near, label[nearest], -1).astype(np.int64)
+
+
+def acc_factor(acc: np.ndarray, name: str, unit: str | None = None) -> float:
+    """What acceleration [n, 3] is multiplied by to be in m/s^2.
+
+    Without a stated unit, the median norm tells: near 1 it is g, near 9.8 m/s^2, near 1000 mg, as
+    a body at rest or in steady motion feels gravity on average.
+    """
+    if unit is not None:
+        return _stated(unit, ACC_UNITS, "acceleration")
+    norm = np.linalg.norm(acc, axis=1)
+    norm = norm[np.isfinite(norm)]
+    if not len(norm):
+        return 1.0
+    typical = float(np.median(norm))
+    for factor in ACC_UNITS.values():
+        if 0.6 <= typical * factor / GRAVITY <= 1.8:
+            return factor
+    raise UserError(
+        f"{name}: the median size of acceleration is {typical:.3g}; expected about 1 (g), 9.8 "
+        f"(m/s2) or 1000 (mg) with gravity left in; name the unit if it is right"
+    )
+
+
+def gyro_factor(gyro: np.ndarray, name: str, unit: str = "rad/s") -> float:
+    """What angular velocity [n, 3] is multiplied by to be in rad/s.
+
+    Nothing like gravity tells the unit, so it is stated; numbers that a body can hardly reach in
+    the stated unit give a warning.
+    """
+    factor = _stated(unit, GYRO_UNITS, "angular velocity")
+    norm = np.linalg.norm(gyro, axis=1)
+    norm = norm[np.isfinite(norm)]
+    if len(norm) and unit == "rad/s" and float(np.quantile(norm, 0.95)) > 35:
+        warnings.warn(
+            f"{name}: a twentieth of the angular velocities is above 35 rad/s, faster than limbs "
+            "turn: are they in deg/s?",
+            stacklevel=2,
+        )
+    return factor
+
+
+def _stated(unit: str, known: dict[str, float], what: str) -> float:
+    if unit not in known:
+        raise UserError(f"unit of {what} is {unit!r}; expected one of {', '.join(known)}")
+    return known[unit]

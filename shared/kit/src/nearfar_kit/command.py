@@ -1,0 +1,62 @@
+"""The options that every command line shares, and how a command ends.
+
+Exit status: 0 done, 1 a failure of ours, 2 a mistake in the call or the data, 130 stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nearfar_kit.errors import UserError
+
+__all__ = [
+    "Config", "Data", "DeviceOption", "Out", "Overrides", "Quiet", "Resume", "Seed",
+    "new_app", "run_app",
+]  # fmt: skip
+
+Data = Annotated[Path, typer.Option("--data", help="Folder or file of data.")]
+Out = Annotated[Path, typer.Option("--out", help="Run folder to write.")]
+Config = Annotated[Path | None, typer.Option("--config", help="YAML file of settings.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting, key=value; may be repeated.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all chance.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on the terminal.")]
+
+
+def new_app(help: str) -> typer.Typer:
+    """A typer app in the house's ways: help where no verb is given, errors left to run_app."""
+    return typer.Typer(
+        help=help, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    )
+
+
+def run_app(app: typer.Typer, arguments: list[str] | None = None) -> None:
+    """Runs a command line and ends the process with its status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # --debug may stand anywhere; it concerns this function alone.
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        app(arguments, standalone_mode=True)
+    except UserError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; what is done is kept, --resume goes on from there", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        text = str(error).splitlines()[0] if str(error) else ""
+        print(f"failure: {type(error).__name__}: {text} (--debug shows more)", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,86 @@
+"""Tables of mean and spread, for a Markdown file and for the terminal, from the same rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.table import Table as RichTable
+
+__all__ = ["Cell", "Table", "summarise"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Mean and standard deviation of ``n`` values (deviation 0 for one)."""
+
+    mean: float
+    spread: float
+    n: int
+
+    def __str__(self) -> str:
+        if self.n == 0:
+            return "-"
+        return f"{self.mean:.3f} ± {self.spread:.3f}" if self.n > 1 else f"{self.mean:.3f}"
+
+
+def summarise(values: Iterable[float]) -> Cell:
+    """Mean and sample standard deviation of the finite values."""
+    finite = [v for v in values if math.isfinite(v)]
+    n = len(finite)
+    if n == 0:
+        return Cell(math.nan, math.nan, 0)
+    mean = sum(finite) / n
+    spread = math.sqrt(sum((v - mean) ** 2 for v in finite) / (n - 1)) if n > 1 else 0.0
+    return Cell(mean, spread, n)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A caption, column names and rows of cells or text; the best of each column is marked."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell | str]]
+
+    def best(self) -> set[tuple[int, int]]:
+        """(row, column) of the largest mean in each column of cells."""
+        found = set()
+        for column in range(len(self.columns)):
+            means = {
+                number: cell.mean
+                for number, row in enumerate(self.rows)
+                if isinstance(cell := row[column], Cell) and cell.n
+            }
+            if len(means) > 1:
+                found.add((max(means, key=means.__getitem__), column))
+        return found
+
+    def markdown(self) -> str:
+        best = self.best()
+        lines = [
+            "| " + " | ".join(self.columns) + " |",
+            "| " + " | ".join("---" for _ in self.columns) + " |",
+        ]
+        for number, row in enumerate(self.rows):
+            cells = [
+                f"**{cell}**" if (number, column) in best else str(cell).replace("|", "\\|")
+                for column, cell in enumerate(row)
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+        return f"{self.caption}\n\n" + "\n".join(lines) + "\n"
+
+    def terminal(self) -> RichTable:
+        best = self.best()
+        table = RichTable(title=self.caption, title_justify="left")
+        for number, column in enumerate(self.columns):
+            table.add_column(column, justify="left" if number == 0 else "right")
+        for number, row in enumerate(self.rows):
+            table.add_row(
+                *(
+                    f"[bold]{cell}[/bold]" if (number, column) in best else str(cell)
+                    for column, cell in enumerate(row)
+                )
+            )
+        return table
