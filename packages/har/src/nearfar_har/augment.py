@@ -1,6 +1,7 @@
 """Augmentations of windows [n, 6, W]: what a sensor may do without the activity changing.
 
-All randomness comes from the generator given; each window has its own draw.
+All randomness comes from the generator given, a CPU one whatever the windows' device: one seed
+then draws the same everywhere. Each window has its own draw.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ def random_rotations(count: int, spread: float, generator: torch.Generator) -> T
 
 def rotate(x: Tensor, spread: float, generator: torch.Generator) -> Tensor:
     """The sensor mounted at another angle: acceleration and angular rate turn together."""
-    turn = random_rotations(len(x), spread, generator)
+    turn = random_rotations(len(x), spread, generator).to(x)
     return (turn[:, None] @ x.unflatten(1, (2, 3))).flatten(1, 2)
 
 
 def magnitude(x: Tensor, spread: float, generator: torch.Generator) -> Tensor:
     """Each window times its own factor around 1."""
-    return x * (1 + spread * torch.randn(len(x), 1, 1, generator=generator))
+    return x * (1 + spread * torch.randn(len(x), 1, 1, generator=generator).to(x))
 
 
 def jitter(x: Tensor, spread: float, generator: torch.Generator) -> Tensor:
     """White noise, in units of the scaled signal."""
-    return x + spread * torch.randn(x.shape, generator=generator)
+    return x + spread * torch.randn(x.shape, generator=generator).to(x)
 
 
 def permute_segments(x: Tensor, parts: int, generator: torch.Generator) -> Tensor:
@@ -44,7 +45,7 @@ def permute_segments(x: Tensor, parts: int, generator: torch.Generator) -> Tenso
     bounds = torch.arange(length) * parts // length  # the part of each sample
     ranks = torch.rand(len(x), parts, generator=generator)  # n x parts: the parts' new order
     # Sorting samples by their part's rank, stably, moves whole parts.
-    order = ranks[:, bounds].argsort(dim=1, stable=True)
+    order = ranks[:, bounds].argsort(dim=1, stable=True).to(x.device)
     return x.gather(2, order[:, None].expand_as(x))
 
 
@@ -57,6 +58,7 @@ def time_warp(x: Tensor, spread: float, generator: torch.Generator) -> Tensor:
     depth = spread * torch.rand(n, 1, generator=generator)
     wave = torch.sin(2 * torch.pi * (t + phase)) - torch.sin(2 * torch.pi * phase)
     position = ((t + depth * wave / (2 * torch.pi)) * (length - 1)).clamp(0, length - 1)  # n x W
+    position = position.to(x)
     left = position.floor().long().clamp(max=length - 2)
     part = (position - left)[:, None]
     low = x.gather(2, left[:, None].expand_as(x))

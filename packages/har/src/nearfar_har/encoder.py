@@ -98,9 +98,10 @@ class ResidualStatistics(Encoder):
         self.features = 3 * width
 
     def pool(self, h: Tensor) -> Tensor:
+        mean = h.mean(-1)
+        variance = (h.square().mean(-1) - mean.square()).clamp(min=0)
         # The square root of a constant channel would have an infinite slope.
-        spread = (h.var(-1, unbiased=False) + 1e-5).sqrt()
-        return torch.cat([h.mean(-1), h.amax(-1), spread], dim=1)
+        return torch.cat([mean, h.amax(-1), (variance + 1e-5).sqrt()], dim=1)
 
 
 ENCODERS: dict[str, type[Encoder]] = {

@@ -33,7 +33,7 @@ class Chosen:
     negative_weights: Tensor  # [negatives], the largest is 1
 
 
-def device_distances(signals: Tensor, present: Tensor, most: int = 128) -> Tensor:
+def device_distances(signals: Tensor, present: Tensor, most: int = 64) -> Tensor:
     """MMD^2 between all pairs of devices: [devices, devices], symmetric, 0 on the diagonal.
 
     Args:
@@ -45,22 +45,17 @@ def device_distances(signals: Tensor, present: Tensor, most: int = 128) -> Tenso
     norms = signals[:, :, :3].norm(dim=2) / ACCELERATION_UNIT  # B x devices x W
     count = norms.shape[1]
     samples = [norms[present[:, d], d][:most] for d in range(count)]
-    within = [_kernel_mean(s, s) if len(s) else torch.inf for s in samples]
-    distances = torch.zeros(count, count)
-    for a in range(count):
-        for b in range(a + 1, count):
-            if len(samples[a]) and len(samples[b]):
-                mmd = within[a] + within[b] - 2 * _kernel_mean(samples[a], samples[b])
-                distances[a, b] = distances[b, a] = max(SMALLEST, float(mmd))
-            else:
-                distances[a, b] = distances[b, a] = torch.inf
-    return distances
-
-
-def _kernel_mean(u: Tensor, v: Tensor) -> float:
-    """Mean of the sum of Gaussian kernels over all pairs (the biased V-statistic)."""
-    squared = torch.cdist(u, v).square()
-    return float(sum((squared / (-2 * g)).exp().mean() for g in BANDWIDTHS))
+    squared = torch.cdist(*[torch.cat(samples)] * 2).square()
+    kernel = sum((squared / (-2 * g)).exp() for g in BANDWIDTHS)
+    # Means of the blocks (a, b) of the kernel matrix: the biased V-statistic.
+    member = torch.nn.functional.one_hot(
+        torch.repeat_interleave(torch.arange(count), torch.tensor([len(s) for s in samples])), count
+    ).to(norms)
+    mean = member / member.sum(0)  # NaN for a device without windows
+    blocks = (mean.T @ kernel @ mean).cpu()
+    within = blocks.diagonal()
+    distances = (within[:, None] + within - 2 * blocks).clamp(min=SMALLEST)
+    return distances.nan_to_num(torch.inf).fill_diagonal_(0)
 
 
 def choose(

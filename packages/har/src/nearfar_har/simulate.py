@@ -183,7 +183,8 @@ class _Person:
         acc = self.gain[device, 0] * acc @ self.mounting[device].T
         gyro = self.gain[device, 1] * gyro @ self.mounting[device].T + self.bias[device]
         noise = rng.normal(0, 1, (len(angle), 6)) * np.array([0.25] * 3 + [0.06] * 3)
-        return np.concatenate([acc, gyro], axis=1) + noise
+        signals: np.ndarray = np.concatenate([acc, gyro], axis=1) + noise
+        return signals
 
 
 def _distracted(
@@ -206,7 +207,8 @@ def _wander(samples: int, rate: float, seconds: float, rng: np.random.Generator)
     width = max(3, round(seconds * rate))
     kernel = np.hanning(width + 2)[1:-1]
     kernel /= np.linalg.norm(kernel)
-    return np.convolve(rng.normal(0, 1, samples + width - 1), kernel, mode="valid")
+    walk: np.ndarray = np.convolve(rng.normal(0, 1, samples + width - 1), kernel, mode="valid")
+    return walk
 
 
 def _rotation(turn: np.ndarray) -> np.ndarray:
@@ -214,4 +216,5 @@ def _rotation(turn: np.ndarray) -> np.ndarray:
     angle = np.linalg.norm(turn)
     x, y, z = turn / angle
     k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
+    rotation: np.ndarray = np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
+    return rotation

@@ -42,7 +42,7 @@ class MultiTask(Pretext):
         x = present_windows(signals, present)
         # Each window is changed in one way or left alone, so a step costs one pass as elsewhere;
         # each task is asked about its own windows and as many unchanged ones.
-        kinds = torch.randint(2 * len(TRANSFORMATIONS), (len(x),), generator=generator)
+        kinds = torch.randint(2 * len(TRANSFORMATIONS), (len(x),), generator=generator).to(x.device)
         x = x.clone()
         for kind, change in enumerate(TRANSFORMATIONS.values()):
             own = kinds == kind

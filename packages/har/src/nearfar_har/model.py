@@ -1,0 +1,141 @@
+"""The model that ``train`` leaves and ``classify`` uses: an encoder, and a classifier a device."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.errors import UserError
+
+from nearfar_har.encoder import ENCODERS, Encoder, make_encoder
+from nearfar_har.finetune import Classifier, predict
+from nearfar_har.probe import embed
+from nearfar_har.scale import Scale
+from nearfar_har.windows import Windows
+
+__all__ = ["HarModel"]
+
+FORMAT = "nearfar-har model 1"
+
+
+@dataclass
+class HarModel:
+    """Everything needed to classify windows of the same rate and length.
+
+    Attributes:
+        rate: samples a second. samples: W, of a window.
+        classifiers: by device.
+    """
+
+    encoder_name: str
+    encoder: Encoder
+    scale: Scale
+    rate: float
+    samples: int
+    overlap: float
+    activities: tuple[str, ...]
+    classifiers: dict[str, Classifier]
+
+    @property
+    def seconds(self) -> float:
+        """Length of a window."""
+        return self.samples / self.rate
+
+    def check(self, windows: Windows) -> None:
+        """Raises UserError where the windows are not of this model's kind."""
+        if windows.samples != self.samples or abs(windows.rate - self.rate) > 1e-6:
+            raise UserError(
+                f"windows of {windows.samples} samples at {windows.rate:g} Hz; the model expects "
+                f"{self.samples} at {self.rate:g} Hz"
+            )
+        if not set(windows.devices) & set(self.classifiers):
+            raise UserError(
+                f"devices {', '.join(windows.devices)}: none is known to the model; expected some "
+                f"of {', '.join(self.classifiers)}"
+            )
+
+    def probabilities(self, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+        """Activities' probabilities [N, activities], and how many devices spoke [N].
+
+        The devices that are present and known vote by the mean of their log-probabilities; rows
+        without any are uniform, with 0 devices.
+        """
+        self.check(windows)
+        votes = np.zeros((len(windows), len(self.activities)))
+        spoke = np.zeros(len(windows), np.int64)
+        for name, classifier in self.classifiers.items():
+            if name in windows.devices:
+                device = windows.devices.index(name)
+                rows = np.flatnonzero(windows.present[:, device])
+                if len(rows):
+                    p = predict(classifier, self.scale.apply(windows.signals[rows, device]))
+                    votes[rows] += np.log(p + 1e-9)
+                    spoke[rows] += 1
+        votes /= np.maximum(spoke, 1)[:, None]
+        p = np.exp(votes - votes.max(1, keepdims=True))
+        return p / p.sum(1, keepdims=True), spoke
+
+    def device_predictions(self, windows: Windows, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """One device's predicted activities [n] and the rows [n] where it is present."""
+        signals, rows = windows.of_device(name)
+        predicted = predict(self.classifiers[name], self.scale.apply(signals)).argmax(1)
+        return predicted, rows
+
+    def embeddings(self, windows: Windows, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """One device's embeddings [n, features] by the pre-trained encoder, and the rows [n]."""
+        signals, rows = windows.of_device(name)
+        return embed(self.encoder, self.scale.apply(signals)), rows
+
+    def save(self, path: Path) -> None:
+        save_checkpoint(
+            path,
+            {
+                "format": FORMAT,
+                "encoder_name": self.encoder_name,
+                "encoder": dict(self.encoder.state_dict()),
+                "scale": asdict(self.scale),
+                "rate": self.rate,
+                "samples": self.samples,
+                "overlap": self.overlap,
+                "activities": self.activities,
+                "classifiers": {d: dict(c.state_dict()) for d, c in self.classifiers.items()},
+            },
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> HarModel:
+        state = load_checkpoint(path)
+        if state.get("format") != FORMAT or state.get("encoder_name") not in ENCODERS:
+            raise UserError(f"{path}: holds no model of nearfar-har")
+        name, samples, activities = state["encoder_name"], state["samples"], state["activities"]
+        try:
+            encoder = make_encoder(name, samples)
+            encoder.load_state_dict(state["encoder"])
+            classifiers = {
+                device: _classifier(name, samples, len(activities), weights)
+                for device, weights in state["classifiers"].items()
+            }
+        except (RuntimeError, KeyError) as error:
+            first = str(error).splitlines()[0]
+            raise UserError(f"{path}: its weights do not fit its encoder ({first})") from None
+        return cls(
+            encoder_name=name,
+            encoder=encoder.eval(),
+            scale=Scale(**state["scale"]),
+            rate=state["rate"],
+            samples=samples,
+            overlap=state["overlap"],
+            activities=tuple(activities),
+            classifiers=classifiers,
+        )
+
+
+def _classifier(
+    name: str, samples: int, activities: int, weights: dict[str, Any]
+) -> Classifier:
+    classifier = Classifier(make_encoder(name, samples), activities)
+    classifier.load_state_dict(weights)
+    return classifier.eval()

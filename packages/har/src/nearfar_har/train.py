@@ -1,0 +1,125 @@
+"""Training: pre-train on all windows, then one classifier a device on the labelled share.
+
+Both halves keep what is done: a run that was stopped, or killed, goes on to the same numbers.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.errors import UserError
+from nearfar_kit.progress import Progress
+from nearfar_kit.run import RunFolder
+
+from nearfar_har.encoder import Encoder, make_encoder
+from nearfar_har.finetune import Classifier
+from nearfar_har.methods import new_pretraining, tuned
+from nearfar_har.model import HarModel
+from nearfar_har.scale import Scale
+from nearfar_har.settings import HarSettings
+from nearfar_har.windows import Windows, labelled_subset
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+__all__ = ["train"]
+
+SAVE_EVERY = 10.0  # seconds between checkpoints
+
+
+def train(
+    windows: Windows,
+    settings: HarSettings,
+    seed: int,
+    *,
+    run: RunFolder | None = None,
+    fabric: Fabric | None = None,
+    quiet: bool = True,
+) -> HarModel:
+    """A model from windows, of which the labelled share trains the classifiers.
+
+    Args:
+        run: where checkpoints and the log go; a checkpoint found there is gone on with.
+
+    Raises:
+        UserError: no window is labelled, or all labels are one activity.
+    """
+    labels = np.unique(windows.activity[windows.activity >= 0])
+    if len(labels) < 2:
+        found = "no activity" if not len(labels) else f"only {windows.activities[labels[0]]!r}"
+        raise UserError(f"labels: {found} found; expected windows of two activities or more")
+    scale = Scale.of(windows)
+    encoder = _pretrained(windows, settings, scale, seed, run, fabric, quiet)
+    rows = labelled_subset(windows, settings.labels, seed)
+    classifiers: dict[str, Classifier] = {}
+    with Progress("classifiers", len(windows.devices), quiet=quiet) as bar:
+        for device, name in enumerate(windows.devices):
+            here = rows[windows.present[rows, device]]
+            # A device that was never there while something was labelled cannot learn to tell.
+            if len(np.unique(windows.activity[here])) > 1:
+                signals = scale.apply(windows.signals[here, device])
+                activity = windows.activity[here]
+                classifiers[name] = tuned(
+                    settings, encoder, signals, activity, len(windows.activities), seed
+                )
+            elif run is not None:
+                run.log("device without labels", device=name)
+            bar.advance(device=name)
+    if not classifiers:
+        raise UserError("labels: no device has labelled windows of two activities")
+    model = HarModel(
+        encoder_name=settings.encoder,
+        encoder=encoder,
+        scale=scale,
+        rate=windows.rate,
+        samples=windows.samples,
+        overlap=settings.overlap,
+        activities=windows.activities,
+        classifiers=classifiers,
+    )
+    if run is not None:
+        model.save(run.checkpoint / "model.safetensors")
+        run.log("trained", devices=list(classifiers), labelled=len(rows))
+    return model
+
+
+def _pretrained(
+    windows: Windows,
+    settings: HarSettings,
+    scale: Scale,
+    seed: int,
+    run: RunFolder | None,
+    fabric: Fabric | None,
+    quiet: bool,
+) -> Encoder:
+    if settings.pretext == "none":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return make_encoder(settings.encoder, windows.samples)
+    pretraining = new_pretraining(settings, windows, scale, seed, fabric)
+    file = None if run is None else run.checkpoint / "pretraining.safetensors"
+    if file is not None and file.exists():
+        pretraining.load_state(load_checkpoint(file))
+
+    def save() -> None:
+        if run is not None and file is not None and (fabric is None or fabric.is_global_zero):
+            save_checkpoint(file, pretraining.state())
+            run.log("pre-training", step=pretraining.done, loss=pretraining.loss)
+
+    saved = time.monotonic()
+    try:
+        with Progress(
+            f"pre-training ({settings.pretext})", settings.steps, done=pretraining.done, quiet=quiet
+        ) as bar:
+            while pretraining.done < settings.steps:
+                bar.advance(loss=pretraining.step())
+                if time.monotonic() - saved > SAVE_EVERY:
+                    save()
+                    saved = time.monotonic()
+    finally:  # Ctrl-C too: what is done is kept
+        save()
+    return pretraining.encoder
