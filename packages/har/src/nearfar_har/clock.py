@@ -6,13 +6,14 @@ new rate is lower, and laid on the common grid by linear interpolation; gaps sta
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.signal import firwin
 
+from nearfar_har.recording import CHANNELS
 from nearfar_kit.errors import UserError
 
 __all__ = [
@@ -21,11 +22,12 @@ __all__ = [
     "TIME_UNITS",
     "Stream",
     "acc_factor",
-    "common_grid",
     "gyro_factor",
     "in_order",
     "labels_on",
+    "on_one_clock",
     "resample",
+    "sessions",
     "time_unit",
 ]
 
@@ -44,11 +46,16 @@ class Stream:
         time: float64 [n], seconds.
         values: float64 [n, channels].
         name: says in an error where the samples come from: a file, and a device.
+        rows: int64 [n], the samples' numbers in that file; None: 1, 2, ...
     """
 
     time: np.ndarray
     values: np.ndarray
     name: str
+    rows: np.ndarray | None = None
+
+    def row(self, index: int) -> int:
+        return index + 1 if self.rows is None else int(self.rows[index])
 
 
 def time_unit(time: np.ndarray, name: str) -> str:
@@ -62,9 +69,7 @@ def time_unit(time: np.ndarray, name: str) -> str:
     steps = np.diff(time)
     steps = steps[steps > 0]
     if not len(steps):
-        raise UserError(
-            f"{name}: {len(time)} rows hold no two times in order; expected two or more"
-        )
+        raise UserError(f"{name}: no two rows with rising time among {len(time)}; expected more")
     # Loggers deliver bursts, so the median step may be far off the rate; between the quartiles the
     # mean is steady under bursts and under gaps.
     low, high = np.quantile(steps, [0.1, 0.9])
@@ -78,11 +83,8 @@ def time_unit(time: np.ndarray, name: str) -> str:
     )
 
 
-def in_order(stream: Stream, first_row: int = 1) -> Stream:
+def in_order(stream: Stream) -> Stream:
     """The stream, its equal times merged into their mean.
-
-    Args:
-        first_row: the number, in the file, of the stream's first row, for the error.
 
     Raises:
         UserError: a time that is not finite or lies before the one above it.
@@ -91,14 +93,14 @@ def in_order(stream: Stream, first_row: int = 1) -> Stream:
     bad = np.flatnonzero(~np.isfinite(time))
     if len(bad):
         raise UserError(
-            f"{stream.name}: row {bad[0] + first_row}: time is {time[bad[0]]}; expected a number"
+            f"{stream.name}: row {stream.row(bad[0])}: time is {time[bad[0]]}; expected a number"
         )
     back = np.flatnonzero(np.diff(time) < 0)
     if len(back):
-        row = back[0] + 1
+        at = back[0] + 1
         raise UserError(
-            f"{stream.name}: row {row + first_row}: time {float(time[row])!r} is before "
-            f"{float(time[row - 1])!r} of the row above; expected time in order"
+            f"{stream.name}: row {stream.row(at)}: time {float(time[at])!r} is before "
+            f"{float(time[at - 1])!r} of row {stream.row(at - 1)}; expected time in order"
         )
     first = np.flatnonzero(np.diff(time, prepend=-np.inf) > 0)
     if len(first) == len(time):
@@ -106,15 +108,51 @@ def in_order(stream: Stream, first_row: int = 1) -> Stream:
     number = np.add.reduceat(np.isfinite(values).astype(np.float64), first, axis=0)
     total = np.add.reduceat(np.nan_to_num(values), first, axis=0)
     mean = np.where(number > 0, total / np.maximum(number, 1), np.nan)
-    return replace(stream, time=time[first], values=mean)
+    rows = np.arange(1, len(time) + 1) if stream.rows is None else stream.rows
+    return replace(stream, time=time[first], values=mean, rows=rows[first])
 
 
-def common_grid(streams: Sequence[Stream], rate: float) -> tuple[float, int]:
-    """Start in seconds and number of samples of the span in which any stream has samples."""
+def sessions(streams: Sequence[Stream], silence: float) -> list[list[Stream]]:
+    """The streams cut where none of them has a sample for more than ``silence`` seconds."""
+    every = np.unique(np.concatenate([s.time for s in streams]))
+    cuts = every[1:][np.diff(every) > silence]
+    edges = [-np.inf, *cuts.tolist(), np.inf]
+    parts = []
+    for begin, end in itertools.pairwise(edges):
+        own = [_between(s, begin, end) for s in streams]
+        parts.append([s for s in own if len(s.time)])
+    return parts
+
+
+def _between(stream: Stream, begin: float, end: float) -> Stream:
+    inside = slice(*np.searchsorted(stream.time, [begin, end]).tolist())
+    rows = None if stream.rows is None else stream.rows[inside]
+    return replace(stream, time=stream.time[inside], values=stream.values[inside], rows=rows)
+
+
+def on_one_clock(
+    parts: Sequence[tuple[Stream, int, slice]], devices: int, rate: float, max_gap: float = 0.2
+) -> tuple[np.ndarray, float]:
+    """float32 [T, devices, 6] over the time in which any stream has samples, and its start in s.
+
+    Args:
+        parts: streams in order, each with its device's number and the channels it fills.
+    """
+    streams = [stream for stream, _, _ in parts]
     start = min(float(s.time[0]) for s in streams)
     end = max(float(s.time[-1]) for s in streams)
+    longest = max(float(s.time[-1] - s.time[0]) for s in streams)
+    if end - start > 10 * (longest + 60):
+        raise UserError(
+            f"{streams[0].name}: the devices' clocks lie {end - start:.0f} s apart for recordings "
+            f"of {longest:.0f} s; expected clocks set alike"
+        )
     # A hundredth of a step of grace: the last sample must not be lost to rounding.
-    return start, int(np.floor((end - start) * rate + 0.01)) + 1
+    samples = int(np.floor((end - start) * rate + 0.01)) + 1
+    signals = np.full((samples, devices, len(CHANNELS)), np.nan, dtype=np.float32)
+    for stream, device, channels in parts:
+        signals[:, device, channels] = resample(stream, start, samples, rate, max_gap)
+    return signals, start
 
 
 def resample(
@@ -128,6 +166,9 @@ def resample(
     """
     grid = start + np.arange(samples) / rate
     out = np.full((samples, stream.values.shape[1]), np.nan, dtype=np.float32)
+    if len(stream.time) > 1:
+        # A sensor slower than the gap allows has no gap at each sample.
+        max_gap = max(max_gap, 1.5 * float(np.median(np.diff(stream.time))))
     finite = np.isfinite(stream.values)
     for known in np.unique(finite, axis=1).T if stream.values.size else ():
         channels = np.flatnonzero((finite == known[:, None]).all(axis=0))
@@ -170,8 +211,10 @@ def _low_passed(
     # A filter needs even steps. Twice the rate keeps what interpolation alone would blur.
     even_rate = 2 * own_rate
     even = np.arange(time[0], time[-1] + 0.5 / even_rate, 1 / even_rate)
-    half = int(np.ceil(2 * even_rate / rate))
-    taps = firwin(2 * half + 1, 0.4 * rate, fs=even_rate)
+    # A windowed sinc, ten periods of the new rate long: a half at 0.4 of it, a thousandth at 0.57.
+    half = int(np.ceil(5 * even_rate / rate))
+    taps = np.hamming(2 * half + 1) * np.sinc(0.8 * rate / even_rate * np.arange(-half, half + 1))
+    taps /= taps.sum()
     smooth = np.empty((len(even), values.shape[1]))
     for column in range(values.shape[1]):
         line = np.interp(even, time, values[:, column])
