@@ -1,0 +1,248 @@
+"""A user's own table, CSV or Parquet: one row a device's sample.
+
+Columns: time, device, acc_x, acc_y, acc_z, gyro_x, gyro_y, gyro_z; subject, session and activity
+where known. Devices may have clocks, rates and gaps of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from nearfar_har.clock import (
+    TIME_UNITS,
+    Stream,
+    acc_factor,
+    gyro_factor,
+    in_order,
+    labels_on,
+    on_one_clock,
+    sessions,
+    time_unit,
+)
+from nearfar_har.recording import CHANNELS, Collection, Recording
+from nearfar_kit.errors import UserError
+
+__all__ = ["read_table"]
+
+_NAMES = ("device", "subject", "session", "activity")
+_ABSENT = ["", "NaN", "nan", "NA", "null", "None"]
+_ROW = "row number in the file"
+
+
+def read_table(
+    path: Path,
+    columns: Mapping[str, str] | None = None,
+    subjects: Sequence[str] | None = None,
+    rate: float | None = None,
+    time: str | None = None,
+    acc_unit: str | None = None,
+    gyro_unit: str = "rad/s",
+    max_gap: float = 0.2,
+    silence: float = 60.0,
+) -> Collection:
+    """A long table as recordings: one a subject, session, and stretch between long silences.
+
+    Args:
+        columns: our names to the file's, where they differ: {"time": "timestamp"}.
+        rate: Hz of the common clock; None: the slowest device's own, to the nearest whole number.
+        time: unit s, ms, us or ns; None: found from the steps. Dates and times are read as such.
+        acc_unit: m/s2, g or mg; None: found from gravity.
+        gyro_unit: rad/s or deg/s.
+        max_gap: s; shorter gaps of a device are interpolated.
+        silence: s; when no device has a sample for longer, a new recording begins.
+    """
+    path = Path(path)
+    table = _loaded(path, dict(columns or {}))
+    if subjects is not None:
+        known = table["subject"].unique().sort().to_list()
+        table = table.filter(pl.col("subject").is_in(list(subjects)))
+        if not len(table):
+            raise UserError(f"{path}: none of the subjects {list(subjects)}; expected of {known}")
+    devices = tuple(table["device"].unique().sort().to_list())
+    activities = tuple(table["activity"].drop_nulls().unique().sort().to_list())
+    second = _seconds_of(table, path, time)
+    scale = _scales(table, path, devices, acc_unit, gyro_unit)
+    runs = [
+        (subject, session, rows, _streams(rows, path, scale, second))
+        for (subject, session), rows in _groups(table, ["subject", "session"])
+    ]
+    rate = rate or _common_rate([s for *_, streams in runs for s in streams.values()], path)
+    recordings = []
+    for subject, session, rows, streams in runs:
+        label_time, label = _labels(rows, activities, second)
+        place = {stream.name: devices.index(device) for device, stream in streams.items()}
+        for number, part in enumerate(sessions(list(streams.values()), silence), start=1):
+            parts = [(s, place[s.name], slice(None)) for s in part]
+            signals, start = on_one_clock(parts, len(devices), rate, max_gap)
+            activity = labels_on(label_time, label, start, len(signals), rate, max_gap)
+            segment = np.zeros_like(activity)
+            name = f"{session}-{number}"
+            recordings.append(
+                Recording(subject, name, rate, devices, signals, activity, segment, start)
+            )
+    return Collection(path.stem, tuple(recordings), activities, devices)
+
+
+def _loaded(path: Path, columns: dict[str, str]) -> pl.DataFrame:
+    """The file's columns under our names and in our types, checked, with their row numbers."""
+    ours = ("time", *_NAMES, *CHANNELS)
+    for name in columns:
+        if name not in ours:
+            raise UserError(f"column mapping names {name!r}; expected some of {', '.join(ours)}")
+    parquet = path.suffix.lower() in (".parquet", ".pq")
+    try:
+        # Text first: a field that is no number can then be named.
+        table = pl.read_parquet(path) if parquet else pl.read_csv(path, infer_schema=False)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected a CSV or Parquet table") from None
+    except pl.exceptions.NoDataError:
+        raise UserError(f"{path}: is empty; expected a header and rows") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        line = str(error).splitlines()[0]
+        raise UserError(f"{path}: not a readable {path.suffix or 'table'} ({line})") from error
+    wanted = {columns.get(name, name): name for name in ours}
+    theirs = {name: column for column, name in wanted.items()}
+    needed = ["time", "device", *CHANNELS[:3]]
+    if any(theirs[name] in table.columns for name in CHANNELS[3:]):
+        needed += CHANNELS[3:]  # a gyroscope has all of its axes
+    needed += columns  # what is mapped is meant
+    for name in needed:
+        if theirs[name] not in table.columns:
+            raise UserError(
+                f"{path}: no column {theirs[name]!r} for {name}; the file has "
+                f"{', '.join(table.columns)}: map it or add it"
+            )
+    if not len(table):
+        raise UserError(f"{path}: has a header and no rows; expected samples")
+    table = table.select(pl.col(c).alias(wanted[c]) for c in table.columns if c in wanted)
+    first = 1 if parquet else 2  # a CSV's first row is its header
+    table = table.with_row_index(_ROW, offset=first)
+    return _typed(table, path)
+
+
+def _typed(table: pl.DataFrame, path: Path) -> pl.DataFrame:
+    text = [name for name in table.columns if table[name].dtype == pl.String]
+    table = table.with_columns(pl.col(text).str.strip_chars().replace(dict.fromkeys(_ABSENT)))
+    table = _time_as_number(table)
+    for name in ("time", *CHANNELS):
+        if name not in table.columns:
+            continue
+        number = table[name].cast(pl.Float64, strict=False)
+        bad = (table[name].is_not_null() & number.is_null()) | number.is_infinite().fill_null(False)
+        if name == "time":
+            bad = bad | number.is_null() | number.is_nan().fill_null(False)
+        if bad.any():
+            at = int(bad.arg_max() or 0)
+            raise UserError(
+                f"{path}: row {table[_ROW][at]}, column {name}: {table[name][at]!r}; "
+                "expected a number"
+            )
+        table = table.with_columns(number.alias(name))
+    for name in _NAMES:
+        if name not in table.columns:
+            table = table.with_columns(pl.lit(None, pl.String).alias(name))
+        table = table.with_columns(pl.col(name).cast(pl.String))
+    missing = table["device"].is_null()
+    if missing.any():
+        row = table[_ROW][int(missing.arg_max() or 0)]
+        raise UserError(f"{path}: row {row}, column device is empty; expected a device's name")
+    lacking = [pl.lit(None, pl.Float64).alias(c) for c in CHANNELS if c not in table.columns]
+    unnamed = [pl.col("subject").fill_null("unnamed"), pl.col("session").fill_null("session")]
+    return table.with_columns(*lacking, *unnamed)
+
+
+def _time_as_number(table: pl.DataFrame) -> pl.DataFrame:
+    """Dates and times as UNIX ns; everything else as it is."""
+    time = table["time"]
+    if time.dtype == pl.String and time.cast(pl.Float64, strict=False).null_count() == len(time):
+        parsed = pl.col("time").str.to_datetime(time_unit="ns", time_zone="UTC", strict=False)
+        try:
+            dated = table.with_columns(parsed)
+        except pl.exceptions.PolarsError:
+            return table  # not dates either: the check of numbers names the first
+        if dated["time"].null_count() == time.null_count():
+            table, time = dated, dated["time"]
+    if isinstance(time.dtype, pl.Datetime):
+        return table.with_columns(pl.col("time").dt.epoch("ns"))
+    return table
+
+
+def _groups(table: pl.DataFrame, by: list[str]) -> Iterator[tuple[tuple[str, ...], pl.DataFrame]]:
+    """Rows of each combination of names, in the file's order; combinations sorted."""
+    parts = table.partition_by(by, as_dict=True, maintain_order=True)
+    for key in sorted(parts):
+        yield key, parts[key]
+
+
+def _seconds_of(table: pl.DataFrame, path: Path, unit: str | None) -> float:
+    """Seconds of one unit of the time column."""
+    if unit is not None:
+        if unit not in TIME_UNITS:
+            raise UserError(f"unit of time is {unit!r}; expected one of {', '.join(TIME_UNITS)}")
+        return TIME_UNITS[unit]
+    # The longest run of one device tells best; two rows with rising time it must have.
+    runs = table.partition_by(["subject", "session", "device"], maintain_order=True)
+    longest = max(runs, key=len)
+    return TIME_UNITS[time_unit(longest["time"].to_numpy(), f"{path}: {longest['device'][0]}")]
+
+
+def _scales(
+    table: pl.DataFrame,
+    path: Path,
+    devices: tuple[str, ...],
+    acc_unit: str | None,
+    gyro_unit: str,
+) -> dict[str, np.ndarray]:
+    """Factors [6] of each device to m/s^2 and rad/s."""
+    scales = {}
+    for device in devices:
+        own = table.filter(pl.col("device") == device).select(CHANNELS).to_numpy()
+        name = f"{path}: device {device}"
+        if not np.isfinite(own[:, :3]).any():
+            raise UserError(f"{name}: acc_x, acc_y, acc_z hold no number; expected acceleration")
+        acc = acc_factor(own[:, :3], name, acc_unit)
+        gyro = gyro_factor(own[:, 3:], name, gyro_unit)
+        scales[device] = np.array([acc] * 3 + [gyro] * 3)
+    return scales
+
+
+def _streams(
+    rows: pl.DataFrame,
+    path: Path,
+    scale: dict[str, np.ndarray],
+    second: float,
+) -> dict[str, Stream]:
+    """Each device's samples of one session, in order."""
+    streams = {}
+    for (device,), own in _groups(rows, ["device"]):
+        values = own.select(CHANNELS).to_numpy() * scale[device]
+        stream = Stream(
+            own["time"].to_numpy() * second,
+            values,
+            f"{path}: device {device}",
+            own[_ROW].to_numpy().astype(np.int64),
+        )
+        streams[device] = in_order(stream)
+    return streams
+
+
+def _common_rate(streams: Sequence[Stream], path: Path) -> float:
+    steps = [float(np.median(np.diff(s.time))) for s in streams if len(s.time) > 1]
+    if not steps:
+        raise UserError(f"{path}: no device has two samples; expected a recording")
+    return max(1.0, float(round(1 / max(steps))))
+
+
+def _labels(
+    rows: pl.DataFrame, activities: tuple[str, ...], second: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Times [n] in s, rising, and labels int64 [n] of all devices' rows; -1 where empty."""
+    time = rows["time"].to_numpy() * second
+    code = dict(zip(activities, range(len(activities)), strict=True))
+    label = rows["activity"].replace_strict(code, default=-1, return_dtype=pl.Int64).to_numpy()
+    order = np.argsort(time, kind="stable")
+    return time[order], label[order]
