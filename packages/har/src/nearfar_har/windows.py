@@ -87,6 +87,10 @@ class Windows:
         rows = np.asarray(rows)
         return replace(self, **{name: getattr(self, name)[rows] for name in _ROWS})
 
+    def relabelled(self, activity: np.ndarray, activities: tuple[str, ...]) -> Windows:
+        """The same windows with other labels: activity [N], numbers in ``activities``."""
+        return replace(self, activity=activity, activities=activities)
+
     def of_device(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """One device's windows [n, 6, W] where it is present, and their row numbers [n]."""
         if name not in self.devices:
@@ -225,7 +229,7 @@ def join_windows(parts: Sequence[Windows]) -> Windows:
         codes.append(np.array([subjects.index(s) for s in part.subjects], np.int64)[part.subject])
         groups.append(part.group + base)
         base = int(groups[-1].max(initial=base - 1)) + 1
-    rows = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _ROWS}
+    rows: dict[str, Any] = {n: np.concatenate([getattr(p, n) for p in parts]) for n in _ROWS}
     rows |= {"subject": np.concatenate(codes), "group": np.concatenate(groups)}
     return replace(first, **rows, subjects=subjects, dropped=sum(p.dropped for p in parts))
 
