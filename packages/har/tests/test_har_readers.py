@@ -58,6 +58,7 @@ def test_dsads_raw(dsads):
     assert last.signals[374, 4, 5] == pytest.approx(1000 + 36 + 5 + 0.124)
     assert read(dsads, subjects=["p8"]).subjects == ("p8",)
     assert len(cut_windows(found, 2.0)) == 4 * 3 * 2
+    assert len(read(dsads.parent).recordings) == 4  # from the folder above, too
 
 
 @pytest.mark.parametrize(
@@ -401,6 +402,18 @@ def test_realworld_faults(realworld, content, message):
     with pytest.raises(UserError, match=message) as caught:
         read_realworld(realworld, max_bytes=100_000)
     assert "\n" not in str(caught.value)
+
+
+def test_realworld_parts_may_not_overlap(realworld):
+    member = zipped(
+        {
+            "acc_walking_1_chest.csv": realworld_csv(START, 1),
+            "acc_walking_2_chest.csv": realworld_csv(START + 2000, 1),
+        }
+    )
+    (realworld / "proband1" / "data" / "acc_walking_csv.zip").write_bytes(member)
+    with pytest.raises(UserError, match=r"_2_chest\.csv: starts before .*_1_chest\.csv ends"):
+        read(realworld)
 
 
 # A user's own table

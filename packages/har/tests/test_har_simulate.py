@@ -71,6 +71,18 @@ def test_devices_share_the_moment(made):
         assert np.mean(shuffled) < 0.2
 
 
+def test_limbs_keep_step(made):
+    """Legs swing against each other in walking and together in rowing, all through a bout."""
+    for name, sign in (("walking", -1), ("rowing", 1)):
+        fits = []
+        for recording in made.recordings:
+            bouts = np.where(recording.activity == ACTIVITIES.index(name), recording.segment, -1)
+            for bout in np.unique(bouts)[1:]:
+                legs = recording.signals[bouts == bout][:, 3:, 4]
+                fits.append(np.corrcoef(legs.T)[0, 1])
+        assert np.mean(fits) * sign > 0.3
+
+
 def test_few_labels_are_neither_trivial_nor_hopeless(made):
     scores = []
     for held_out in (("s1", "s2"), ("s5", "s6")):

@@ -209,6 +209,12 @@ def test_subsets_of_labels_follow_the_seed_and_skip_what_is_unlabelled():
     assert one.tolist() == again.tolist()
     assert one.tolist() != other.tolist()
     assert (activity[one] >= 0).all()
+    # Neither the subject that gives a class's only window nor that window is always the same.
+    single = [labelled_subset(windows, 0.001, seed) for seed in range(10)]
+    sitting = [rows[activity[rows] == 0] for rows in single]
+    assert len({int(windows.subject[rows[0]]) for rows in sitting}) > 1
+    alone = windows.select(windows.subject == 0)
+    assert len({int(labelled_subset(alone, 0.001, seed)[0]) for seed in range(10)}) > 1
     assert len(labelled_subset(windows, 1.0, 0)) == 150
     with pytest.raises(UserError, match="share of labels is 0"):
         labelled_subset(windows, 0.0, 0)
@@ -244,8 +250,8 @@ def test_scales_are_of_present_windows_a_device_and_sensor():
     windows = labelled([0] * 100, [0] * 100)
     windows.signals[:, 0, :3], windows.signals[:, 0, 3:] = -20, 2
     windows.signals[0, 0] = 1e6  # one impact
-    windows.signals[1, 0] = 0
-    windows.present[1, 0] = False
+    windows.signals[50:, 0] = 1e6
+    windows.present[50:, 0] = False
     windows.present[:, 1] = False
     np.testing.assert_array_equal(scale_of(windows), [[20, 2], [1, 1]])
 

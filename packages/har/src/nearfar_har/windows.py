@@ -210,7 +210,7 @@ def _cut(
 def _majority(labels: np.ndarray, purity: float) -> np.ndarray:
     """int64 [n]: the label that covers at least ``purity`` of a row of [n, W], else -1."""
     found = np.full(len(labels), -1, dtype=np.int64)
-    for label in np.unique(labels[labels >= 0]):
+    for label in np.unique(labels):
         found[(labels == label).mean(axis=1) >= purity] = label
     return found
 

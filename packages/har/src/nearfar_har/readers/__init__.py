@@ -23,7 +23,7 @@ from nearfar_har.recording import Collection
 from nearfar_har.windows import Windows, cut_windows, load_npz
 from nearfar_kit.errors import UserError
 
-__all__ = ["LAYOUTS", "Layout", "find_layout", "read"]
+__all__ = ["LAYOUTS", "Layout", "find_layout", "read", "read_windows"]
 
 
 @dataclass(frozen=True)

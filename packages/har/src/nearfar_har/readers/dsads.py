@@ -49,7 +49,7 @@ def read_dsads(path: Path, subjects: tuple[str, ...] | None = None) -> Collectio
         subjects: read only these.
     """
     root = Path(path)
-    files = sorted(root.glob("a[0-9][0-9]/p[0-9]*/s[0-9]*.txt"))
+    files = sorted(root.rglob("a[0-9][0-9]/p[0-9]*/s[0-9]*.txt"))
     if not files:
         raise UserError(f"{root}: no aAA/pP/sSS.txt under it; expected the DSADS layout")
     sessions: dict[tuple[str, str], list[Path]] = {}

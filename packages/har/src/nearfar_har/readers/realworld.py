@@ -63,7 +63,7 @@ def read_realworld(
     if subjects is not None:
         folders = {name: folder for name, folder in folders.items() if name in subjects}
     recordings: list[Recording] = []
-    for subject in sorted(folders, key=lambda name: (len(name), name)):
+    for subject in sorted(folders):
         recordings += _subject(subject, folders[subject], rate, max_gap, max_bytes)
     if not recordings:
         raise UserError(
@@ -161,8 +161,9 @@ def _members(
 
 def _stream(name: str, content: bytes) -> Stream:
     columns = ["attr_time", "attr_x", "attr_y", "attr_z"]
+    types = dict.fromkeys(columns, pl.Float64)
     try:
-        table = pl.read_csv(content, columns=columns, schema_overrides=dict.fromkeys(columns, pl.Float64))
+        table = pl.read_csv(content, columns=columns, schema_overrides=types)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise UserError(
             f"{name}: not a table of {', '.join(columns)} with numbers ({_first_line(error)})"
