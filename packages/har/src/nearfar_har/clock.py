@@ -170,8 +170,12 @@ def resample(
         # A sensor slower than the gap allows has no gap at each sample.
         max_gap = max(max_gap, 1.5 * float(np.median(np.diff(stream.time))))
     finite = np.isfinite(stream.values)
-    for known in np.unique(finite, axis=1).T if stream.values.size else ():
-        channels = np.flatnonzero((finite == known[:, None]).all(axis=0))
+    left = list(range(finite.shape[1]))
+    while left:
+        # Channels that lack the same samples, mostly all, are worked together.
+        known = finite[:, left[0]]
+        channels = [c for c in left if np.array_equal(finite[:, c], known)]
+        left = [c for c in left if c not in channels]
         time, values = stream.time[known], stream.values[known][:, channels]
         # Filters and lines are drawn inside each unbroken run only.
         cuts = np.flatnonzero(np.diff(time) > max_gap) + 1
@@ -183,7 +187,7 @@ def resample(
 
 def _fill(
     out: np.ndarray,
-    channels: np.ndarray,
+    channels: list[int],
     grid: np.ndarray,
     time: np.ndarray,
     values: np.ndarray,
