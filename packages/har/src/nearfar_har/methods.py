@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nearfar_har.encoder import Encoder, make_encoder
-from nearfar_har.finetune import Classifier, finetune
+from nearfar_har.finetune import Classifier, finetune, probe_classifier
 from nearfar_har.pretext import PRETEXTS, ColloSSL, CrossDevice, Pretext, SimCLR
 from nearfar_har.pretrain import Pretraining
 from nearfar_har.scale import Scale
@@ -22,7 +22,7 @@ from nearfar_har.windows import Windows
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["make_task", "new_pretraining", "supervised", "tuned"]
+__all__ = ["make_task", "new_pretraining", "read_out", "supervised"]
 
 
 def make_task(settings: HarSettings, samples: int, seed: int) -> Pretext:
@@ -61,7 +61,7 @@ def new_pretraining(
     )
 
 
-def tuned(
+def read_out(
     settings: HarSettings,
     encoder: Encoder,
     signals: Tensor,
@@ -69,7 +69,9 @@ def tuned(
     activities: int,
     seed: int,
 ) -> Classifier:
-    """One device's classifier on a pre-trained encoder; its last stages are trained on."""
+    """One device's classifier on a pre-trained encoder: linear, or its last stages trained on."""
+    if settings.readout == "probe":
+        return probe_classifier(encoder, signals, activity, activities, settings.probe_strength)
     return _fit(settings, encoder, signals, activity, activities, settings.tuned_stages, seed)
 
 
@@ -101,5 +103,6 @@ def _fit(
         steps=settings.tuned_steps,
         batch=settings.tuned_batch,
         learning_rate=settings.tuned_learning_rate,
+        rotation=settings.tuned_rotation,
         seed=seed,
     )

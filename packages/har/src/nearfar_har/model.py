@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
+from torch import nn
 
 from nearfar_har.encoder import ENCODERS, Encoder, make_encoder
-from nearfar_har.finetune import Classifier, predict
+from nearfar_har.finetune import Classifier, predict, tuned_head
 from nearfar_har.probe import embed
 from nearfar_har.scale import Scale
 from nearfar_har.windows import Windows
@@ -31,6 +32,7 @@ class HarModel:
     """
 
     encoder_name: str
+    readout: str  # what the classifiers' heads are: probe or tuned
     encoder: Encoder
     scale: Scale
     rate: float
@@ -95,6 +97,7 @@ class HarModel:
             {
                 "format": FORMAT,
                 "encoder_name": self.encoder_name,
+                "readout": self.readout,
                 "encoder": dict(self.encoder.state_dict()),
                 "scale": asdict(self.scale),
                 "rate": self.rate,
@@ -115,7 +118,7 @@ class HarModel:
             encoder = make_encoder(name, samples)
             encoder.load_state_dict(state["encoder"])
             classifiers = {
-                device: _classifier(name, samples, len(activities), weights)
+                device: _classifier(state, weights)
                 for device, weights in state["classifiers"].items()
             }
         except (RuntimeError, KeyError) as error:
@@ -123,6 +126,7 @@ class HarModel:
             raise UserError(f"{path}: its weights do not fit its encoder ({first})") from None
         return cls(
             encoder_name=name,
+            readout=state["readout"],
             encoder=encoder.eval(),
             scale=Scale(**state["scale"]),
             rate=state["rate"],
@@ -133,9 +137,13 @@ class HarModel:
         )
 
 
-def _classifier(
-    name: str, samples: int, activities: int, weights: dict[str, Any]
-) -> Classifier:
-    classifier = Classifier(make_encoder(name, samples), activities)
+def _classifier(state: dict[str, Any], weights: dict[str, Any]) -> Classifier:
+    encoder = make_encoder(state["encoder_name"], state["samples"])
+    activities = len(state["activities"])
+    if state["readout"] == "probe":
+        head: nn.Module = nn.Linear(encoder.features, activities)
+    else:
+        head = tuned_head(encoder.features, activities)
+    classifier = Classifier(encoder, head)
     classifier.load_state_dict(weights)
     return classifier.eval()

@@ -33,7 +33,7 @@ class Chosen:
     negative_weights: Tensor  # [negatives], the largest is 1
 
 
-def device_distances(signals: Tensor, present: Tensor, most: int = 64) -> Tensor:
+def device_distances(signals: Tensor, present: Tensor, most: int = 48) -> Tensor:
     """MMD^2 between all pairs of devices: [devices, devices], symmetric, 0 on the diagonal.
 
     Args:

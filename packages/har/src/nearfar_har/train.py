@@ -17,7 +17,7 @@ from nearfar_kit.run import RunFolder
 
 from nearfar_har.encoder import Encoder, make_encoder
 from nearfar_har.finetune import Classifier
-from nearfar_har.methods import new_pretraining, tuned
+from nearfar_har.methods import new_pretraining, read_out
 from nearfar_har.model import HarModel
 from nearfar_har.scale import Scale
 from nearfar_har.settings import HarSettings
@@ -63,7 +63,7 @@ def train(
             if len(np.unique(windows.activity[here])) > 1:
                 signals = scale.apply(windows.signals[here, device])
                 activity = windows.activity[here]
-                classifiers[name] = tuned(
+                classifiers[name] = read_out(
                     settings, encoder, signals, activity, len(windows.activities), seed
                 )
             elif run is not None:
@@ -73,6 +73,7 @@ def train(
         raise UserError("labels: no device has labelled windows of two activities")
     model = HarModel(
         encoder_name=settings.encoder,
+        readout=settings.readout,
         encoder=encoder,
         scale=scale,
         rate=windows.rate,

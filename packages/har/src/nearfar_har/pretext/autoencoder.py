@@ -18,13 +18,11 @@ class Autoencoder(Pretext):
         super().__init__(encoder)
         self.bottleneck = bottleneck
         width = encoder.map_width
-        self.decoder = nn.Sequential(
-            nn.Conv1d(width, width, 5, padding=2), nn.ReLU(), nn.Conv1d(width, 6, 5, padding=2)
-        )
+        self.narrow = nn.Sequential(nn.Conv1d(width, width // 2, 3, padding=1), nn.ReLU())
+        self.draw = nn.Conv1d(width // 2, 6, 5, padding=2)
 
     def forward(self, signals: Tensor, present: Tensor, generator: torch.Generator) -> Tensor:
         x = present_windows(signals, present)
         h = self.encoder.feature_map(x)
-        h = interpolate(h, size=min(self.bottleneck, h.shape[-1]), mode="linear")
-        h = interpolate(h, size=x.shape[-1], mode="linear")
-        return mse_loss(self.decoder(h), x)
+        h = self.narrow(interpolate(h, size=min(self.bottleneck, h.shape[-1]), mode="linear"))
+        return mse_loss(self.draw(interpolate(h, size=x.shape[-1], mode="linear")), x)

@@ -43,13 +43,13 @@ class ColloSSL(Pretext):
         self,
         encoder: Encoder,
         *,
-        policy: Policy = "random",
+        policy: Policy = "all",
         negatives: Negatives = "in_batch",
         permutations: int = 1,
         weighted: bool = True,
         temperature: float = 0.1,
         projection: int = 64,
-        rotation: float = 0.3,
+        rotation: float = 0.6,
     ) -> None:
         super().__init__(encoder)
         self.head = projection_head(encoder.features, projection)

@@ -24,7 +24,7 @@ class SimCLR(Pretext):
         *,
         temperature: float = 0.1,
         projection: int = 64,
-        angle: float = 0.5,
+        angle: float = 0.6,
     ) -> None:
         """``angle``: spread of the random rotation, radians."""
         super().__init__(encoder)

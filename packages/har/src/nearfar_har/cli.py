@@ -1,0 +1,304 @@
+"""``nearfar-har``: demo, train, evaluate, classify, bench."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from nearfar_kit.command import (
+    Config, Data, DeviceOption, Out, Overrides, Quiet, Resume, Seed, new_app, run_app,
+)  # fmt: skip
+from nearfar_kit.errors import UserError
+from nearfar_kit.settings import load_settings, settings_hash
+from rich.console import Console
+
+from nearfar_har.settings import HarSettings
+
+app = new_app("Activity recognition from several body-worn sensors with few labels (ColloSSL).")
+
+Layout = Annotated[
+    str | None,
+    typer.Option("--layout", help="Layout of --data; found by its look where not given."),
+]
+Read = Annotated[
+    list[str] | None,
+    typer.Option("--read", help="Option of the reader, key=value, as columns.time=timestamp."),
+]
+Model = Annotated[Path, typer.Option("--model", help="Run folder that train has left.")]
+
+# torch, scikit-learn and matplotlib take seconds to import: each verb imports what it needs, so that
+# --help and a mistake in the call answer at once.
+
+
+@app.command()
+def demo(
+    out: Out = Path("runs/demo-har"),
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """Two minutes on simulated sensors: ColloSSL against labels alone, and a report."""
+    from nearfar_har.demo import DEMO, run_demo
+
+    settings = load_settings(HarSettings, config, overrides or [], base=DEMO.model_dump())
+    run, metrics = _begin("demo", out, settings, "cpu", seed, resume)
+    table = run_demo(run, metrics, settings, seed, quiet)
+    Console().print(table.terminal())
+    _end(run)
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Out = Path("runs/har"),
+    hold_out: Annotated[
+        list[str] | None,
+        typer.Option(help="Subject to test on, may be repeated; none; default: the last fifth."),
+    ] = None,
+    layout: Layout = None,
+    read: Read = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    device: DeviceOption = "auto",
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """Pre-train on all windows, train a classifier a device, test on the subjects held out."""
+    settings = load_settings(HarSettings, config, overrides or [])
+    from nearfar_kit.launch import launch
+
+    from nearfar_har.data import held_out_subjects, read_options, windows_from
+    from nearfar_har.train import train as run_training
+
+    windows = windows_from(data, settings, layout=layout, options=read_options(read))
+    held_out = held_out_subjects(windows, hold_out)
+    rest, test = windows.split_by_subject(held_out) if held_out else (windows, None)
+    if test is not None:
+        _all_trained(rest, test)
+    fabric = launch(_device(device))
+    run, metrics = _begin("train", out, settings, device, seed, resume)
+    model = run_training(rest, settings, seed, run=run, fabric=fabric, quiet=quiet)
+    if fabric.is_global_zero:
+        _report(run, metrics, model, rest, test, data.stem, settings, seed)
+        _end(run)
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Data,
+    out: Out = Path("runs/har-evaluation"),
+    subjects: Annotated[
+        list[str] | None, typer.Option("--subject", help="Only this subject; may be repeated.")
+    ] = None,
+    layout: Layout = None,
+    read: Read = None,
+    quiet: Quiet = False,
+) -> None:
+    """A trained model on labelled recordings: macro F1, confusion matrix, embeddings."""
+    from nearfar_har.evaluate import with_activities_of
+
+    trained, settings = _load(model)
+    windows = _windows_for(trained, settings, data, layout, read)
+    if subjects:
+        _, windows = windows.split_by_subject(subjects)
+    trained.check(windows)
+    with_activities_of(trained, windows)
+    run, metrics = _begin("evaluate", out, settings, "cpu", 0, resume=False)
+    _report(run, metrics, trained, windows, windows, data.stem, settings, 0)
+    _end(run)
+
+
+@app.command()
+def classify(
+    model: Model,
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="File to write, .csv or .parquet.")],
+    layout: Layout = None,
+    read: Read = None,
+    quiet: Quiet = False,
+) -> None:
+    """Label new recordings, window by window, with whatever devices there are."""
+    from nearfar_har.classify import classify as label_windows
+    from nearfar_har.classify import write_labels
+
+    trained, settings = _load(model)
+    windows = _windows_for(trained, settings, data, layout, read)
+    frame = label_windows(trained, windows)
+    write_labels(frame, out)
+    if not quiet:
+        unknown = [name for name in windows.devices if name not in trained.classifiers]
+        if unknown:
+            typer.echo(f"not used, unknown to the model: {', '.join(unknown)}", err=True)
+        left_out = len(windows) - len(frame)
+        if left_out:
+            typer.echo(f"{left_out} windows left out: no known device was present", err=True)
+        typer.echo(f"{len(frame)} windows labelled: {out}")
+
+
+@app.command()
+def bench(
+    data: Data,
+    out: Out = Path("runs/bench-har"),
+    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
+    methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only this data set of --data.")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """ColloSSL against every baseline, leave-one-subject-out, by share of labels."""
+    from nearfar_har.bench import METHODS
+    from nearfar_har.comparison import PROFILES, compare, usable_sets, write_comparison
+    from nearfar_har.data import data_sets, windows_from
+
+    if profile not in PROFILES:
+        raise UserError(f"--profile {profile}: expected one of {', '.join(PROFILES)}")
+    chosen = PROFILES[profile]
+    settings = load_settings(HarSettings, config, overrides or [], base=chosen.settings)
+    names = [name.strip() for name in methods.split(";")] if methods else list(chosen.methods)
+    for name in names:
+        if name not in METHODS:
+            raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
+    found = data_sets(data)
+    if dataset is not None:
+        if dataset not in found:
+            raise UserError(f"--dataset {dataset}: expected one of {', '.join(found)}")
+        found = {dataset: found[dataset]}
+    windows = {name: windows_from(path, settings) for name, path in found.items()}
+    windows = usable_sets(windows, needed=dataset is not None)
+    run, metrics = _begin("bench", out, settings, "cpu", 0, resume)
+    compare(
+        windows, run, settings, metrics,
+        methods=names, seeds=seeds or chosen.seeds, folds=chosen.folds, shares=chosen.shares,
+        processes=processes or len(os.sched_getaffinity(0)), quiet=quiet,
+    )  # fmt: skip
+    report = _new_report(
+        "Activity recognition: ColloSSL against its baselines",
+        "Subjects are held out in turn; every method sees the same labelled windows.",
+    )
+    for table in write_comparison(run, metrics, report):
+        Console().print(table.terminal())
+    _end(run)
+
+
+def main() -> None:
+    run_app(app)
+
+
+def _device(device: str) -> Any:
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"--device {device}: expected auto, cpu or cuda")
+    return device
+
+
+def _begin(
+    verb: str, out: Path, settings: HarSettings, device: str, seed: int, resume: bool
+) -> tuple[Any, Any]:
+    """The run folder and the metrics of a run that begins, all chance seeded."""
+    import nearfar
+    from nearfar_kit.launch import describe_device
+    from nearfar_kit.metrics import Metrics, versions_of
+    from nearfar_kit.run import RunFolder
+    from nearfar_kit.seeds import seed_everything
+
+    run = RunFolder(out, settings, resume=resume)
+    run.log("begin", verb=verb, seed=seed, resume=resume)
+    seed_everything(seed)
+    described = describe_device(_device(device))
+    metrics = Metrics(
+        domain="har",
+        verb=verb,
+        versions=versions_of("nearfar-har", "numpy", "scikit-learn"),
+        device=described,
+        loss_path=nearfar.loss_path(described.split()[0]),
+        settings_hash=settings_hash(settings),
+    )
+    return run, metrics
+
+
+def _end(run: Any) -> None:
+    run.log("end")
+    typer.echo(f"report: {run.report}")
+
+
+def _new_report(title: str, subtitle: str) -> Any:
+    from nearfar_kit.report import Report
+
+    return Report(title, subtitle)
+
+
+def _load(model: Path) -> tuple[Any, HarSettings]:
+    from nearfar_har.model import HarModel
+
+    file = model / "checkpoint" / "model.safetensors"
+    if not file.exists():
+        raise UserError(f"--model {model}: holds no trained model; expected a run folder of train")
+    return HarModel.load(file), load_settings(HarSettings, model / "settings.yaml")
+
+
+def _windows_for(
+    trained: Any, settings: HarSettings, data: Path, layout: str | None, read: list[str] | None
+) -> Any:
+    from nearfar_har.data import read_options, windows_from
+
+    return windows_from(
+        data, settings, layout=layout, options=read_options(read), rate=trained.rate
+    )
+
+
+def _all_trained(rest: Any, test: Any) -> None:
+    """A class seen in the test alone could only be wrong: say so before hours of training."""
+    import numpy as np
+
+    alone = np.setdiff1d(test.activity[test.activity >= 0], rest.activity)
+    if len(alone):
+        names = ", ".join(rest.activities[a] for a in alone)
+        raise UserError(
+            f"activity {names}: occurs only among the subjects held out; expected every activity "
+            "to be trained on, choose others with --hold-out"
+        )
+
+
+def _report(
+    run: Any,
+    metrics: Any,
+    model: Any,
+    rest: Any,
+    test: Any,
+    dataset: str,
+    settings: HarSettings,
+    seed: int,
+) -> None:
+    """Metrics, pictures and page of one model."""
+    from nearfar_har.evaluate import evaluate as scores
+    from nearfar_har.report import by_device, facts, training_pictures
+
+    report = _new_report(
+        "Activity recognition from body-worn sensors",
+        f"{settings.pretext} on {dataset}: {len(rest)} windows of {len(rest.devices)} devices, "
+        f"{len(rest.subjects)} subjects.",
+    )
+    shown = rest if test is None else test
+    if test is not None:
+        metrics.add(scores(model, test, dataset, settings.pretext, seed))
+        people = ", ".join(test.subjects[s] for s in sorted(set(test.subject.tolist())))
+        table = by_device(metrics.records, "1.0", f"Macro F1 by device; tested on {people}.")
+        report.section("How well it tells activities apart")
+        report.table(table)
+        Console().print(table.terminal())
+    else:
+        report.section("Not tested", "No subject was held out: these pictures show training data.")
+    training_pictures(report, run, model, rest, shown, "held-out subjects" if test else "training")
+    metrics.write(run.metrics)
+    report.section("How this was made")
+    report.facts(facts(metrics))
+    report.write(run.report)

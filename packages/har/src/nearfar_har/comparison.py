@@ -1,0 +1,130 @@
+"""A comparison of methods: jobs run, tables and plots written from ``metrics.json`` alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from nearfar_kit.atomic import write_atomic
+from nearfar_kit.errors import UserError
+from nearfar_kit.metrics import Metrics, Record, parse_split
+from nearfar_kit.report import Report
+from nearfar_kit.run import RunFolder
+from nearfar_kit.table import Table
+
+from nearfar_har.bench import METHODS, make_jobs, run_jobs
+from nearfar_har.report import by_device, by_share, facts, percent, shares_plot
+from nearfar_har.settings import HarSettings
+from nearfar_har.windows import Windows, save_npz
+
+__all__ = ["PROFILES", "Profile", "compare", "usable_sets", "write_comparison"]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much a benchmark does.
+
+    Attributes:
+        folds: groups of subjects, each held out once; a large number is leave-one-subject-out.
+    """
+
+    seeds: int
+    folds: int
+    shares: tuple[float, ...]
+    settings: dict[str, object]
+    methods: tuple[str, ...] = tuple(METHODS)
+
+
+LEAST = 50  # windows of each activity that a comparison needs
+
+PROFILES = {
+    "smoke": Profile(1, 2, (0.05, 0.25), {"steps": 20, "tuned_steps": 20}),
+    "cpu": Profile(3, 6, (0.01, 0.1, 0.25, 1.0), {}),
+    "gpu": Profile(5, 99, (0.01, 0.05, 0.1, 0.25, 0.5, 1.0), {"steps": 2000, "batch": 256}),
+}
+
+
+def usable_sets(data: dict[str, Windows], *, needed: bool) -> dict[str, Windows]:
+    """The data sets that can be compared on; the others are named on stderr, or, ``needed``, refused.
+
+    A share of 1 % names an activity by a window or two; with few windows of it in all, the mean over
+    activities would be one or two windows' luck.
+    """
+    usable = {}
+    for name, windows in data.items():
+        counts = np.bincount(
+            windows.activity[windows.activity >= 0], minlength=len(windows.activities)
+        )
+        if counts.min() >= LEAST:
+            usable[name] = windows
+            continue
+        rare = windows.activities[int(counts.argmin())]
+        message = f"{name}: {counts.min()} windows of {rare}; a comparison needs {LEAST} of each"
+        if needed or len(data) == 1:
+            raise UserError(message)
+        print(f"left out: {message}", file=sys.stderr)
+    return usable
+
+
+def compare(
+    data: dict[str, Windows],
+    run: RunFolder,
+    settings: HarSettings,
+    metrics: Metrics,
+    *,
+    methods: Sequence[str],
+    seeds: int,
+    folds: int,
+    shares: Sequence[float],
+    processes: int,
+    quiet: bool,
+) -> None:
+    """Runs every method on every data set, and adds the records to ``metrics``."""
+    jobs, files = [], {}
+    for name, windows in data.items():
+        jobs += make_jobs(name, windows, methods, seeds, folds)
+        files[name] = run.checkpoint / f"{name}-windows.npz"
+        if not files[name].exists():
+            save_npz(files[name], windows)
+    metrics.add(
+        run_jobs(
+            jobs, files, run.checkpoint / "jobs", settings, shares, processes=processes, quiet=quiet
+        )
+    )
+
+
+def write_comparison(run: RunFolder, metrics: Metrics, report: Report) -> list[Table]:
+    """``metrics.json``, ``table.md``, plots, and the tables in the report; gives the tables."""
+    tables = []
+    for dataset in dict.fromkeys(record.dataset for record in metrics.records):
+        records = [r for r in metrics.records if r.dataset == dataset]
+        seeds = len({r.seed for r in records})
+        over = f"subjects held out, mean ± standard deviation over {seeds} seeds"
+        shares = by_share(records, f"{dataset}: macro F1 by share of labels, {over}.")
+        plot = shares_plot(
+            run, shares, dataset, ["colossl, fine-tuned", "colossl, linear probe", "supervised"]
+        )
+        report.section(dataset)
+        report.table(shares)
+        report.figure(plot, "Macro F1 on subjects never seen, by share of labels.")
+        tables.append(shares)
+        for share in _shares(records):
+            table = by_device(
+                records,
+                share,
+                f"{dataset}: macro F1 by device, {percent(share)} of labels, {over}.",
+            )
+            report.table(table)
+            tables.append(table)
+    metrics.write(run.metrics)
+    report.section("How this was made")
+    report.facts(facts(metrics))
+    report.write(run.report)
+    write_atomic(run.path / "table.md", "\n".join(table.markdown() for table in tables))
+    return tables
+
+
+def _shares(records: Sequence[Record]) -> list[str]:
+    return sorted({parse_split(record.split)["labels"] for record in records}, key=float)

@@ -1,0 +1,96 @@
+"""From a path to windows, as the settings cut them; and which subjects are held out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from nearfar_kit.errors import UserError
+
+from nearfar_har.readers import LAYOUTS, find_layout, read
+from nearfar_har.settings import HarSettings
+from nearfar_har.windows import Windows, cut_windows
+
+__all__ = ["data_sets", "held_out_subjects", "read_options", "windows_from"]
+
+
+def read_options(items: Sequence[str] | None) -> dict[str, Any]:
+    """``--read key=value`` options as the reader takes them; ``columns.time=ts`` fills a mapping."""
+    options: dict[str, Any] = {}
+    for item in items or ():
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise UserError(f"--read {item}: expected key=value")
+        name, dot, inner = key.partition(".")
+        if dot:
+            options.setdefault(name, {})[inner] = text
+        else:
+            options[name] = yaml.safe_load(text)
+    return options
+
+
+def windows_from(
+    path: Path,
+    settings: HarSettings,
+    *,
+    layout: str | None = None,
+    options: dict[str, Any] | None = None,
+    rate: float | None = None,
+) -> Windows:
+    """Windows of a data set; ``rate`` (Hz) resamples where the layout's reader can."""
+    options = dict(options or {})
+    if not path.exists():
+        raise UserError(f"--data {path}: no such file or folder; expected a data set")
+    layout = layout or find_layout(path)
+    if rate is not None and layout in LAYOUTS:
+        parameters = inspect.signature(LAYOUTS[layout].reader).parameters
+        if "rate" in parameters:
+            options.setdefault("rate", rate)
+    collection = read(path, layout, **options)
+    return cut_windows(collection, settings.window_seconds, settings.overlap, settings.purity)
+
+
+def data_sets(path: Path) -> dict[str, Path]:
+    """The data sets at ``path``: itself, or each file and folder in it of a known layout."""
+    if not path.exists():
+        raise UserError(f"--data {path}: no such file or folder; expected a data set")
+    try:
+        return {_name(path): path}
+    except UserError:
+        if not path.is_dir():
+            raise
+    found = {}
+    for child in sorted(path.iterdir()):
+        try:
+            found[_name(child)] = child
+        except UserError:
+            continue
+    if not found:
+        raise UserError(f"--data {path}: holds no data set; expected one of {', '.join(LAYOUTS)}")
+    return found
+
+
+def _name(path: Path) -> str:
+    """A set is called the same whichever of its layouts it lies in."""
+    return find_layout(path).removesuffix("_npz")
+
+
+def held_out_subjects(windows: Windows, named: Sequence[str] | None) -> list[str]:
+    """The subjects to test on: those named, none for ``none``, else the last fifth.
+
+    Raises:
+        UserError: there is one subject only, or nobody would be left to train on.
+    """
+    if named == ["none"]:
+        return []
+    if named:
+        return list(named)
+    if len(windows.subjects) < 2:
+        raise UserError(
+            f"one subject only ({windows.subjects[0]}): nobody to test on; expected two or more, "
+            "or --hold-out none to train without a test"
+        )
+    return list(windows.subjects[-max(1, len(windows.subjects) // 5) :])
