@@ -17,11 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from nearfar_kit.atomic import write_atomic
-from nearfar_kit.errors import UserError
-from nearfar_kit.metrics import Record, split_key
-from nearfar_kit.progress import Progress
-from nearfar_kit.seeds import seed_everything
 
 from nearfar_har.features import window_statistics
 from nearfar_har.finetune import predict
@@ -31,6 +26,11 @@ from nearfar_har.probe import embed, linear_probe, random_forest
 from nearfar_har.scale import Scale
 from nearfar_har.settings import HarSettings
 from nearfar_har.windows import Windows, labelled_subset, load_npz
+from nearfar_kit.atomic import write_atomic
+from nearfar_kit.errors import UserError
+from nearfar_kit.metrics import Record, split_key
+from nearfar_kit.progress import Progress
+from nearfar_kit.seeds import seed_everything
 
 __all__ = ["METHODS", "Job", "make_jobs", "run_jobs"]
 

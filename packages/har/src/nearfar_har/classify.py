@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from nearfar_kit.atomic import replacing
-from nearfar_kit.errors import UserError
 
 from nearfar_har.model import HarModel
 from nearfar_har.windows import Windows
+from nearfar_kit.atomic import replacing
+from nearfar_kit.errors import UserError
 
 __all__ = ["classify", "write_labels"]
 

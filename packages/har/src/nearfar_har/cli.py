@@ -7,14 +7,23 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from nearfar_kit.command import (
-    Config, Data, DeviceOption, Out, Overrides, Quiet, Resume, Seed, new_app, run_app,
-)  # fmt: skip
-from nearfar_kit.errors import UserError
-from nearfar_kit.settings import load_settings, settings_hash
 from rich.console import Console
 
 from nearfar_har.settings import HarSettings
+from nearfar_kit.command import (
+    Config,
+    Data,
+    DeviceOption,
+    Out,
+    Overrides,
+    Quiet,
+    Resume,
+    Seed,
+    new_app,
+    run_app,
+)  # fmt: skip
+from nearfar_kit.errors import UserError
+from nearfar_kit.settings import load_settings, settings_hash
 
 app = new_app("Activity recognition from several body-worn sensors with few labels (ColloSSL).")
 
@@ -28,8 +37,8 @@ Read = Annotated[
 ]
 Model = Annotated[Path, typer.Option("--model", help="Run folder that train has left.")]
 
-# torch, scikit-learn and matplotlib take seconds to import: each verb imports what it needs, so that
-# --help and a mistake in the call answer at once.
+# torch, scikit-learn and matplotlib take seconds to import: each verb imports what it needs, so
+# that --help and a mistake in the call answer at once.
 
 
 @app.command()
@@ -70,10 +79,9 @@ def train(
 ) -> None:
     """Pre-train on all windows, train a classifier a device, test on the subjects held out."""
     settings = load_settings(HarSettings, config, overrides or [])
-    from nearfar_kit.launch import launch
-
     from nearfar_har.data import held_out_subjects, read_options, windows_from
     from nearfar_har.train import train as run_training
+    from nearfar_kit.launch import launch
 
     windows = windows_from(data, settings, layout=layout, options=read_options(read))
     held_out = held_out_subjects(windows, hold_out)

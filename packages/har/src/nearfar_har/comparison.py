@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from nearfar_har.bench import METHODS, make_jobs, run_jobs
+from nearfar_har.report import by_device, by_share, facts, percent, shares_plot
+from nearfar_har.settings import HarSettings
+from nearfar_har.windows import Windows, save_npz
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
 from nearfar_kit.metrics import Metrics, Record, parse_split
 from nearfar_kit.report import Report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Table
-
-from nearfar_har.bench import METHODS, make_jobs, run_jobs
-from nearfar_har.report import by_device, by_share, facts, percent, shares_plot
-from nearfar_har.settings import HarSettings
-from nearfar_har.windows import Windows, save_npz
 
 __all__ = ["PROFILES", "Profile", "compare", "usable_sets", "write_comparison"]
 
@@ -47,10 +47,10 @@ PROFILES = {
 
 
 def usable_sets(data: dict[str, Windows], *, needed: bool) -> dict[str, Windows]:
-    """The data sets that can be compared on; the others are named on stderr, or, ``needed``, refused.
+    """The data sets fit to compare on; the others are named on stderr, or, ``needed``, refused.
 
-    A share of 1 % names an activity by a window or two; with few windows of it in all, the mean over
-    activities would be one or two windows' luck.
+    A share of 1 % names an activity by a window or two; with few windows of it in all, the mean
+    over activities would be one or two windows' luck.
     """
     usable = {}
     for name, windows in data.items():

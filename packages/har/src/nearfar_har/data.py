@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from nearfar_kit.errors import UserError
 
 from nearfar_har.readers import LAYOUTS, find_layout, read
 from nearfar_har.settings import HarSettings
 from nearfar_har.windows import Windows, cut_windows
+from nearfar_kit.errors import UserError
 
 __all__ = ["data_sets", "held_out_subjects", "read_options", "windows_from"]
 
 
 def read_options(items: Sequence[str] | None) -> dict[str, Any]:
-    """``--read key=value`` options as the reader takes them; ``columns.time=ts`` fills a mapping."""
+    """``--read key=value`` as the reader takes them; ``columns.time=ts`` fills a mapping."""
     options: dict[str, Any] = {}
     for item in items or ():
         key, equals, text = item.partition("=")

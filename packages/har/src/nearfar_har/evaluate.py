@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from nearfar_kit.errors import UserError
-from nearfar_kit.metrics import Record, split_key
 from sklearn.metrics import confusion_matrix
 
 from nearfar_har.metrics import macro_f1
 from nearfar_har.model import HarModel
 from nearfar_har.windows import Windows
+from nearfar_kit.errors import UserError
+from nearfar_kit.metrics import Record, split_key
 
 __all__ = ["confusion", "evaluate", "with_activities_of"]
 

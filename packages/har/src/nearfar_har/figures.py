@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from nearfar_kit import plots
 from sklearn.manifold import TSNE
 
 from nearfar_har.evaluate import confusion, with_activities_of
 from nearfar_har.model import HarModel
 from nearfar_har.selection import device_distances
 from nearfar_har.windows import Windows
+from nearfar_kit import plots
 
 __all__ = ["confusion_plot", "distance_plot", "embedding_plot", "mean_distances"]
 

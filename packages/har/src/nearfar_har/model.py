@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
-from nearfar_kit.errors import UserError
 from torch import nn
 
 from nearfar_har.encoder import ENCODERS, Encoder, make_encoder
@@ -16,6 +14,8 @@ from nearfar_har.finetune import Classifier, predict, tuned_head
 from nearfar_har.probe import embed
 from nearfar_har.scale import Scale
 from nearfar_har.windows import Windows
+from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.errors import UserError
 
 __all__ = ["HarModel"]
 

@@ -6,15 +6,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from nearfar_har.figures import confusion_plot, distance_plot, embedding_plot
+from nearfar_har.model import HarModel
+from nearfar_har.windows import Windows
 from nearfar_kit import plots
 from nearfar_kit.metrics import Metrics, Record, parse_split
 from nearfar_kit.report import Report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Cell, Table, summarise
-
-from nearfar_har.figures import confusion_plot, distance_plot, embedding_plot
-from nearfar_har.model import HarModel
-from nearfar_har.windows import Windows
 
 __all__ = ["by_device", "by_share", "facts", "shares_plot", "training_pictures"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from nearfar_kit.settings import Settings
 from pydantic import Field
 
 from nearfar_har.selection import Policy
+from nearfar_kit.settings import Settings
 
 __all__ = ["HarSettings"]
 

@@ -10,10 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
-from nearfar_kit.errors import UserError
-from nearfar_kit.progress import Progress
-from nearfar_kit.run import RunFolder
 
 from nearfar_har.encoder import Encoder, make_encoder
 from nearfar_har.finetune import Classifier
@@ -22,6 +18,10 @@ from nearfar_har.model import HarModel
 from nearfar_har.scale import Scale
 from nearfar_har.settings import HarSettings
 from nearfar_har.windows import Windows, labelled_subset
+from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.errors import UserError
+from nearfar_kit.progress import Progress
+from nearfar_kit.run import RunFolder
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

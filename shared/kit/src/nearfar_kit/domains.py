@@ -10,7 +10,7 @@ import typer
 
 from nearfar_kit.errors import UserError
 
-__all__ = ["Domain", "installed_domains", "named_domains"]
+__all__ = ["Domain", "installed_domains", "named_domains", "verbs_of"]
 
 GROUP = "nearfar.domains"
 
@@ -31,8 +31,16 @@ class Domain:
         return app
 
     def verbs(self) -> list[str]:
-        names = [command.name or "" for command in self.app().registered_commands]
-        return [name for name in names if name]
+        return verbs_of(self.app())
+
+
+def verbs_of(app: typer.Typer) -> list[str]:
+    """The names of an app's commands: given, or else their functions'."""
+    return [
+        command.name or command.callback.__name__
+        for command in app.registered_commands
+        if command.callback is not None
+    ]
 
 
 def installed_domains() -> dict[str, Domain]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearfar_kit.atomic import replacing
 from nearfar_kit.table import Cell
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["bars", "confusion_matrix", "heatmap", "lines", "scatter_by_class"]
 
@@ -34,19 +32,17 @@ STYLE: Any = {
 }
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Any]:
+@contextmanager
+def _drawing(path: Path, width: float, height: float) -> Iterator[Any]:
+    """Axes of ``width`` x ``height`` inches to draw on; they become the PNG ``path``."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE):  # the caller's own style stays as it is
         figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.subplots()
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    with replacing(path) as beside:
-        figure.savefig(beside, format="png")
-    return path
+        yield figure.subplots()
+        with replacing(path) as beside:
+            figure.savefig(beside, format="png")
 
 
 def lines(
@@ -62,27 +58,27 @@ def lines(
     emphasise: Sequence[str] = (),
 ) -> Path:
     """A line with its spread (one standard deviation) a series; those emphasised are heavier."""
-    figure, axes = _figure(7.6, 4.2)
-    for number, (name, cells) in enumerate(series.items()):
-        heavy = not emphasise or name in emphasise
-        colour = COLOURS[number % len(COLOURS)]
-        mean = np.array([cell.mean for cell in cells])
-        spread = np.array([cell.spread for cell in cells])
-        style = "-" if number < len(COLOURS) else "--"
-        axes.plot(
-            x, mean, style, marker="o", markersize=4, color=colour, label=name,
-            linewidth=2.4 if heavy else 1.3, zorder=3 if heavy else 2,
-        )  # fmt: skip
-        if heavy:
-            axes.fill_between(x, mean - spread, mean + spread, color=colour, alpha=0.13, lw=0)
-    if log_x:
-        axes.set_xscale("log")
-    if ticks is not None:
-        axes.set_xticks(x, ticks)
-        axes.minorticks_off()
-    axes.set(title=title, xlabel=x_label, ylabel=y_label)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return _save(figure, path)
+    with _drawing(path, 7.6, 4.2) as axes:
+        for number, (name, cells) in enumerate(series.items()):
+            heavy = not emphasise or name in emphasise
+            colour = COLOURS[number % len(COLOURS)]
+            mean = np.array([cell.mean for cell in cells])
+            spread = np.array([cell.spread for cell in cells])
+            style = "-" if number < len(COLOURS) else "--"
+            axes.plot(
+                x, mean, style, marker="o", markersize=4, color=colour, label=name,
+                linewidth=2.4 if heavy else 1.3, zorder=3 if heavy else 2,
+            )  # fmt: skip
+            if heavy:
+                axes.fill_between(x, mean - spread, mean + spread, color=colour, alpha=0.13, lw=0)
+        if log_x:
+            axes.set_xscale("log")
+        if ticks is not None:
+            axes.set_xticks(x, ticks)
+            axes.minorticks_off()
+        axes.set(title=title, xlabel=x_label, ylabel=y_label)
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return path
 
 
 def bars(
@@ -94,24 +90,24 @@ def bars(
     y_label: str,
 ) -> Path:
     """Bars with whiskers of one standard deviation, a cluster a group."""
-    figure, axes = _figure(max(6.0, 1.1 + 0.32 * len(groups) * len(series)), 3.8)
-    width = 0.8 / len(series)
-    at = np.arange(len(groups))
-    for number, (name, cells) in enumerate(series.items()):
-        axes.bar(
-            at + (number - (len(series) - 1) / 2) * width,
-            [cell.mean for cell in cells],
-            width * 0.92,
-            yerr=[cell.spread for cell in cells],
-            error_kw={"elinewidth": 1, "ecolor": "#333333"},
-            color=COLOURS[number % len(COLOURS)],
-            label=name,
-        )
-    axes.grid(axis="x", visible=False)
-    axes.set_xticks(at, groups)
-    axes.set(title=title, ylabel=y_label)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return _save(figure, path)
+    with _drawing(path, max(6.0, 1.1 + 0.32 * len(groups) * len(series)), 3.8) as axes:
+        width = 0.8 / len(series)
+        at = np.arange(len(groups))
+        for number, (name, cells) in enumerate(series.items()):
+            axes.bar(
+                at + (number - (len(series) - 1) / 2) * width,
+                [cell.mean for cell in cells],
+                width * 0.92,
+                yerr=[cell.spread for cell in cells],
+                error_kw={"elinewidth": 1, "ecolor": "#333333"},
+                color=COLOURS[number % len(COLOURS)],
+                label=name,
+            )
+        axes.grid(axis="x", visible=False)
+        axes.set_xticks(at, groups)
+        axes.set(title=title, ylabel=y_label)
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return path
 
 
 def _shaded(
@@ -126,19 +122,23 @@ def _shaded(
     y_label: str,
 ) -> Path:
     size = max(len(rows), len(columns))
-    figure, axes = _figure(3.2 + 0.42 * len(columns), 2.4 + 0.36 * len(rows))
-    axes.grid(visible=False)
-    top = float(np.nanmax(values)) or 1.0
-    axes.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
-    axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(rows)), rows)
-    for (i, j), text in np.ndenumerate(texts):
-        colour = "white" if values[i, j] > 0.6 * top else "#222222"
-        axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=9 if size < 9 else 7)
-    axes.set(title=title, xlabel=x_label, ylabel=y_label)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    return _save(figure, path)
+    with _drawing(path, 3.2 + 0.42 * len(columns), 2.4 + 0.36 * len(rows)) as axes:
+        axes.grid(visible=False)
+        top = float(np.nanmax(values)) or 1.0
+        axes.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
+        axes.set_xticks(
+            range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor"
+        )
+        axes.set_yticks(range(len(rows)), rows)
+        for (i, j), text in np.ndenumerate(texts):
+            colour = "white" if values[i, j] > 0.6 * top else "#222222"
+            axes.text(
+                j, i, text, ha="center", va="center", color=colour, fontsize=9 if size < 9 else 7
+            )
+        axes.set(title=title, xlabel=x_label, ylabel=y_label)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+    return path
 
 
 def confusion_matrix(path: Path, counts: NDArray[Any], names: Sequence[str], *, title: str) -> Path:
@@ -162,17 +162,17 @@ def scatter_by_class(
     path: Path, points: NDArray[Any], labels: NDArray[Any], names: Sequence[str], *, title: str
 ) -> Path:
     """Points [n, 2] by class; colour and marker together tell more than eight classes apart."""
-    figure, axes = _figure(7.4, 4.8)
-    markers = "o^sDvP"
-    for number, name in enumerate(names):
-        own = points[labels == number]
-        if len(own):
-            axes.scatter(
-                own[:, 0], own[:, 1], s=9, alpha=0.7, linewidths=0, label=name,
-                color=COLOURS[number % len(COLOURS)],
-                marker=markers[number // len(COLOURS) % len(markers)],
-            )  # fmt: skip
-    axes.set(title=title, xticks=[], yticks=[])
-    axes.grid(visible=False)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), markerscale=2, fontsize=8)
-    return _save(figure, path)
+    with _drawing(path, 7.4, 4.8) as axes:
+        markers = "o^sDvP"
+        for number, name in enumerate(names):
+            own = points[labels == number]
+            if len(own):
+                axes.scatter(
+                    own[:, 0], own[:, 1], s=9, alpha=0.7, linewidths=0, label=name,
+                    color=COLOURS[number % len(COLOURS)],
+                    marker=markers[number // len(COLOURS) % len(markers)],
+                )  # fmt: skip
+        axes.set(title=title, xticks=[], yticks=[])
+        axes.grid(visible=False)
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), markerscale=2, fontsize=8)
+    return path

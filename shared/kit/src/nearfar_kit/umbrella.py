@@ -87,17 +87,4 @@ def main() -> None:
     if arguments and arguments[0] in domains:
         run_app(domains[arguments[0]].app(), arguments[1:])
     else:
-        own = {command.name or "" for command in app.registered_commands} | {"demo", "bench"}
-        if arguments and not arguments[0].startswith("-") and arguments[0] not in own | {"doctor"}:
-            run_app(_unknown(arguments[0]))
         run_app(app, arguments)
-
-
-def _unknown(name: str) -> typer.Typer:
-    broken = typer.Typer()
-
-    @broken.command()
-    def fail() -> None:
-        named_domains([name])
-
-    return broken
