@@ -115,7 +115,7 @@ def _train(
         x = torch.cat([encoder.frozen_part(part, trained) for part in signals.split(4096)])
     moving = [p for stage in encoder.stages[depth - trained :] for p in stage.parameters()]
     optimizer = torch.optim.Adam(
-        [*moving, *model.head.parameters()], lr=learning_rate, weight_decay=1e-4
+        [*moving, *model.head.parameters()], lr=learning_rate, weight_decay=1e-4, fused=True
     )
     batch = min(batch, len(x))
     steps = min(steps, math.ceil(100 * len(x) / batch))

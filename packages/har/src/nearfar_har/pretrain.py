@@ -54,7 +54,7 @@ class Pretraining:
         # Chance stays on the CPU, so that the same seed draws the same on any device.
         self.generator = torch.Generator().manual_seed(seed + 1_000_003 * rank)
         self.optimizer = torch.optim.Adam(
-            task.parameters(), lr=learning_rate, weight_decay=weight_decay
+            task.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
         )
         warm = max(1, steps // 10)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(

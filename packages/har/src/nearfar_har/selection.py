@@ -53,6 +53,7 @@ def device_distances(signals: Tensor, present: Tensor, most: int = 48) -> Tensor
     ).to(norms)
     mean = member / member.sum(0)  # NaN for a device without windows
     blocks = (mean.T @ kernel @ mean).cpu()
+    blocks = (blocks + blocks.T) / 2  # products round differently on the two sides
     within = blocks.diagonal()
     distances = (within[:, None] + within - 2 * blocks).clamp(min=SMALLEST)
     return distances.nan_to_num(torch.inf).fill_diagonal_(0)

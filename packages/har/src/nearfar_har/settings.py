@@ -37,7 +37,7 @@ class HarSettings(Settings):
     projection: int = Field(64, ge=0)
     rotation: float = Field(0.6, ge=0)
     steps: int = Field(300, ge=1)
-    batch: int = Field(128, ge=2)
+    batch: int = Field(96, ge=2)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
 

@@ -121,7 +121,7 @@ def _shaded(
     x_label: str,
     y_label: str,
 ) -> Path:
-    size = max(len(rows), len(columns))
+    font = 9 if max(len(rows), len(columns)) < 9 else 7
     with _drawing(path, 3.2 + 0.42 * len(columns), 2.4 + 0.36 * len(rows)) as axes:
         axes.grid(visible=False)
         top = float(np.nanmax(values)) or 1.0
@@ -132,9 +132,7 @@ def _shaded(
         axes.set_yticks(range(len(rows)), rows)
         for (i, j), text in np.ndenumerate(texts):
             colour = "white" if values[i, j] > 0.6 * top else "#222222"
-            axes.text(
-                j, i, text, ha="center", va="center", color=colour, fontsize=9 if size < 9 else 7
-            )
+            axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=font)
         axes.set(title=title, xlabel=x_label, ylabel=y_label)
         for spine in axes.spines.values():
             spine.set_visible(False)
