@@ -50,16 +50,13 @@ class Pretraining:
         self.steps = steps
         self.done = 0
         self.loss = math.nan
-        rank, world = (0, 1) if fabric is None else (fabric.global_rank, fabric.world_size)
-        # Chance stays on the CPU, so that the same seed draws the same on any device.
-        self.generator = torch.Generator().manual_seed(seed + 1_000_003 * rank)
+        self.learning_rate = learning_rate
+        self.seed = seed
+        self.rank, world = (0, 1) if fabric is None else (fabric.global_rank, fabric.world_size)
+        # Drawn on the CPU, so that the same seed draws the same on any device.
+        self.generator = torch.Generator()
         self.optimizer = torch.optim.Adam(
             task.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
-        )
-        warm = max(1, steps // 10)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer,
-            lambda s: min((s + 1) / warm, (1 + math.cos(math.pi * min(1, s / steps))) / 2),
         )
         self.task: Any = task
         if fabric is not None:
@@ -69,7 +66,7 @@ class Pretraining:
         self.present = present
         # The order of all batches follows from the seed: a resumed run skips what was done.
         every = subject_batches(subject, batch, steps * world, np.random.default_rng(seed))
-        self.batches = (rows for n, rows in enumerate(every) if n % world == rank)
+        self.batches = (rows for n, rows in enumerate(every) if n % world == self.rank)
 
     @property
     def encoder(self) -> Encoder:
@@ -78,6 +75,7 @@ class Pretraining:
 
     def step(self) -> float:
         """One step; gives its loss."""
+        self._begin_step()
         rows = torch.from_numpy(next(self.batches)).to(self.signals.device)
         self.task.train()
         loss = self.task(self.signals[rows], self.present[rows], self.generator)
@@ -87,10 +85,20 @@ class Pretraining:
         else:
             self.fabric.backward(loss)
         self.optimizer.step()
-        self.schedule.step()
         self.done += 1
         self.loss = float(loss.detach())
         return self.loss
+
+    def _begin_step(self) -> None:
+        # Chance and learning rate follow from the step's number alone, on every process: a
+        # resumed run needs no state of theirs. Dropout draws from torch's own generators.
+        words = np.random.SeedSequence([self.seed, self.rank, self.done]).generate_state(2)
+        self.generator.manual_seed(int(words[0]))
+        torch.manual_seed(int(words[1]))
+        warm = max(1, self.steps // 10)
+        cosine = (1 + math.cos(math.pi * self.done / self.steps)) / 2
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * min((self.done + 1) / warm, cosine)
 
     def run(self) -> None:
         """All steps that are left."""
@@ -101,22 +109,12 @@ class Pretraining:
         return {
             "task": dict(self.raw_task.state_dict()),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict()["last_epoch"],
-            "generator": self.generator.get_state(),
-            "torch": torch.get_rng_state(),  # dropout draws from the global generator
             "done": self.done,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.raw_task.load_state_dict(state["task"])
         self.optimizer.load_state_dict(state["optimizer"])
-        schedule = self.schedule.state_dict()
-        lrs = [group["lr"] for group in self.optimizer.param_groups]
-        self.schedule.load_state_dict(
-            schedule | {"last_epoch": state["schedule"], "_last_lr": lrs, "_step_count": 1}
-        )
-        self.generator.set_state(state["generator"])
-        torch.set_rng_state(state["torch"])
         for _ in range(state["done"] - self.done):
             next(self.batches)
         self.done = state["done"]

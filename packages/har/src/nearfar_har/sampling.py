@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nearfar_kit.errors import UserError
+
 __all__ = ["asynchronous", "subject_batches"]
 
 
@@ -43,12 +45,12 @@ def subject_batches(
 
     Args:
         subject: [N] codes.
-        size: rows a batch, at most.
+        size: rows a batch, roughly: a subject's windows are parted as evenly as can be.
     """
     rows = [np.flatnonzero(subject == s) for s in np.unique(subject)]
     rows = [r for r in rows if len(r) >= 2]
     if not rows:
-        raise ValueError("no subject has two windows; expected at least one")
+        raise UserError("windows: no subject has two; contrast needs at least two of one subject")
     made = 0
     while made < steps:
         epoch = []
