@@ -39,7 +39,7 @@ class TestSampling:
         subject = np.repeat(np.arange(len(sizes)), sizes)
         usable = [n for n in sizes if n >= 2]
         if not usable:
-            with pytest.raises(UserError, match="no subject has two windows"):
+            with pytest.raises(UserError, match="no subject has two"):
                 next(subject_batches(subject, size, 1, np.random.default_rng(0)))
             return
         epoch = sum(max(1, round(n / size)) for n in usable)

@@ -17,7 +17,6 @@ from nearfar_har.windows import (
     labelled_subset,
     load_npz,
     save_npz,
-    scale_of,
 )
 from nearfar_kit.errors import UserError
 
@@ -244,16 +243,6 @@ def test_one_device_gives_the_rows_in_which_it_is_present():
     assert (signals[1] == 7).all()
     with pytest.raises(UserError, match="no device 'ear'; expected one of wrist, hip"):
         windows.of_device("ear")
-
-
-def test_scales_are_of_present_windows_a_device_and_sensor():
-    windows = labelled([0] * 100, [0] * 100)
-    windows.signals[:, 0, :3], windows.signals[:, 0, 3:] = -20, 2
-    windows.signals[0, 0] = 1e6  # one impact
-    windows.signals[50:, 0] = 1e6
-    windows.present[50:, 0] = False
-    windows.present[:, 1] = False
-    np.testing.assert_array_equal(scale_of(windows), [[20, 2], [1, 1]])
 
 
 def test_windows_survive_a_file(tmp_path):

@@ -12,7 +12,7 @@ from nearfar_har.windows import Windows
 from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
 
-__all__ = ["classify", "write_labels"]
+__all__ = ["check_name", "classify", "write_labels"]
 
 
 def classify(model: HarModel, windows: Windows) -> pl.DataFrame:
@@ -37,10 +37,15 @@ def classify(model: HarModel, windows: Windows) -> pl.DataFrame:
     )
 
 
+def check_name(path: Path) -> None:
+    """Raises UserError where :func:`write_labels` could not tell which format is wanted."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise UserError(f"--out {path}: expected a name that ends in .csv or .parquet")
+
+
 def write_labels(frame: pl.DataFrame, path: Path) -> None:
     """Writes a .csv or .parquet file, whole or not at all."""
-    if path.suffix not in (".csv", ".parquet"):
-        raise UserError(f"--labels {path}: expected a name that ends in .csv or .parquet")
+    check_name(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as beside:
         if path.suffix == ".csv":

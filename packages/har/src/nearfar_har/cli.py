@@ -116,7 +116,7 @@ def evaluate(
     if subjects:
         _, windows = windows.split_by_subject(subjects)
     trained.check(windows)
-    with_activities_of(trained, windows)
+    with_activities_of(trained, windows)  # refused before anything is written
     run, metrics = _begin("evaluate", out, settings, "cpu", 0, resume=False)
     _report(run, metrics, trained, windows, windows, data.stem, settings, 0)
     _end(run)
@@ -132,9 +132,10 @@ def classify(
     quiet: Quiet = False,
 ) -> None:
     """Label new recordings, window by window, with whatever devices there are."""
+    from nearfar_har.classify import check_name, write_labels
     from nearfar_har.classify import classify as label_windows
-    from nearfar_har.classify import write_labels
 
+    check_name(out)
     trained, settings = _load(model)
     windows = _windows_for(trained, settings, data, layout, read)
     frame = label_windows(trained, windows)

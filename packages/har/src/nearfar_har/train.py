@@ -22,6 +22,7 @@ from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_kit.progress import Progress
 from nearfar_kit.run import RunFolder
+from nearfar_kit.stopping import stops_between_steps
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -83,7 +84,8 @@ def train(
         classifiers=classifiers,
     )
     if run is not None:
-        model.save(run.checkpoint / "model.safetensors")
+        if run.writes:
+            model.save(run.checkpoint / "model.safetensors")
         run.log("trained", devices=list(classifiers), labelled=len(rows))
     return model
 
@@ -103,24 +105,31 @@ def _pretrained(
             return make_encoder(settings.encoder, windows.samples)
     pretraining = new_pretraining(settings, windows, scale, seed, fabric)
     file = None if run is None else run.checkpoint / "pretraining.safetensors"
+    begun_with = {"seed": seed, "windows": list(windows.signals.shape)}
     if file is not None and file.exists():
-        pretraining.load_state(load_checkpoint(file))
+        kept = load_checkpoint(file)
+        for what, now in begun_with.items():
+            if kept.get(what) != now:
+                raise UserError(
+                    f"--resume: {what} was {kept.get(what)}, is {now}; expected the same"
+                )
+        pretraining.load_state(kept["pretraining"])
 
     def save() -> None:
-        if run is not None and file is not None and (fabric is None or fabric.is_global_zero):
-            save_checkpoint(file, pretraining.state())
+        if run is not None and file is not None and run.writes:
+            save_checkpoint(file, begun_with | {"pretraining": pretraining.state()})
             run.log("pre-training", step=pretraining.done, loss=pretraining.loss)
 
     saved = time.monotonic()
-    try:
-        with Progress(
-            f"pre-training ({settings.pretext})", settings.steps, done=pretraining.done, quiet=quiet
-        ) as bar:
-            while pretraining.done < settings.steps:
-                bar.advance(loss=pretraining.step())
-                if time.monotonic() - saved > SAVE_EVERY:
-                    save()
-                    saved = time.monotonic()
-    finally:  # Ctrl-C too: what is done is kept
+    title = f"pre-training ({settings.pretext})"
+    with (
+        stops_between_steps() as stop,
+        Progress(title, settings.steps, done=pretraining.done, quiet=quiet) as bar,
+    ):
+        while pretraining.done < settings.steps and not stop.asked:
+            bar.advance(loss=pretraining.step())
+            if time.monotonic() - saved > SAVE_EVERY:
+                save()
+                saved = time.monotonic()
         save()
     return pretraining.encoder

@@ -23,7 +23,6 @@ __all__ = [
     "labelled_subset",
     "load_npz",
     "save_npz",
-    "scale_of",
 ]
 
 FORMAT = "nearfar-har windows 1"
@@ -232,21 +231,6 @@ def join_windows(parts: Sequence[Windows]) -> Windows:
     rows: dict[str, Any] = {n: np.concatenate([getattr(p, n) for p in parts]) for n in _ROWS}
     rows |= {"subject": np.concatenate(codes), "group": np.concatenate(groups)}
     return replace(first, **rows, subjects=subjects, dropped=sum(p.dropped for p in parts))
-
-
-def scale_of(windows: Windows) -> np.ndarray:
-    """float32 [devices, 2]: the 95th percentile of |acc| and |gyro| axes where present.
-
-    A function of the TRAINING windows; a quantile, since impacts would carry a maximum away. A
-    device or sensor that was never seen has scale 1.
-    """
-    scale = np.ones((len(windows.devices), 2), dtype=np.float32)
-    for device in range(len(windows.devices)):
-        own = windows.signals[windows.present[:, device], device]  # n x 6 x W
-        for sensor, channels in enumerate((_ACC, _GYRO)):
-            size = float(np.quantile(np.abs(own[:, channels]), 0.95)) if len(own) else 0.0
-            scale[device, sensor] = size if size > 0 else 1.0
-    return scale
 
 
 def labelled_subset(windows: Windows, share: float, seed: int) -> np.ndarray:

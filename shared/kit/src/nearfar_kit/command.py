@@ -30,6 +30,8 @@ DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda."
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on the terminal.")]
 
+STOPPED = 130
+
 
 def new_app(help: str) -> typer.Typer:
     """A typer app in the house's ways: help where no verb is given, errors left to run_app."""
@@ -51,9 +53,10 @@ def run_app(app: typer.Typer, arguments: list[str] | None = None) -> None:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; what is done is kept, --resume goes on from there", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == STOPPED:  # typer's answer to Ctrl-C
+            print("stopped; what is done is kept, --resume goes on from there", file=sys.stderr)
+        raise
     except Exception as error:
         if debug:
             traceback.print_exc()

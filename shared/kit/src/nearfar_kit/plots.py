@@ -172,5 +172,6 @@ def scatter_by_class(
                 )  # fmt: skip
         axes.set(title=title, xticks=[], yticks=[])
         axes.grid(visible=False)
-        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), markerscale=2, fontsize=8)
+        if len(points):
+            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), markerscale=2, fontsize=8)
     return path

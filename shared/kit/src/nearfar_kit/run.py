@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -22,7 +23,11 @@ class RunFolder:
     """A folder for one run.
 
     A folder that already holds a run is refused without ``resume``, so that nothing is lost; with
-    it, its settings must be those of this run.
+    it, its settings must be those of this run. Of several processes (torchrun) the first alone
+    checks and writes.
+
+    Attributes:
+        writes: whether this process is the one that writes.
 
     Raises:
         UserError: the path is a file or cannot be written; a run is there and ``resume`` is not
@@ -31,6 +36,9 @@ class RunFolder:
 
     def __init__(self, out: Path, settings: Settings, *, resume: bool = False) -> None:
         self.path = out
+        self.writes = os.environ.get("RANK", "0") == "0"
+        if not self.writes:
+            return
         try:
             out.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
@@ -69,11 +77,13 @@ class RunFolder:
     def checkpoint(self) -> Path:
         """The folder of checkpoints."""
         folder = self.path / "checkpoint"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def log(self, event: str, **fields: object) -> None:
         """Appends one line to ``log.jsonl``."""
+        if not self.writes:
+            return
         line = json.dumps({"time": round(time.time(), 3), "event": event, **fields})
         with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 __all__ = ["Cell", "Table", "summarise"]
@@ -73,13 +74,13 @@ class Table:
 
     def terminal(self) -> RichTable:
         best = self.best()
-        table = RichTable(title=self.caption, title_justify="left")
+        table = RichTable(title=escape(self.caption), title_justify="left")
         for number, column in enumerate(self.columns):
-            table.add_column(column, justify="left" if number == 0 else "right")
+            table.add_column(escape(column), justify="left" if number == 0 else "right")
         for number, row in enumerate(self.rows):
             table.add_row(
                 *(
-                    f"[bold]{cell}[/bold]" if (number, column) in best else str(cell)
+                    f"[bold]{cell}[/bold]" if (number, column) in best else escape(str(cell))
                     for column, cell in enumerate(row)
                 )
             )

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nearfar_kit.command import Data, Quiet, Resume, new_app, run_app
-from nearfar_kit.domains import installed_domains, named_domains
+from nearfar_kit.domains import Domain, installed_domains, named_domains
 
 app = new_app("Contrastive learning by domain. `nearfar DOMAIN VERB` runs a domain's own verbs.")
 
@@ -40,7 +40,7 @@ def demo(
     """Train, evaluate and report on data that needs no download."""
     for domain in named_domains(names):
         arguments = ["demo", "--out", str(_fresh(out / f"demo-{domain.name}"))]
-        domain.app()(arguments + ["--quiet"] * quiet, standalone_mode=False)
+        _run(domain, arguments + ["--quiet"] * quiet)
 
 
 @app.command()
@@ -57,7 +57,7 @@ def bench(
         arguments = ["bench", "--data", str(data / domain.name), "--profile", profile]
         arguments += ["--out", str(out / f"bench-{domain.name}")]
         arguments += ["--resume"] * resume + ["--quiet"] * quiet
-        domain.app()(arguments, standalone_mode=False)
+        _run(domain, arguments)
 
 
 @app.command()
@@ -69,6 +69,12 @@ def doctor() -> None:
     for what, found in findings():
         table.add_row(what, found)
     Console().print(table)
+
+
+def _run(domain: Domain, arguments: list[str]) -> None:
+    status = domain.app()(arguments, standalone_mode=False)
+    if status:
+        raise typer.Exit(status)
 
 
 def _fresh(folder: Path) -> Path:

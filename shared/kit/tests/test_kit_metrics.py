@@ -1,0 +1,109 @@
+"""``metrics.json`` as the contract has it, and the tables made from it."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from nearfar_kit.errors import UserError
+from nearfar_kit.metrics import Metrics, Record, parse_split, split_key, versions_of
+from nearfar_kit.table import Cell, Table, summarise
+
+
+def some_metrics(*values: float) -> Metrics:
+    made = Metrics("har", "bench", versions_of(), "cpu", "dense", "abc")
+    made.add(Record("d", "device=torso", "m", seed, "f1", v, 7) for seed, v in enumerate(values))
+    return made
+
+
+class TestMetrics:
+    def test_the_contracts_keys(self, tmp_path):
+        some_metrics(0.5).write(tmp_path / "metrics.json")
+        content = json.loads((tmp_path / "metrics.json").read_text())
+        assert list(content) == [
+            "schema", "domain", "verb", "versions", "device", "loss_path", "seconds",
+            "peak_memory_bytes", "settings_hash", "records",
+        ]  # fmt: skip
+        assert content["schema"] == 1
+        assert content["peak_memory_bytes"] > 10_000_000
+        assert {"python", "torch", "nearfar", "nearfar-kit"} <= set(content["versions"])
+        assert content["records"] == [
+            {"dataset": "d", "split": "device=torso", "method": "m", "seed": 0, "metric": "f1",
+             "value": 0.5, "n": 7}
+        ]  # fmt: skip
+
+    def test_read_back(self, tmp_path):
+        made = some_metrics(0.25, math.nan)
+        made.write(tmp_path / "m")
+        assert "NaN" not in (tmp_path / "m").read_text()  # no JSON number
+        back = Metrics.read(tmp_path / "m")
+        assert back.records[0] == made.records[0]
+        assert math.isnan(back.records[1].value)
+        assert back.seconds == made.seconds
+
+    @pytest.mark.parametrize(
+        "content",
+        ["", "[]", "{}", '{"schema": 2, "records": []}', '{"schema": 1, "records": [{"n": 1}]}'],
+    )
+    def test_not_of_the_contract(self, tmp_path, content):
+        (tmp_path / "m").write_text(content)
+        with pytest.raises(UserError, match=r"is no metrics\.json of schema 1"):
+            Metrics.read(tmp_path / "m")
+
+    @given(
+        st.dictionaries(
+            st.text("abcdef_", min_size=1),
+            st.text(st.characters(blacklist_characters=",="), min_size=1),
+        )
+    )
+    def test_splits_come_apart_as_they_were_joined(self, parts):
+        assert parse_split(split_key(**parts)) == parts
+
+    @pytest.mark.parametrize("value", ["a,b", "a=b"])
+    def test_splits_refuse_what_would_not_come_apart(self, value):
+        with pytest.raises(ValueError, match="expected no comma and no equals sign"):
+            split_key(device=value)
+
+
+class TestTable:
+    @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=9))
+    def test_mean_and_sample_deviation(self, values):
+        cell = summarise(values)
+        assert cell.mean == pytest.approx(statistics.fmean(values), abs=1e-9)
+        assert cell.spread == pytest.approx(statistics.stdev(values), abs=1e-9)
+
+    def test_what_could_not_be_had_is_left_out(self):
+        assert summarise([0.5, math.nan, 0.5]) == Cell(0.5, 0.0, 2)
+        assert str(summarise([math.nan])) == "-"
+        assert str(summarise([0.25])) == "0.250"
+        assert str(summarise([0.2, 0.4])) == "0.300 ± 0.141"
+
+    def test_the_best_of_each_column_is_marked(self):
+        rows = [
+            ["a|b", Cell(0.2, 0.1, 3), Cell(0.9, 0, 3)],
+            ["c", Cell(0.3, 0.1, 3), summarise([])],
+        ]
+        table = Table("What.", ["method", "1 %", "10 %"], rows)
+        assert table.best() == {(1, 1)}  # nothing to be better than in the last column
+        assert table.markdown().splitlines() == [
+            "What.",
+            "",
+            "| method | 1 % | 10 % |",
+            "| --- | --- | --- |",
+            "| a\\|b | 0.200 ± 0.100 | 0.900 ± 0.000 |",
+            "| c | **0.300 ± 0.100** | - |",
+        ]
+
+    def test_names_with_brackets_are_shown_as_they_are(self):
+        console = Console(record=True, width=80, file=open("/dev/null", "w"))  # noqa: SIM115
+        console.print(Table("[x]", ["[bold]"], [["[red]name"]]).terminal())
+        text = console.export_text()
+        assert "[red]name" in text
+        assert "[bold]" in text
+        assert "[x]" in text
