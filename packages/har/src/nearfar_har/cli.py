@@ -311,3 +311,7 @@ def _report(
     report.section("How this was made")
     report.facts(facts(metrics))
     report.write(run.report)
+
+
+if __name__ == "__main__":
+    main()

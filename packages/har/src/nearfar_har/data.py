@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def windows_from(
         parameters = inspect.signature(LAYOUTS[layout].reader).parameters
         if "rate" in parameters:
             options.setdefault("rate", rate)
-    collection = read(path, layout, **options)
+    collection = replace(read(path, layout, **options), name=str(path))
     return cut_windows(collection, settings.window_seconds, settings.overlap, settings.purity)
 
 

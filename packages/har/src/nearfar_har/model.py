@@ -113,28 +113,27 @@ class HarModel:
         state = load_checkpoint(path)
         if state.get("format") != FORMAT or state.get("encoder_name") not in ENCODERS:
             raise UserError(f"{path}: holds no model of nearfar-har")
-        name, samples, activities = state["encoder_name"], state["samples"], state["activities"]
         try:
-            encoder = make_encoder(name, samples)
+            encoder = make_encoder(state["encoder_name"], state["samples"])
             encoder.load_state_dict(state["encoder"])
             classifiers = {
                 device: _classifier(state, weights)
                 for device, weights in state["classifiers"].items()
             }
-        except (RuntimeError, KeyError) as error:
+            return cls(
+                encoder_name=state["encoder_name"],
+                readout=state["readout"],
+                encoder=encoder.eval(),
+                scale=Scale(**state["scale"]),
+                rate=state["rate"],
+                samples=state["samples"],
+                overlap=state["overlap"],
+                activities=tuple(state["activities"]),
+                classifiers=classifiers,
+            )
+        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
             first = str(error).splitlines()[0]
             raise UserError(f"{path}: its weights do not fit its encoder ({first})") from None
-        return cls(
-            encoder_name=name,
-            readout=state["readout"],
-            encoder=encoder.eval(),
-            scale=Scale(**state["scale"]),
-            rate=state["rate"],
-            samples=samples,
-            overlap=state["overlap"],
-            activities=tuple(activities),
-            classifiers=classifiers,
-        )
 
 
 def _classifier(state: dict[str, Any], weights: dict[str, Any]) -> Classifier:

@@ -7,6 +7,7 @@ where known. Devices may have clocks, rates and gaps of their own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -220,13 +221,10 @@ def _streams(
     streams = {}
     for (device,), own in _groups(rows, ["device"]):
         values = own.select(CHANNELS).to_numpy() * scale[device]
-        stream = Stream(
-            own["time"].to_numpy() * second,
-            values,
-            f"{path}: device {device}",
-            own[_ROW].to_numpy().astype(np.int64),
-        )
-        streams[device] = in_order(stream)
+        name, numbers = f"{path}: device {device}", own[_ROW].to_numpy().astype(np.int64)
+        # Its faults are told in the file's own unit of time.
+        stream = in_order(Stream(own["time"].to_numpy(), values, name, numbers))
+        streams[device] = replace(stream, time=stream.time * second)
     return streams
 
 
