@@ -57,11 +57,17 @@ def usable_sets(data: dict[str, Windows], *, needed: bool) -> dict[str, Windows]
         counts = np.bincount(
             windows.activity[windows.activity >= 0], minlength=len(windows.activities)
         )
-        if counts.min() >= LEAST:
+        rarest = min(np.flatnonzero(counts), key=counts.__getitem__, default=None)
+        if rarest is None:
+            message = f"{name}: no window is labelled; a comparison needs labels"
+        elif counts[rarest] < LEAST:
+            message = (
+                f"{name}: {counts[rarest]} windows of {windows.activities[rarest]}; a comparison "
+                f"needs {LEAST} of each"
+            )
+        else:
             usable[name] = windows
             continue
-        rare = windows.activities[int(counts.argmin())]
-        message = f"{name}: {counts.min()} windows of {rare}; a comparison needs {LEAST} of each"
         if needed or len(data) == 1:
             raise UserError(message)
         print(f"left out: {message}", file=sys.stderr)
