@@ -17,7 +17,7 @@ __all__ = ["DEMO", "run_demo"]
 
 DEMO = HarSettings(steps=150, batch=96, labels=0.05)
 METHODS = ("random forest", "supervised", "colossl")
-SHARES = (0.01, 0.05, 0.25)
+SHARES = (0.01, 0.03, 0.1)
 HELD_OUT = ("s9", "s10")
 
 

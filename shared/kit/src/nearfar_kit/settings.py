@@ -38,7 +38,7 @@ def load_settings(
             is named); a value has the wrong type or is out of bounds.
     """
     values: dict[str, Any] = dict(base or {})
-    sources = dict.fromkeys(values, "the defaults of this command")
+    sources = dict.fromkeys(values, "settings")
     if config is not None:
         for key, value in _read_yaml(config).items():
             values[str(key)], sources[str(key)] = value, str(config)
