@@ -94,3 +94,7 @@ def main() -> None:
         run_app(domains[arguments[0]].app(), arguments[1:])
     else:
         run_app(app, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The rules of the house that a reader of one file cannot see."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = sorted(
+    p.parent for folder in ("shared", "packages") for p in ROOT.glob(f"{folder}/*/src")
+)
+
+
+def project(package: Path) -> dict:
+    return tomllib.loads((package / "pyproject.toml").read_text())["project"]
+
+
+def sources(package: Path) -> list[Path]:
+    return sorted((package / "src").rglob("*.py"))
+
+
+def imported(file: Path) -> set[str]:
+    """Top-level names of all modules imported anywhere in a file."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def test_all_packages_are_seen():
+    assert {p.name for p in PACKAGES} >= {"core", "kit", "har"}
+
+
+def test_the_core_imports_torch_and_itself():
+    allowed = {"torch", "triton", "nearfar", *sys.stdlib_module_names}
+    for file in sources(ROOT / "shared" / "core"):
+        assert imported(file) <= allowed, file
+
+
+def test_every_package_stands_in_the_import_contract():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    modules = {path.name for package in PACKAGES for path in (package / "src").iterdir()
+               if (path / "__init__.py").exists()}  # fmt: skip
+    assert set(settings["root_packages"]) == modules
+    layers = [set(layer.replace("|", " ").split()) for layer in settings["contracts"][0]["layers"]]
+    assert set().union(*layers) == modules
+    assert layers[1:] == [{"nearfar_kit"}, {"nearfar"}]
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
+class TestPackage:
+    def test_version_changelog_readme(self, package):
+        about = project(package)
+        assert "dynamic" not in about
+        assert version(about["name"]) == about["version"]
+        assert re.search(rf"^## {re.escape(about['version'])}\b",
+                         (package / "CHANGELOG.md").read_text(), re.MULTILINE)  # fmt: skip
+        assert (package / "README.md").read_text().startswith(f"# {about['name']}\n")
+        assert about["license"] == "Apache-2.0"
+        module = next((package / "src").iterdir())
+        assert f'__version__ = "{about["version"]}"' in (module / "__init__.py").read_text()
+
+    def test_it_asks_for_what_it_imports(self, package):
+        names = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow",
+                 "lightning_fabric": "lightning-fabric", "nearfar_kit": "nearfar-kit"}  # fmt: skip
+        about = project(package)
+        asked = {re.split(r"[^\w-]", d)[0].lower() for d in about["dependencies"]}
+        optional = {"triton"}
+        own = next((package / "src").iterdir()).name
+        used = set().union(*map(imported, sources(package)))
+        used -= {own, *sys.stdlib_module_names, *optional}
+        assert {names.get(n, n.replace("_", "-")) for n in used} <= asked
+
+    def test_files_are_named_after_an_idea(self, package):
+        stems = {file.stem for file in sources(package)}
+        assert not stems & {"utils", "util", "common", "helpers", "misc", "manager"}
+
+    def test_files_from_strangers_are_data(self, package):
+        for file in sources(package):
+            text = file.read_text(encoding="utf-8")
+            assert not imported(file) & {"pickle", "dill", "joblib", "shelve", "marshal"}, file
+            for call in ("torch.load(", "yaml.load(", "os.system(", "shell=True", "extractall("):
+                assert call not in text, file
+            for found in re.findall(r"np\.load\([^)]*\)", text):
+                assert "allow_pickle=False" in found, file
+
+
+@pytest.mark.parametrize("package", [p for p in PACKAGES if p.parent.name == "packages"],
+                         ids=lambda p: p.name)  # fmt: skip
+def test_a_loss_is_written_in_the_core(package):
+    for file in sources(package):
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r"logsumexp|log_softmax|logaddexp", text), file
