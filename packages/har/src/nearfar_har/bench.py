@@ -37,8 +37,8 @@ __all__ = ["METHODS", "Job", "make_jobs", "run_jobs"]
 # How a method departs from the settings it is run with.
 METHODS: dict[str, dict[str, object]] = {
     "random forest": {},
-    "supervised": {},
-    "supervised, rotated": {"tuned_rotation": 0.6},
+    "supervised": {"tuned_rotation": 0.0},
+    "supervised, rotated": {},
     "colossl": {"pretext": "colossl"},
     "colossl as published": {
         "pretext": "colossl",
@@ -57,8 +57,8 @@ METHODS: dict[str, dict[str, object]] = {
     "cpc": {"pretext": "cpc"},
     "random encoder": {"pretext": "none"},
 }
-# Fine-tuning costs many times a linear probe, so it is tried on the method alone.
-TUNED = ("colossl",)
+# Fine-tuning costs many times a linear probe, so it is tried on the method and its nearest rival.
+TUNED = ("colossl", "simclr")
 
 
 @dataclass(frozen=True)

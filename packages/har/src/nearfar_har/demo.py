@@ -15,7 +15,7 @@ from nearfar_kit.table import Table
 
 __all__ = ["DEMO", "run_demo"]
 
-DEMO = HarSettings(steps=150, batch=96, labels=0.05)
+DEMO = HarSettings(steps=250, labels=0.03)
 METHODS = ("random forest", "supervised", "colossl")
 SHARES = (0.01, 0.03, 0.1)
 HELD_OUT = ("s9", "s10")

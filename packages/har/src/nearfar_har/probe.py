@@ -25,7 +25,7 @@ def embed(encoder: Encoder, signals: Tensor, batch: int = 4096) -> np.ndarray:
     return torch.cat([encoder(part) for part in signals.split(batch)]).numpy()
 
 
-def linear_probe(features: np.ndarray, activity: np.ndarray, strength: float = 0.1) -> Pipeline:
+def linear_probe(features: np.ndarray, activity: np.ndarray, strength: float = 1.0) -> Pipeline:
     """Logistic regression on standardised features; ``strength`` is scikit-learn's C."""
     # A loose tolerance and no warning: predictions settle long before the likelihood does.
     regression = LogisticRegression(C=strength, max_iter=300, tol=1e-3)

@@ -36,18 +36,19 @@ class HarSettings(Settings):
     temperature: float = Field(0.1, gt=0)
     projection: int = Field(64, ge=0)
     rotation: float = Field(0.6, ge=0)
-    steps: int = Field(300, ge=1)
-    batch: int = Field(96, ge=2)
+    steps: int = Field(500, ge=1)
+    batch: int = Field(48, ge=2)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
 
-    # Classifiers. A linear one on the frozen encoder holds up better on new subjects than
-    # fine-tuning, which learns the training subjects by heart.
+    # Classifiers: the encoder's last stages trained on with a small head, or a linear probe. Only
+    # where all three stages are trained are windows turned at random, which keeps fine-tuning from
+    # learning the training subjects by heart.
     labels: float = Field(1.0, gt=0, le=1)
-    readout: Literal["probe", "tuned"] = "probe"
-    probe_strength: float = Field(0.1, gt=0)
-    tuned_stages: int = Field(1, ge=0)
-    tuned_steps: int = Field(200, ge=1)
+    readout: Literal["tuned", "probe"] = "tuned"
+    probe_strength: float = Field(1.0, gt=0)
+    tuned_stages: int = Field(3, ge=0, le=3)
+    tuned_steps: int = Field(300, ge=1)
     tuned_batch: int = Field(64, ge=2)
-    tuned_learning_rate: float = Field(1e-3, gt=0)
-    tuned_rotation: float = Field(0.0, ge=0)
+    tuned_learning_rate: float = Field(3e-3, gt=0)
+    tuned_rotation: float = Field(0.3, ge=0)
