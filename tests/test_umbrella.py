@@ -56,7 +56,7 @@ def test_every_file_of_the_contract(demo):
     names = {path.name for path in demo.iterdir()}
     assert names >= {"settings.yaml", "metrics.json", "log.jsonl", "checkpoint", "report.html"}
     assert list(json.loads((demo / "metrics.json").read_text())) == [
-        "schema", "domain", "verb", "versions", "device", "loss_path", "seconds",
+        "schema", "domain", "verb", "date", "versions", "device", "loss_path", "seconds",
         "peak_memory_bytes", "settings_hash", "records",
     ]  # fmt: skip
     assert list((demo / "checkpoint").glob("*.safetensors"))

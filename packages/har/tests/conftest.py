@@ -71,6 +71,6 @@ def trained_run(table_file, tmp_path_factory):
 
     out = tmp_path_factory.mktemp("run") / "run"
     arguments = ["train", "--data", str(table_file), "--out", str(out), "--device", "cpu"]
-    sets = ["--set=steps=6", "--set=batch=16", "--quiet"]
+    sets = ["--set=steps=6", "--set=batch=16", "--set=tuned_steps=5", "--quiet"]
     app([*arguments, *sets], standalone_mode=False)
     return out

@@ -165,9 +165,10 @@ def test_the_files_of_a_comparison(windows, tmp_path):
     metrics = Metrics("har", "bench", {"python": "3"}, "cpu", "dense", "abc")
     compare(
         {"d": replace(windows, activity=windows.activity % 2)}, run, QUICK, metrics,
-        methods=["random forest", "colossl"], seeds=2, folds=2, shares=(0.1, 1.0), processes=1,
+        methods=["random forest", "colossl"], seeds=2, ablation_seeds=1, folds=2, shares=(0.1, 1.0), processes=1,
         quiet=True,
     )  # fmt: skip
+    metrics.write(run.metrics)
     tables = write_comparison(run, metrics, Report("t", "s"))
     text = (tmp_path / "r" / "table.md").read_text()
     assert [table.markdown() in text for table in tables] == [True] * 3

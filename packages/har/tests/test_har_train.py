@@ -186,6 +186,7 @@ STEPS = 25
 
 def command(data, out, *more):
     sets = [f"--set=steps={STEPS}", "--set=batch=16", "--set=encoder=transform_net"]
+    sets.append("--set=tuned_steps=5")
     arguments = ["train", "--data", str(data), "--out", str(out), "--device", "cpu", "--quiet"]
     return [sys.executable, "-c", TRAIN, *arguments, *sets, *more]
 
@@ -238,7 +239,7 @@ def test_two_processes_train_one_model(table_file, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone",
          "-m", "nearfar_har.cli", "train", "--data", str(table_file), "--out", str(out),
-         "--device", "cpu", "--set=steps=6", "--set=batch=16"],
+         "--device", "cpu", "--set=steps=6", "--set=batch=16", "--set=tuned_steps=5"],
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

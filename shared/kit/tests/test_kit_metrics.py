@@ -27,7 +27,7 @@ class TestMetrics:
         some_metrics(0.5).write(tmp_path / "metrics.json")
         content = json.loads((tmp_path / "metrics.json").read_text())
         assert list(content) == [
-            "schema", "domain", "verb", "versions", "device", "loss_path", "seconds",
+            "schema", "domain", "verb", "date", "versions", "device", "loss_path", "seconds",
             "peak_memory_bytes", "settings_hash", "records",
         ]  # fmt: skip
         assert content["schema"] == 1

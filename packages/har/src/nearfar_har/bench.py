@@ -32,7 +32,7 @@ from nearfar_kit.metrics import Record, split_key
 from nearfar_kit.progress import Progress
 from nearfar_kit.seeds import seed_everything
 
-__all__ = ["METHODS", "Job", "make_jobs", "run_jobs"]
+__all__ = ["ABLATIONS", "METHODS", "Job", "make_jobs", "run_jobs"]
 
 # How a method departs from the settings it is run with.
 METHODS: dict[str, dict[str, object]] = {
@@ -57,6 +57,8 @@ METHODS: dict[str, dict[str, object]] = {
     "cpc": {"pretext": "cpc"},
     "random encoder": {"pretext": "none"},
 }
+# What of ColloSSL makes the difference.
+ABLATIONS = ("colossl, permuted negatives", "colossl, no rotation")
 # Fine-tuning costs many times a linear probe, so it is tried on the method and its nearest rival.
 TUNED = ("colossl", "simclr")
 

@@ -187,13 +187,15 @@ def bench(
     run, metrics = _begin("bench", out, settings, "cpu", 0, resume)
     compare(
         windows, run, settings, metrics,
-        methods=names, seeds=seeds or chosen.seeds, folds=chosen.folds, shares=chosen.shares,
+        methods=names, seeds=seeds or chosen.seeds, ablation_seeds=seeds or chosen.ablation_seeds,
+        folds=chosen.folds, shares=chosen.shares,
         processes=processes or len(os.sched_getaffinity(0)), quiet=quiet,
     )  # fmt: skip
     report = _new_report(
         "Activity recognition: ColloSSL against its baselines",
         "Subjects are held out in turn; every method sees the same labelled windows.",
     )
+    metrics.write(run.metrics)
     for table in write_comparison(run, metrics, report):
         Console().print(table.terminal())
     _end(run)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nearfar_har.bench import METHODS, make_jobs, run_jobs
+from nearfar_har.bench import ABLATIONS, METHODS, make_jobs, run_jobs
 from nearfar_har.report import by_device, by_share, facts, percent, shares_plot
 from nearfar_har.settings import HarSettings
 from nearfar_har.windows import Windows, save_npz
@@ -31,18 +31,22 @@ class Profile:
     """
 
     seeds: int
+    ablation_seeds: int
     folds: int
     shares: tuple[float, ...]
     settings: dict[str, object]
     methods: tuple[str, ...] = tuple(METHODS)
 
 
+# Subjects whose scores chose the default settings; the others' are shown apart too.
+CHOSEN_ON = {"dsads": ("p2", "p5")}
 LEAST = 50  # windows of each activity that a comparison needs
 
 PROFILES = {
-    "smoke": Profile(1, 2, (0.05, 0.25), {"steps": 20, "tuned_steps": 20}),
-    "cpu": Profile(3, 6, (0.01, 0.1, 0.25, 1.0), {}),
-    "gpu": Profile(5, 99, (0.01, 0.05, 0.1, 0.25, 0.5, 1.0), {"steps": 2000, "batch": 256}),
+    "smoke": Profile(1, 1, 2, (0.05, 0.25), {"steps": 20, "tuned_steps": 20}),
+    # An hour on two cores: fewer steps than the default, and one seed for the ablations.
+    "cpu": Profile(3, 1, 6, (0.01, 0.1, 0.25, 1.0), {"steps": 400}),
+    "gpu": Profile(5, 5, 99, (0.01, 0.05, 0.1, 0.25, 0.5, 1.0), {"steps": 2000, "batch": 256}),
 }
 
 
@@ -82,6 +86,7 @@ def compare(
     *,
     methods: Sequence[str],
     seeds: int,
+    ablation_seeds: int,
     folds: int,
     shares: Sequence[float],
     processes: int,
@@ -90,7 +95,10 @@ def compare(
     """Runs every method on every data set, and adds the records to ``metrics``."""
     jobs, files = [], {}
     for name, windows in data.items():
-        jobs += make_jobs(name, windows, methods, seeds, folds)
+        whole = [method for method in methods if method not in ABLATIONS]
+        jobs += make_jobs(name, windows, whole, seeds, folds)
+        ablations = [method for method in methods if method in ABLATIONS]
+        jobs += make_jobs(name, windows, ablations, min(seeds, ablation_seeds), folds)
         files[name] = run.checkpoint / f"{name}-windows.npz"
         if not files[name].exists():
             save_npz(files[name], windows)
@@ -102,12 +110,14 @@ def compare(
 
 
 def write_comparison(run: RunFolder, metrics: Metrics, report: Report) -> list[Table]:
-    """``metrics.json``, ``table.md``, plots, and the tables in the report; gives the tables."""
+    """``table.md``, plots and the report, from written metrics; gives the tables."""
     tables = []
     for dataset in dict.fromkeys(record.dataset for record in metrics.records):
         records = [r for r in metrics.records if r.dataset == dataset]
         seeds = len({r.seed for r in records})
         over = f"subjects held out, mean ± standard deviation over {seeds} seeds"
+        if any(r.method in ABLATIONS for r in records) and seeds > 1:
+            over += " (ablations without ±: one seed)"
         shares = by_share(records, f"{dataset}: macro F1 by share of labels, {over}.")
         plot = shares_plot(
             run, shares, dataset, ["colossl, fine-tuned", "colossl, linear probe", "supervised"]
@@ -116,6 +126,14 @@ def write_comparison(run: RunFolder, metrics: Metrics, report: Report) -> list[T
         report.table(shares)
         report.figure(plot, "Macro F1 on subjects never seen, by share of labels.")
         tables.append(shares)
+        if dataset in CHOSEN_ON:
+            others = [r for r in records if parse_split(r.split)["fold"] not in CHOSEN_ON[dataset]]
+            whose = " and ".join(CHOSEN_ON[dataset])
+            table = by_share(others, f"{dataset}: the same without {whose}, on whom the default "
+                                     "settings were chosen.")  # fmt: skip
+            if others:
+                report.table(table)
+                tables.append(table)
         for share in _shares(records):
             table = by_device(
                 records,
@@ -124,11 +142,13 @@ def write_comparison(run: RunFolder, metrics: Metrics, report: Report) -> list[T
             )
             report.table(table)
             tables.append(table)
-    metrics.write(run.metrics)
+    made = facts(metrics)
     report.section("How this was made")
-    report.facts(facts(metrics))
+    report.facts(made)
     report.write(run.report)
-    write_atomic(run.path / "table.md", "\n".join(table.markdown() for table in tables))
+    text = [table.markdown() for table in tables]
+    text.append("; ".join(f"{what}: {found}" for what, found in made.items()) + ".\n")
+    write_atomic(run.path / "table.md", "\n".join(text))
     return tables
 
 

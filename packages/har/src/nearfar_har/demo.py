@@ -45,10 +45,11 @@ def run_demo(
     )
     compare(
         {"simulated": windows}, run, settings, metrics,
-        methods=METHODS, seeds=2, folds=2, shares=SHARES, processes=2, quiet=quiet,
+        methods=METHODS, seeds=2, ablation_seeds=1, folds=2, shares=SHARES, processes=2, quiet=quiet,
     )  # fmt: skip
     rest, held_out = windows.split_by_subject(list(HELD_OUT))
     model = train(rest, settings, seed, run=run, quiet=quiet)
     report.section("A trained model", f"Trained with {settings.labels:.0%} of the labels.")
     training_pictures(report, run, model, rest, held_out, "two subjects never seen")
+    metrics.write(run.metrics)
     return write_comparison(run, metrics, report)[0]

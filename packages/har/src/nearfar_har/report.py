@@ -113,6 +113,7 @@ def facts(metrics: Metrics) -> dict[str, object]:
     """What a reader wants to know of how the figures were made."""
     versions = ", ".join(f"{name} {version}" for name, version in metrics.versions.items())
     return {
+        "date": metrics.date,
         "device": metrics.device,
         "loss path": metrics.loss_path,
         "time": f"{metrics.seconds:.0f} s",

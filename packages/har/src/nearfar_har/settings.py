@@ -36,7 +36,7 @@ class HarSettings(Settings):
     temperature: float = Field(0.1, gt=0)
     projection: int = Field(64, ge=0)
     rotation: float = Field(0.6, ge=0)
-    steps: int = Field(500, ge=1)
+    steps: int = Field(1000, ge=1)
     batch: int = Field(48, ge=2)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)

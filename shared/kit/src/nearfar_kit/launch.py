@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from typing import TYPE_CHECKING, Literal
 
 from nearfar_kit.errors import UserError
@@ -39,9 +40,10 @@ def launch(device: Device = "auto") -> Fabric:
 
 
 def describe_device(device: Device = "auto") -> str:
-    """What ``metrics.json`` calls the device, such as ``cpu (2 threads)``."""
+    """What ``metrics.json`` calls the device, such as ``cpu (x86_64, 2 cores)``."""
     import torch
 
     if device != "cpu" and torch.cuda.is_available():
         return f"cuda ({torch.cuda.get_device_name()})"
-    return f"cpu ({torch.get_num_threads()} threads)"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"cpu ({platform.machine()}, {cores} cores)"

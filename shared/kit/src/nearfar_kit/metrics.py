@@ -69,6 +69,7 @@ class Metrics:
     records: list[Record] = field(default_factory=list)
     seconds: float = 0.0
     peak_memory_bytes: int = 0
+    date: str = field(default_factory=lambda: time.strftime("%Y-%m-%d", time.gmtime()))
     began: float = field(default_factory=time.monotonic, repr=False)
 
     def add(self, records: Iterable[Record]) -> None:
@@ -81,13 +82,16 @@ class Metrics:
         content: dict[str, Any] = {"schema": SCHEMA} | asdict(self)
         del content["began"]
         order = (
-            "schema", "domain", "verb", "versions", "device", "loss_path", "seconds",
-            "peak_memory_bytes", "settings_hash", "records",
+            "schema", "domain", "verb", "date", "versions", "device", "loss_path", "seconds",
+            "peak_memory_bytes", "settings_hash",
         )  # fmt: skip
+        head = json.dumps({key: content[key] for key in order}, indent=1).removesuffix("\n}")
         for record in content["records"]:
             if not math.isfinite(record["value"]):
                 record["value"] = None
-        write_atomic(path, json.dumps({key: content[key] for key in order}, indent=1) + "\n")
+        # A record a line, so that a diff shows which number moved.
+        lines = ",\n".join(f"  {json.dumps(record)}" for record in content["records"])
+        write_atomic(path, f'{head},\n "records": [\n{lines}\n ]\n}}\n')
 
     @classmethod
     def read(cls, path: Path) -> Metrics:
