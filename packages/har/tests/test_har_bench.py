@@ -165,8 +165,8 @@ def test_the_files_of_a_comparison(windows, tmp_path):
     metrics = Metrics("har", "bench", {"python": "3"}, "cpu", "dense", "abc")
     compare(
         {"d": replace(windows, activity=windows.activity % 2)}, run, QUICK, metrics,
-        methods=["random forest", "colossl"], seeds=2, ablation_seeds=1, folds=2, shares=(0.1, 1.0), processes=1,
-        quiet=True,
+        methods=["random forest", "colossl"], seeds=2, ablation_seeds=1, folds=2,
+        shares=(0.1, 1.0), processes=1, quiet=True,
     )  # fmt: skip
     metrics.write(run.metrics)
     tables = write_comparison(run, metrics, Report("t", "s"))

@@ -116,8 +116,8 @@ def write_comparison(run: RunFolder, metrics: Metrics, report: Report) -> list[T
         records = [r for r in metrics.records if r.dataset == dataset]
         seeds = len({r.seed for r in records})
         over = f"subjects held out, mean ± standard deviation over {seeds} seeds"
-        if any(r.method in ABLATIONS for r in records) and seeds > 1:
-            over += " (ablations without ±: one seed)"
+        if len({(r.method, r.seed) for r in records}) < seeds * len({r.method for r in records}):
+            over += " (without ±: one seed)"
         shares = by_share(records, f"{dataset}: macro F1 by share of labels, {over}.")
         plot = shares_plot(
             run, shares, dataset, ["colossl, fine-tuned", "colossl, linear probe", "supervised"]

@@ -45,7 +45,8 @@ def run_demo(
     )
     compare(
         {"simulated": windows}, run, settings, metrics,
-        methods=METHODS, seeds=2, ablation_seeds=1, folds=2, shares=SHARES, processes=2, quiet=quiet,
+        methods=METHODS, seeds=2, ablation_seeds=1, folds=2, shares=SHARES, processes=2,
+        quiet=quiet,
     )  # fmt: skip
     rest, held_out = windows.split_by_subject(list(HELD_OUT))
     model = train(rest, settings, seed, run=run, quiet=quiet)
