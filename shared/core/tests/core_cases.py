@@ -7,75 +7,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
+from core_case import Case, every, labels_of, randn, two, unit
+from core_cases_beyond import BEYOND
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy
 
 import nearfar.functional as F
 from nearfar.targets import Factored, Listed
 
 
-@dataclass(frozen=True)
-class Case:
-    name: str
-    # (rows, width, generator) -> the embeddings, float64
-    draw: Callable[[int, int, torch.Generator], Sequence[Tensor]]
-    # (embeddings, keyword settings) -> the loss
-    loss: Callable[..., Tensor]
-    # (embeddings, temperature) -> [rows] losses and which of them count, by the definition
-    oracle: Callable[[Sequence[Tensor], float], tuple[Tensor, Tensor]]
-
-
-def _randn(*shape: int, g: torch.Generator) -> Tensor:
-    return torch.randn(*shape, generator=g, dtype=torch.float64)
-
-
-def _two(n: int, d: int, g: torch.Generator) -> list[Tensor]:
-    return [_randn(n, d, g=g), _randn(n, d, g=g)]
-
-
-def _labels(n: int) -> Tensor:
-    return (torch.arange(n) * 7) % max(2, n // 3)
-
-
-def _unit(x: Tensor) -> Tensor:
-    return normalize(x, dim=-1)
-
-
-def _all(losses: Tensor) -> tuple[Tensor, Tensor]:
-    return losses, torch.ones(len(losses), dtype=torch.bool)
-
-
 def _info_nce(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
-    q, k = map(_unit, z)
-    return _all(cross_entropy(q @ k.T / t, torch.arange(len(q)), reduction="none"))
+    q, k = map(unit, z)
+    return every(cross_entropy(q @ k.T / t, torch.arange(len(q)), reduction="none"))
 
 
 def _queue(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
-    q, k, extra = map(_unit, z)
+    q, k, extra = map(unit, z)
     logits = torch.cat([q @ k.T, q @ extra.T], 1) / t
-    return _all(cross_entropy(logits, torch.arange(len(q)), reduction="none"))
+    return every(cross_entropy(logits, torch.arange(len(q)), reduction="none"))
 
 
 def _symmetric(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
-    logits = _unit(z[0]) @ _unit(z[1]).T / t
+    logits = unit(z[0]) @ unit(z[1]).T / t
     own = torch.arange(len(logits))
     both = [cross_entropy(x, own, reduction="none") for x in (logits, logits.T)]
-    return _all((both[0] + both[1]) / 2)
+    return every((both[0] + both[1]) / 2)
 
 
 def _nt_xent(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
     n = len(z[0])
-    u = _unit(torch.cat(list(z)))
+    u = unit(torch.cat(list(z)))
     logits = (u @ u.T / t).masked_fill(torch.eye(2 * n, dtype=torch.bool), -torch.inf)
-    return _all(cross_entropy(logits, torch.arange(2 * n).roll(n), reduction="none"))
+    return every(cross_entropy(logits, torch.arange(2 * n).roll(n), reduction="none"))
 
 
 def _dcl(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
     n = len(z[0])
-    u = _unit(torch.cat(list(z)))
+    u = unit(torch.cat(list(z)))
     rows = []
     for i in range(2 * n):
         p = (i + n) % (2 * n)
@@ -87,9 +57,9 @@ def _dcl(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
 
 def _sup_con(inside: bool, reference: bool) -> Callable[..., tuple[Tensor, Tensor]]:
     def oracle(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
-        x = _unit(z[0])
-        y = _unit(z[1]) if reference else x
-        row, col = _labels(len(x)), _labels(len(y))
+        x = unit(z[0])
+        y = unit(z[1]) if reference else x
+        row, col = labels_of(len(x)), labels_of(len(y))
         losses, some = [], []
         for i in range(len(x)):
             others = [j for j in range(len(y)) if reference or j != i]
@@ -108,7 +78,7 @@ def _sup_con(inside: bool, reference: bool) -> Callable[..., tuple[Tensor, Tenso
 
 
 def _draw_soft(n: int, d: int, g: torch.Generator) -> list[Tensor]:
-    return [_randn(n, d, g=g), _randn(n + 3, d, g=g)]
+    return [randn(n, d, g=g), randn(n + 3, d, g=g)]
 
 
 def _listed(n: int, m: int) -> Listed:
@@ -119,7 +89,7 @@ def _listed(n: int, m: int) -> Listed:
 
 
 def _soft(z: Sequence[Tensor], p: Tensor, t: float) -> tuple[Tensor, Tensor]:
-    log_softmax = (_unit(z[0]) @ _unit(z[1]).T / t).log_softmax(1)
+    log_softmax = (unit(z[0]) @ unit(z[1]).T / t).log_softmax(1)
     total = p.sum(1)
     return -(p * log_softmax).sum(1) / total.where(total > 0, 1), total > 0
 
@@ -139,13 +109,13 @@ def _teacher(n: int) -> Tensor:
 
 
 def _soft_cosine(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
-    p = (_unit(_teacher(len(z[0]))) @ _unit(_teacher(len(z[1]))).T + 1) / 2
+    p = (unit(_teacher(len(z[0]))) @ unit(_teacher(len(z[1]))).T + 1) / 2
     return _soft(z, p, t)
 
 
 def _draw_views(n: int, d: int, g: torch.Generator) -> list[Tensor]:
     shapes = [(n, d), (2, n, d), (3, n, d), (2, n, d)]
-    return [_randn(*shape, g=g) for shape in shapes]
+    return [randn(*shape, g=g) for shape in shapes]
 
 
 WEIGHTS = {
@@ -156,7 +126,7 @@ WEIGHTS = {
 
 
 def _multi_view(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
-    x, near, own, shared = map(_unit, z)
+    x, near, own, shared = map(unit, z)
     w, v, u = (weight.log() for weight in WEIGHTS.values())
     losses = []
     for i in range(len(x)):
@@ -169,7 +139,7 @@ def _multi_view(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
             if j != i
         ]
         losses.append(torch.stack(p + r).logsumexp(0) - torch.stack(p).logsumexp(0))
-    return _all(torch.stack(losses))
+    return every(torch.stack(losses))
 
 
 def _multi_view_loss(a: Tensor, p: Tensor, own: Tensor, shared: Tensor, **settings) -> Tensor:
@@ -179,41 +149,43 @@ def _multi_view_loss(a: Tensor, p: Tensor, own: Tensor, shared: Tensor, **settin
 
 
 CASES = [
-    Case("info_nce", _two, F.info_nce, _info_nce),
+    Case("info_nce", two, F.info_nce, _info_nce),
     Case(
         "info_nce_queue",
-        lambda n, d, g: [*_two(n, d, g), _randn(5, d, g=g)],
+        lambda n, d, g: [*two(n, d, g), randn(5, d, g=g)],
         lambda q, k, extra, **s: F.info_nce(q, k, negatives=extra, **s),
         _queue,
     ),
     Case(
-        "info_nce_symmetric", _two, lambda *z, **s: F.info_nce(*z, symmetric=True, **s), _symmetric
+        "info_nce_symmetric", two, lambda *z, **s: F.info_nce(*z, symmetric=True, **s), _symmetric
     ),
     Case(
         "clip",
-        _two,
+        two,
         lambda *z, temperature, **s: F.clip(*z, logit_scale=1 / temperature, **s),
         _symmetric,
     ),
-    Case("nt_xent", _two, F.nt_xent, _nt_xent),
-    Case("dcl", _two, F.dcl, _dcl),
+    Case("nt_xent", two, F.nt_xent, _nt_xent),
+    Case("dcl", two, F.dcl, _dcl),
     Case(
         "sup_con_out",
-        lambda n, d, g: [_randn(n, d, g=g)],
-        lambda z, **s: F.sup_con(z, _labels(len(z)), **s),
+        lambda n, d, g: [randn(n, d, g=g)],
+        lambda z, **s: F.sup_con(z, labels_of(len(z)), **s),
         _sup_con(False, False),
+        fewest=4,
     ),
     Case(
         "sup_con_in",
-        lambda n, d, g: [_randn(n, d, g=g)],
-        lambda z, **s: F.sup_con(z, _labels(len(z)), positives="in", **s),
+        lambda n, d, g: [randn(n, d, g=g)],
+        lambda z, **s: F.sup_con(z, labels_of(len(z)), positives="in", **s),
         _sup_con(True, False),
+        fewest=4,
     ),
     Case(
         "sup_con_reference",
         _draw_soft,
         lambda x, y, **s: F.sup_con(
-            x, _labels(len(x)), reference=y, reference_labels=_labels(len(y)), **s
+            x, labels_of(len(x)), reference=y, reference_labels=labels_of(len(y)), **s
         ),
         _sup_con(False, True),
     ),
@@ -221,7 +193,12 @@ CASES = [
         "sup_con_in_reference",
         _draw_soft,
         lambda x, y, **s: F.sup_con(
-            x, _labels(len(x)), reference=y, reference_labels=_labels(len(y)), positives="in", **s
+            x,
+            labels_of(len(x)),
+            reference=y,
+            reference_labels=labels_of(len(y)),
+            positives="in",
+            **s,
         ),
         _sup_con(True, True),
     ),
@@ -240,4 +217,5 @@ CASES = [
         _soft_cosine,
     ),
     Case("multi_view_weighted", _draw_views, _multi_view_loss, _multi_view),
+    *BEYOND,
 ]

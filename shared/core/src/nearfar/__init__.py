@@ -4,26 +4,49 @@ The functions are in :mod:`nearfar.functional`; here are the same names in Camel
 """
 
 from nearfar.dispatch import loss_path
+from nearfar.losses.cacr import CACR
 from nearfar.losses.clip import CLIP
 from nearfar.losses.dcl import DCL
+from nearfar.losses.dclw import DCLW
+from nearfar.losses.hard_negative import HardNegative
+from nearfar.losses.hierarchical_sup_con import HierarchicalSupCon
 from nearfar.losses.info_nce import InfoNCE
+from nearfar.losses.linear_cross_entropy import LinearCrossEntropy
 from nearfar.losses.multi_view import MultiViewWeighted
+from nearfar.losses.nspt import NSPT
 from nearfar.losses.nt_xent import NTXent
+from nearfar.losses.prototypes import MLCD, ProtoNCE
+from nearfar.losses.siglip import SigLIP
 from nearfar.losses.soft_targets import SoftTargets
 from nearfar.losses.sup_con import SupCon
+from nearfar.losses.symile import Symile
+from nearfar.losses.uniformity import Alignment, JointEntropy, Uniformity
 from nearfar.targets import Factored, Listed
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CACR",
     "CLIP",
     "DCL",
+    "DCLW",
+    "MLCD",
+    "NSPT",
+    "Alignment",
     "Factored",
+    "HardNegative",
+    "HierarchicalSupCon",
     "InfoNCE",
+    "JointEntropy",
+    "LinearCrossEntropy",
     "Listed",
     "MultiViewWeighted",
     "NTXent",
+    "ProtoNCE",
+    "SigLIP",
     "SoftTargets",
     "SupCon",
+    "Symile",
+    "Uniformity",
     "loss_path",
 ]

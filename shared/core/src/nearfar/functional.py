@@ -1,19 +1,43 @@
 """All losses as functions: ``import nearfar.functional as F``."""
 
+from nearfar.losses.cacr import cacr
 from nearfar.losses.clip import clip
 from nearfar.losses.dcl import dcl
+from nearfar.losses.dclw import dclw
+from nearfar.losses.hard_negative import hard_negative
+from nearfar.losses.hierarchical_sup_con import hierarchical_sup_con
 from nearfar.losses.info_nce import info_nce
+from nearfar.losses.linear_cross_entropy import linear_cross_entropy
 from nearfar.losses.multi_view import multi_view_weighted
+from nearfar.losses.nspt import nspt
 from nearfar.losses.nt_xent import nt_xent
+from nearfar.losses.prototypes import concentration, mlcd, proto_nce
+from nearfar.losses.siglip import siglip
 from nearfar.losses.soft_targets import soft_targets
 from nearfar.losses.sup_con import sup_con
+from nearfar.losses.symile import symile
+from nearfar.losses.uniformity import alignment, joint_entropy, uniformity
 
 __all__ = [
+    "alignment",
+    "cacr",
     "clip",
+    "concentration",
     "dcl",
+    "dclw",
+    "hard_negative",
+    "hierarchical_sup_con",
     "info_nce",
+    "joint_entropy",
+    "linear_cross_entropy",
+    "mlcd",
     "multi_view_weighted",
+    "nspt",
     "nt_xent",
+    "proto_nce",
+    "siglip",
     "soft_targets",
     "sup_con",
+    "symile",
+    "uniformity",
 ]

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from nearfar.pairs import Pairs
+from nearfar.weights import PairWeight
 
 __all__ = ["Scores", "Statistic"]
 
@@ -40,4 +41,10 @@ class Statistic:
 
     kind: Literal["lse", "mean", "moment", "softplus", "softminus"]
     pairs: Pairs
-    log_weight: Tensor | None = None  # [M], no gradient; for lse and mean
+    log_weight: Tensor | PairWeight | None = None  # [M] or a rule, no gradient; for lse and mean
+
+    def weight_tile(self, rows: slice, cols: slice) -> Tensor | None:
+        """The log-weights of one tile, to be added to its scores: [n, m] or [m]."""
+        if isinstance(self.log_weight, Tensor):
+            return self.log_weight[cols]
+        return None if self.log_weight is None else self.log_weight.tile(rows, cols)

@@ -83,7 +83,7 @@ class _Stream(torch.autograd.Function):
                         continue
                     if s is None:  # tiles that no statistic wants are never made
                         s = _tile(x[rows], y, k, bias, cols)
-                    state.add(s, statistic, mask, cols)
+                    state.add(s, statistic, mask, rows, cols)
             for n, (statistic, state) in enumerate(zip(statistics, states, strict=True)):
                 value, normaliser = state.close(statistic)
                 values[n].append(value)
@@ -121,7 +121,7 @@ class _Stream(torch.autograd.Function):
                         if s is None:
                             s = _tile(x[rows], y, k, bias, cols)
                         part = _score_gradient(
-                            s, statistic, mask, cols,
+                            s, statistic, mask, rows, cols,
                             value[rows, None], a[rows, None], du[rows, None],
                         )  # fmt: skip
                         g = part if g is None else g.add_(part)
@@ -154,7 +154,9 @@ class _State:
         self.total = x.new_zeros(len(x), 1)
         self.first = x.new_zeros(len(x), 1)
 
-    def add(self, s: Tensor, statistic: Statistic, mask: Tensor | bool, cols: slice) -> None:
+    def add(
+        self, s: Tensor, statistic: Statistic, mask: Tensor | bool, rows: slice, cols: slice
+    ) -> None:
         match statistic.kind:
             case "moment":
                 self.total += _keep(s, mask).sum(1, keepdim=True)
@@ -163,8 +165,8 @@ class _State:
             case "softminus":
                 self.total += _keep(softplus(-s), mask).sum(1, keepdim=True)
             case "lse" | "mean":
-                weight = statistic.log_weight
-                logits = s if weight is None else s + weight[cols]
+                weight = statistic.weight_tile(rows, cols)
+                logits = s if weight is None else s + weight
                 if isinstance(mask, Tensor):
                     logits = logits.masked_fill(~mask, -torch.inf)
                 if not self.bounded:
@@ -206,6 +208,7 @@ def _score_gradient(
     s: Tensor,
     statistic: Statistic,
     mask: Tensor | bool,
+    rows: slice,
     cols: slice,
     value: Tensor,
     a: Tensor,
@@ -220,8 +223,8 @@ def _score_gradient(
         case "softminus":
             g = s.neg().sigmoid_().mul_(-upstream)
         case "lse" | "mean":
-            weight = statistic.log_weight
-            g = s - a if weight is None else (s + weight[cols]).sub_(a)
+            weight = statistic.weight_tile(rows, cols)
+            g = s - a if weight is None else (s + weight).sub_(a)
             g = g.exp_()
             if statistic.kind == "mean":
                 g.mul_(s - value + 1)

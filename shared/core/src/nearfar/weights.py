@@ -1,0 +1,46 @@
+"""Log-weights of pairs that follow from one vector a row and one a column, tile by tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+__all__ = ["ClusterDisagreement", "LabelDistance", "PairWeight"]
+
+
+class PairWeight(Protocol):
+    """A rule for log w_ij; no gradient passes through it."""
+
+    def tile(self, rows: slice, cols: slice) -> Tensor:
+        """Log-weights of one tile: [n, m]."""
+
+
+@dataclass(frozen=True)
+class ClusterDisagreement:
+    """``log( number of clusterings in which i and j are apart )``; -inf where they never are.
+
+    Codes are integers, rows [N, K] and cols [M, K] for K clusterings.
+    """
+
+    rows: Tensor
+    cols: Tensor
+
+    def tile(self, rows: slice, cols: slice) -> Tensor:
+        apart = self.rows[rows, None, 0] != self.cols[None, cols, 0]  # n x m
+        count = apart.float()
+        for number in range(1, self.rows.shape[1]):
+            count += self.rows[rows, None, number] != self.cols[None, cols, number]
+        return count.log_()
+
+
+@dataclass(frozen=True)
+class LabelDistance:
+    """``log( |rows_i - cols_j| + 1 )`` of scalar labels: rows [N], cols [M]."""
+
+    rows: Tensor
+    cols: Tensor
+
+    def tile(self, rows: slice, cols: slice) -> Tensor:
+        return (self.rows[rows, None] - self.cols[None, cols]).abs_().log1p_()
