@@ -19,6 +19,7 @@ class Case:
     loss: Callable[..., Tensor]
     # (embeddings, temperature) -> [rows] losses and which of them count, by the definition
     oracle: Callable[[Sequence[Tensor], float], tuple[Tensor, Tensor]]
+    held: bool = False  # a part has no gradient by design, which finite differences can't know
     fewest: int = 1  # rows below which no row of the case's labels has a positive
 
 

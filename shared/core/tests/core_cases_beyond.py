@@ -280,7 +280,72 @@ def _mlcd_loss(x: Tensor, c: Tensor, **settings) -> Tensor:
     return F.mlcd(x, c, _near(len(x)), negatives=torch.tensor([0, 1, 3]), **settings)
 
 
+def _log_sinkhorn(scores: Tensor, rounds: int = 3) -> Tensor:
+    """In exact numbers, by the definition."""
+    q = ((scores - scores.max()) / 0.5).exp()
+    for _ in range(rounds):
+        q = q / q.sum(0) / q.shape[1]
+        q = q / q.sum(1, keepdim=True) / q.shape[0]
+    return q * q.shape[0]
+
+
+def _swav(z: Sequence[Tensor], t: float) -> Rows:
+    a, b, c = map(unit, z)
+    with torch.no_grad():
+        q_a, q_b = (_log_sinkhorn(x @ c.T) for x in (a, b))
+    log_a, log_b = ((x @ c.T / t).log_softmax(1) for x in (a, b))
+    return every(-(q_b * log_a + q_a * log_b).sum(1) / 2)
+
+
+def _numbers(n: int) -> Tensor:
+    return torch.tensor([0.5, 2.0, 7.5], dtype=torch.float64)[torch.arange(n) % 3]
+
+
+def _sup_remix(z: Sequence[Tensor], t: float) -> Rows:
+    x, y = unit(z[0]), unit(torch.cat(list(z)))
+    row, col = _numbers(len(x)), torch.cat([_numbers(len(x)), _numbers(len(z[1]))])
+    losses, some = [], []
+    for i in range(len(x)):
+        others = [j for j in range(len(y)) if j != i]
+        near = [j for j in others if col[j] == row[i]]
+        some.append(bool(near))
+        if not near:
+            losses.append(x.sum() * 0)
+            continue
+        s = {j: (x[i] * y[j]).sum() / t for j in others}
+        a = torch.stack([s[j] + math.log(abs(row[i] - col[j]) + 1) for j in others]).logsumexp(0)
+        losses.append(a - torch.stack([s[j] for j in near]).mean())
+    return torch.stack(losses), torch.tensor(some)
+
+
+def _sup_remix_loss(x: Tensor, more: Tensor, **settings) -> Tensor:
+    return F.sup_remix(
+        x, _numbers(len(x)), reference=more, reference_labels=_numbers(len(more)), **settings
+    )
+
+
+def _clusters(n: int) -> Tensor:
+    return torch.stack([torch.arange(n) % 2, torch.arange(n) % 3, torch.arange(n) // 2], 1)
+
+
+def _meow(z: Sequence[Tensor], t: float) -> Rows:
+    q, k = map(unit, z)
+    code, n = _clusters(len(q)), len(q)
+    losses = []
+    for i in range(n):
+        s = [(q[i] * k[j]).sum() / t for j in range(n)]
+        apart = [int((code[i] != code[j]).sum()) for j in range(n)]
+        rest = [s[j] + math.log(apart[j]) for j in range(n) if j != i and apart[j]]
+        losses.append(torch.stack([s[i], *rest]).logsumexp(0) - s[i])
+    return every(torch.stack(losses))
+
+
 BEYOND = [
+    Case("swav", lambda n, d, g: [*two(n, d, g), randn(5, d, g=g)],
+         lambda *z, **s: F.swav(*(x for x in z[:2]), z[2], epsilon=0.5, **s), _swav, held=True),
+    Case("sup_remix", lambda n, d, g: [randn(n, d, g=g), randn(4, d, g=g)], _sup_remix_loss,
+         _sup_remix),
+    Case("meow", two, lambda q, k, **s: F.meow(q, k, _clusters(len(q)), **s), _meow),
     Case(
         "siglip", two,
         lambda *z, temperature, **s: F.siglip(

@@ -12,13 +12,18 @@ from nearfar.losses.hard_negative import HardNegative
 from nearfar.losses.hierarchical_sup_con import HierarchicalSupCon
 from nearfar.losses.info_nce import InfoNCE
 from nearfar.losses.linear_cross_entropy import LinearCrossEntropy
+from nearfar.losses.matryoshka import Matryoshka
+from nearfar.losses.meow import MEOW
 from nearfar.losses.multi_view import MultiViewWeighted
 from nearfar.losses.nspt import NSPT
 from nearfar.losses.nt_xent import NTXent
 from nearfar.losses.prototypes import MLCD, ProtoNCE
 from nearfar.losses.siglip import SigLIP
 from nearfar.losses.soft_targets import SoftTargets
+from nearfar.losses.sog_clr import ISogCLR, SogCLR
 from nearfar.losses.sup_con import SupCon
+from nearfar.losses.sup_remix import SupReMix
+from nearfar.losses.swav import SwAV
 from nearfar.losses.symile import Symile
 from nearfar.losses.uniformity import Alignment, JointEntropy, Uniformity
 from nearfar.targets import Factored, Listed
@@ -30,22 +35,28 @@ __all__ = [
     "CLIP",
     "DCL",
     "DCLW",
+    "MEOW",
     "MLCD",
     "NSPT",
     "Alignment",
     "Factored",
     "HardNegative",
     "HierarchicalSupCon",
+    "ISogCLR",
     "InfoNCE",
     "JointEntropy",
     "LinearCrossEntropy",
     "Listed",
+    "Matryoshka",
     "MultiViewWeighted",
     "NTXent",
     "ProtoNCE",
     "SigLIP",
     "SoftTargets",
+    "SogCLR",
     "SupCon",
+    "SupReMix",
+    "SwAV",
     "Symile",
     "Uniformity",
     "loss_path",

@@ -8,6 +8,7 @@ from nearfar.losses.hard_negative import hard_negative
 from nearfar.losses.hierarchical_sup_con import hierarchical_sup_con
 from nearfar.losses.info_nce import info_nce
 from nearfar.losses.linear_cross_entropy import linear_cross_entropy
+from nearfar.losses.meow import meow
 from nearfar.losses.multi_view import multi_view_weighted
 from nearfar.losses.nspt import nspt
 from nearfar.losses.nt_xent import nt_xent
@@ -15,6 +16,8 @@ from nearfar.losses.prototypes import concentration, mlcd, proto_nce
 from nearfar.losses.siglip import siglip
 from nearfar.losses.soft_targets import soft_targets
 from nearfar.losses.sup_con import sup_con
+from nearfar.losses.sup_remix import sup_remix
+from nearfar.losses.swav import swav
 from nearfar.losses.symile import symile
 from nearfar.losses.uniformity import alignment, joint_entropy, uniformity
 
@@ -30,6 +33,7 @@ __all__ = [
     "info_nce",
     "joint_entropy",
     "linear_cross_entropy",
+    "meow",
     "mlcd",
     "multi_view_weighted",
     "nspt",
@@ -38,6 +42,8 @@ __all__ = [
     "siglip",
     "soft_targets",
     "sup_con",
+    "sup_remix",
+    "swav",
     "symile",
     "uniformity",
 ]

@@ -30,7 +30,7 @@ def _row(s: Tensor, statistic: Statistic) -> Tensor:
     mask = torch.as_tensor(tile, device=s.device).expand_as(s)
     match statistic.kind:
         case "lse" | "mean":
-            weight = statistic.weight_tile(slice(None), slice(None))
+            weight = statistic.weight_tile(slice(None), slice(None), s.dtype)
             logits = s if weight is None else s + weight
             logits = logits.masked_fill(~mask, -torch.inf)
             # Only rows that have a pair pass through the softmax: none of them is all -inf.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from nearfar.pairs import Pairs
@@ -43,8 +44,8 @@ class Statistic:
     pairs: Pairs
     log_weight: Tensor | PairWeight | None = None  # [M] or a rule, no gradient; for lse and mean
 
-    def weight_tile(self, rows: slice, cols: slice) -> Tensor | None:
+    def weight_tile(self, rows: slice, cols: slice, dtype: torch.dtype) -> Tensor | None:
         """The log-weights of one tile, to be added to its scores: [n, m] or [m]."""
         if isinstance(self.log_weight, Tensor):
             return self.log_weight[cols]
-        return None if self.log_weight is None else self.log_weight.tile(rows, cols)
+        return None if self.log_weight is None else self.log_weight.tile(rows, cols, dtype)

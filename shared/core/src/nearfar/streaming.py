@@ -165,7 +165,7 @@ class _State:
             case "softminus":
                 self.total += _keep(softplus(-s), mask).sum(1, keepdim=True)
             case "lse" | "mean":
-                weight = statistic.weight_tile(rows, cols)
+                weight = statistic.weight_tile(rows, cols, s.dtype)
                 logits = s if weight is None else s + weight
                 if isinstance(mask, Tensor):
                     logits = logits.masked_fill(~mask, -torch.inf)
@@ -223,7 +223,7 @@ def _score_gradient(
         case "softminus":
             g = s.neg().sigmoid_().mul_(-upstream)
         case "lse" | "mean":
-            weight = statistic.weight_tile(rows, cols)
+            weight = statistic.weight_tile(rows, cols, s.dtype)
             g = s - a if weight is None else (s + weight).sub_(a)
             g = g.exp_()
             if statistic.kind == "mean":

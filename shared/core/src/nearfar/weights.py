@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 __all__ = ["ClusterDisagreement", "LabelDistance", "PairWeight"]
@@ -13,7 +14,7 @@ __all__ = ["ClusterDisagreement", "LabelDistance", "PairWeight"]
 class PairWeight(Protocol):
     """A rule for log w_ij; no gradient passes through it."""
 
-    def tile(self, rows: slice, cols: slice) -> Tensor:
+    def tile(self, rows: slice, cols: slice, dtype: torch.dtype) -> Tensor:
         """Log-weights of one tile: [n, m]."""
 
 
@@ -27,9 +28,9 @@ class ClusterDisagreement:
     rows: Tensor
     cols: Tensor
 
-    def tile(self, rows: slice, cols: slice) -> Tensor:
+    def tile(self, rows: slice, cols: slice, dtype: torch.dtype) -> Tensor:
         apart = self.rows[rows, None, 0] != self.cols[None, cols, 0]  # n x m
-        count = apart.float()
+        count = apart.to(dtype)
         for number in range(1, self.rows.shape[1]):
             count += self.rows[rows, None, number] != self.cols[None, cols, number]
         return count.log_()
@@ -42,5 +43,5 @@ class LabelDistance:
     rows: Tensor
     cols: Tensor
 
-    def tile(self, rows: slice, cols: slice) -> Tensor:
-        return (self.rows[rows, None] - self.cols[None, cols]).abs_().log1p_()
+    def tile(self, rows: slice, cols: slice, dtype: torch.dtype) -> Tensor:
+        return (self.rows[rows, None] - self.cols[None, cols]).to(dtype).abs_().log1p_()
