@@ -8,8 +8,9 @@ from core_cases import CASES, Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearfar import streaming
+from nearfar import streaming, symmetric, two_way
 
+SCHEDULES = (streaming, symmetric, two_way)
 EVERY = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 PATHS = pytest.mark.parametrize("path", ["reference", "streaming"])
 
@@ -17,7 +18,8 @@ PATHS = pytest.mark.parametrize("path", ["reference", "streaming"])
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
     # Batches of a test then have several tiles, and a ragged last one.
-    monkeypatch.setitem(streaming.TILE, "cpu", 5)
+    for schedule in SCHEDULES:
+        monkeypatch.setitem(schedule.TILE, "cpu", 5)
 
 
 def draw(case: Case, n: int, d: int, seed: int = 0) -> list[torch.Tensor]:
@@ -75,7 +77,8 @@ class TestEveryLoss:
         results = {}
         for path in ("reference", "streaming"):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setitem(streaming.TILE, "cpu", side)
+                for schedule in SCHEDULES:
+                    patch.setitem(schedule.TILE, "cpu", side)
                 loss = case.loss(*inputs, temperature=0.2, path=path)
             results[path] = value_and_gradients(loss, inputs)
         tolerance = 2e-5 if dtype is torch.float32 else 1e-10

@@ -1,7 +1,8 @@
 """Which path computes the core operation, and how to ask or to choose.
 
-``reference`` is the dense definition, ``streaming`` the tiled one. What decides, in this order: the
-``path=`` argument of a loss, the environment variable ``NEARFAR_PATH``, the best path there is.
+``reference`` is the dense definition, ``streaming`` the tiled one, by the cheapest schedule that
+fits: ``symmetric`` and ``two_way`` make a tile of scores serve twice. What decides, in this order:
+the ``path=`` argument of a loss, the environment variable ``NEARFAR_PATH``, the best path there is.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from nearfar import reference, streaming
+from nearfar import reference, streaming, symmetric, two_way
+from nearfar.pairs import Pairs
 from nearfar.statistic import Scores, Statistic
 
-__all__ = ["Path", "loss_path", "row_statistics"]
+__all__ = ["Path", "loss_path", "row_statistics", "two_way_lse"]
 
 Path = Literal["reference", "streaming"]
 
@@ -42,4 +44,21 @@ def row_statistics(
     with torch.autocast(device.type, enabled=False):
         if dense:
             return reference.row_statistics(scores, statistics)
+        if symmetric.fits(scores, statistics):
+            return symmetric.row_statistics(scores, statistics)
         return streaming.row_statistics(scores, statistics)
+
+
+def two_way_lse(scores: Scores, pairs: Pairs, *, path: Path | None = None) -> tuple[Tensor, Tensor]:
+    """The log-sum-exp of each row [N] and of each column [N] of scores that have no bias.
+
+    With a scale a row [N], column j is scaled by the jth: the anchor's own, in both directions.
+    """
+    device = scores.queries.device
+    with torch.autocast(device.type, enabled=False):
+        if loss_path(device, path) == "streaming" and two_way.fits(scores):
+            return two_way.two_way(scores, pairs)
+    (rows,) = row_statistics(scores, [Statistic("lse", pairs)], path=path)
+    turned = Scores(scores.keys, scores.queries, scores.scale, bounded=scores.bounded)
+    (cols,) = row_statistics(turned, [Statistic("lse", pairs.turned())], path=path)
+    return rows, cols

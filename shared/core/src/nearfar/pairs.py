@@ -33,6 +33,10 @@ class Pairs:
     def __and__(self, rule: Pairs) -> Pairs:
         return Pairs(self.matches + rule.matches)
 
+    def turned(self) -> Pairs:
+        """The same pairs with rows and columns exchanged."""
+        return Pairs(tuple(Match(m.cols, m.rows, m.equal) for m in self.matches))
+
     def tile(self, rows: slice, cols: slice) -> Tensor | bool:
         """The mask of one tile: a boolean [rows, cols] tensor, or one bool where it is uniform."""
         mask: Tensor | bool = True

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from nearfar.dispatch import Path
-from nearfar.inputs import embeddings, positive
-from nearfar.losses.info_nce import info_nce
+from nearfar.inputs import embeddings, positive, scores_of
+from nearfar.losses.info_nce import both_ways
 from nearfar.module import Loss
-from nearfar.reduction import Reduction
+from nearfar.reduction import Reduction, reduce
 
 __all__ = ["CLIP", "clip"]
 
@@ -43,11 +43,10 @@ def clip(
     """
     x = embeddings("image", image, normalize=normalize)
     y = embeddings("text", text, normalize=normalize, like=x)
-    temperature = 1 / positive("logit_scale", logit_scale, x)
-    return info_nce(
-        x, y, temperature=temperature, normalize=False, symmetric=True, reduction=reduction,
-        path=path,
-    )  # fmt: skip
+    if len(x) != len(y):
+        raise ValueError(f"text has {len(y)} rows; expected {len(x)}, one a row of image")
+    scale = positive("logit_scale", logit_scale, x)
+    return reduce(both_ways(scores_of(x, y, scale, normalized=normalize), path), reduction)
 
 
 class CLIP(Loss):

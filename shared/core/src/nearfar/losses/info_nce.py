@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nearfar.dispatch import Path, row_statistics
+from nearfar.dispatch import Path, row_statistics, two_way_lse
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
 from nearfar.reduction import Reduction, reduce
-from nearfar.statistic import Statistic
+from nearfar.statistic import Scores, Statistic
 
 __all__ = ["InfoNCE", "info_nce"]
 
@@ -60,14 +60,22 @@ def info_nce(
     if negatives is not None:
         pool = torch.cat([k, embeddings("negatives", negatives, normalize=normalize, like=q)])
         ids = torch.cat([own, own.new_full((len(negatives),), -1)])
-    rest = Statistic("lse", other(own, ids))
-    (r,) = row_statistics(scores_of(q, pool, scale, normalized=normalize), [rest], path=path)
-    losses = softplus(r - s)
+    scores, rest = scores_of(q, pool, scale, normalized=normalize), other(own, ids)
     if symmetric:
-        rest = Statistic("lse", other(own, own))
-        (r,) = row_statistics(scores_of(k, q, scale, normalized=normalize), [rest], path=path)
-        losses = (losses + softplus(r - s)) / 2
-    return reduce(losses, reduction)
+        if negatives is not None:
+            raise ValueError("symmetric and negatives exclude each other: a queue has no rows")
+        return reduce(both_ways(scores, path), reduction)
+    (r,) = row_statistics(scores, [Statistic("lse", rest)], path=path)
+    return reduce(softplus(r - s), reduction)
+
+
+def both_ways(scores: Scores, path: Path | None) -> Tensor:
+    """The mean of InfoNCE of queries against keys and of keys against queries: [N]."""
+    q, k = scores.queries, scores.keys
+    own = torch.arange(len(q), device=q.device)
+    s = paired(q, k, scores.scale)
+    of_query, of_key = two_way_lse(scores, other(own, own), path=path)
+    return (softplus(of_query - s) + softplus(of_key - s)) / 2
 
 
 class InfoNCE(Loss):

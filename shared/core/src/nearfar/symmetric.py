@@ -1,0 +1,132 @@
+"""Log-sum-exps of rows against themselves: the upper triangle of tiles serves both halves.
+
+Where queries are keys ``s_ij = s_ji``, and a rule with the same codes on both sides admits (j, i)
+with (i, j). A tile above the diagonal then gives its rows' sums along its rows, and its columns'
+along its columns, and in the backward pass
+
+    dZ_i = k sum_j (G_ij + G_ji) z_j,   G_ij + G_ji = e_ij (a_i + a_j),
+
+with ``e_ij = exp(s_ij - k)`` and ``a_i = dA_i / sum_j e_ij``: 4 N^2 D operations where the general
+path takes 8. Unit rows bound every score by the scale k, so that the sums need no running maximum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from nearfar.statistic import Scores, Statistic
+
+__all__ = ["fits", "row_statistics"]
+
+TILE = {"cpu": 1024, "cuda": 8192}
+
+
+def fits(scores: Scores, statistics: Sequence[Statistic]) -> bool:
+    """Whether this schedule can take these scores and statistics."""
+    return (
+        scores.queries is scores.keys
+        and scores.bounded
+        and scores.scale.ndim == 0
+        and all(
+            statistic.kind == "lse"
+            and statistic.log_weight is None
+            and all(match.rows is match.cols for match in statistic.pairs.matches)
+            for statistic in statistics
+        )
+    )
+
+
+def row_statistics(
+    scores: Scores, statistics: Sequence[Statistic], *, tile: int | None = None
+) -> tuple[Tensor, ...]:
+    """One tensor [N] a statistic, of scores and statistics that :func:`fits`."""
+    side = tile or TILE.get(scores.queries.device.type, 4096)
+    outputs: tuple[Tensor, ...] = _Symmetric.apply(  # type: ignore[no-untyped-call]
+        scores.queries, scores.scale, tuple(statistics), side
+    )
+    return outputs
+
+
+def _triangle(size: int, side: int) -> Iterator[tuple[slice, slice]]:
+    for i in range(0, size, side):
+        for j in range(i, size, side):
+            yield slice(i, min(i + side, size)), slice(j, min(j + side, size))
+
+
+class _Tiles:
+    """The tiles' exponentials, written into one buffer after another's use."""
+
+    def __init__(self, z: Tensor, k: Tensor, side: int) -> None:
+        self.z, self.scaled, self.shift = z, z * k, -k
+        side = min(side, len(z))
+        self.buffer = z.new_empty(side * side)
+
+    def exponentials(self, rows: slice, cols: slice) -> Tensor:
+        x, y = self.scaled[rows], self.z[cols]
+        e = self.buffer[: len(x) * len(y)].view(len(x), len(y))
+        torch.addmm(self.shift, x, y.T, out=e)
+        return e.exp_()
+
+
+class _Symmetric(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, z: Tensor, k: Tensor, statistics: tuple[Statistic, ...], side: int
+    ) -> tuple[Tensor, ...]:
+        tiles = _Tiles(z, k, side)
+        totals = [z.new_zeros(len(z)) for _ in statistics]  # sum_j e_ij
+        for rows, cols in _triangle(len(z), side):
+            e: Tensor | None = None
+            for statistic, total in zip(statistics, totals, strict=True):
+                mask = statistic.pairs.tile(rows, cols)
+                if mask is False:
+                    continue
+                e = tiles.exponentials(rows, cols) if e is None else e
+                own = e * mask if isinstance(mask, Tensor) else e
+                total[rows] += own.sum(1)
+                if rows != cols:
+                    total[cols] += own.sum(0)
+        ctx.save_for_backward(z, k, *totals)
+        ctx.statistics, ctx.side = statistics, side
+        return tuple(total.log() + k for total in totals)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        z, k, *totals = ctx.saved_tensors
+        with torch.autocast(z.device.type, enabled=False):
+            tiles = _Tiles(z, k, ctx.side)
+            # A row without pairs has no gradient, whatever comes from above.
+            shares = [
+                torch.where(total > 0, du / total, 0)
+                for du, total in zip(upstream, totals, strict=True)
+            ]
+            along = torch.zeros_like(z)  # sum_j (G_ij + G_ji) z_j
+            for rows, cols in _triangle(len(z), ctx.side):
+                e: Tensor | None = None
+                h: Tensor | None = None
+                for statistic, share in zip(ctx.statistics, shares, strict=True):
+                    mask = statistic.pairs.tile(rows, cols)
+                    if mask is False:
+                        continue
+                    e = tiles.exponentials(rows, cols) if e is None else e
+                    part = share[rows, None] + share[cols]  # n x m
+                    if isinstance(mask, Tensor):
+                        part.mul_(mask)
+                    h = part if h is None else h.add_(part)
+                if e is None or h is None:
+                    continue
+                h = h.mul_(e)
+                along[rows].addmm_(h, z[cols])
+                if rows != cols:
+                    along[cols].addmm_(h.T, z[rows])
+        for_z, for_k = ctx.needs_input_grad[:2]
+        dz = along * k if for_z else None
+        # Each pair stands twice in sum_i <z_i, along_i>.
+        dk = (z * along).sum() / 2 if for_k else None
+        return dz, dk, None, None
