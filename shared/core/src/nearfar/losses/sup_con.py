@@ -73,6 +73,8 @@ def sup_con(
     # Labels may be any integers; the sums over classes want them counted from 0.
     _, codes = torch.unique(torch.cat([row, col]), return_inverse=True)
     row, col = codes[: len(x)], codes[len(x) :]
+    if reference is None:
+        col = row  # one tensor on both sides tells the symmetric schedule that it fits
     size = torch.bincount(col, minlength=int(codes.max()) + 1)
     count = size[row] - (1 if reference is None else 0)  # |P(i)|
     some = count > 0
