@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from nearfar import reference, streaming, symmetric, two_way
+from nearfar import distributed, reference, streaming, symmetric, two_way
 from nearfar.pairs import Pairs
 from nearfar.statistic import Scores, Statistic
 
@@ -41,12 +41,19 @@ def row_statistics(
     device = scores.queries.device
     dense = loss_path(device, path) == "reference"
     # Products of scores in bf16 would cost more digits than the embeddings carry.
-    with torch.autocast(device.type, enabled=False):
+
+    def compute(scores: Scores, statistics: Sequence[Statistic]) -> tuple[Tensor, ...]:
         if dense:
             return reference.row_statistics(scores, statistics)
         if symmetric.fits(scores, statistics):
             return symmetric.row_statistics(scores, statistics)
         return streaming.row_statistics(scores, statistics)
+
+    group = distributed.current()
+    with torch.autocast(device.type, enabled=False):
+        if group is not None:
+            return distributed.row_statistics(scores, statistics, group, compute)
+        return compute(scores, statistics)
 
 
 def two_way_lse(scores: Scores, pairs: Pairs, *, path: Path | None = None) -> tuple[Tensor, Tensor]:
@@ -56,7 +63,8 @@ def two_way_lse(scores: Scores, pairs: Pairs, *, path: Path | None = None) -> tu
     """
     device = scores.queries.device
     with torch.autocast(device.type, enabled=False):
-        if loss_path(device, path) == "streaming" and two_way.fits(scores):
+        alone = distributed.current() is None
+        if alone and loss_path(device, path) == "streaming" and two_way.fits(scores):
             return two_way.two_way(scores, pairs)
     (rows,) = row_statistics(scores, [Statistic("lse", pairs)], path=path)
     turned = Scores(scores.keys, scores.queries, scores.scale, bounded=scores.bounded)

@@ -33,6 +33,10 @@ class Pairs:
     def __and__(self, rule: Pairs) -> Pairs:
         return Pairs(self.matches + rule.matches)
 
+    def of_rows(self, rows: slice) -> Pairs:
+        """The pairs of some rows alone."""
+        return Pairs(tuple(Match(m.rows[rows], m.cols, m.equal) for m in self.matches))
+
     def turned(self) -> Pairs:
         """The same pairs with rows and columns exchanged."""
         return Pairs(tuple(Match(m.cols, m.rows, m.equal) for m in self.matches))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -43,6 +43,13 @@ class Statistic:
     kind: Literal["lse", "mean", "moment", "softplus", "softminus"]
     pairs: Pairs
     log_weight: Tensor | PairWeight | None = None  # [M] or a rule, no gradient; for lse and mean
+
+    def of_rows(self, rows: slice) -> Statistic:
+        """The same of some rows alone."""
+        weight = self.log_weight
+        if weight is not None and not isinstance(weight, Tensor):
+            weight = weight.of_rows(rows)
+        return replace(self, pairs=self.pairs.of_rows(rows), log_weight=weight)
 
     def weight_tile(self, rows: slice, cols: slice, dtype: torch.dtype) -> Tensor | None:
         """The log-weights of one tile, to be added to its scores: [n, m] or [m]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -16,6 +16,9 @@ class PairWeight(Protocol):
 
     def tile(self, rows: slice, cols: slice, dtype: torch.dtype) -> Tensor:
         """Log-weights of one tile: [n, m]."""
+
+    def of_rows(self, rows: slice) -> PairWeight:
+        """The weights of some rows alone."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ class ClusterDisagreement:
             count += self.rows[rows, None, number] != self.cols[None, cols, number]
         return count.log_()
 
+    def of_rows(self, rows: slice) -> ClusterDisagreement:
+        return replace(self, rows=self.rows[rows])
+
 
 @dataclass(frozen=True)
 class LabelDistance:
@@ -45,3 +51,6 @@ class LabelDistance:
 
     def tile(self, rows: slice, cols: slice, dtype: torch.dtype) -> Tensor:
         return (self.rows[rows, None] - self.cols[None, cols]).to(dtype).abs_().log1p_()
+
+    def of_rows(self, rows: slice) -> LabelDistance:
+        return replace(self, rows=self.rows[rows])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
@@ -15,6 +16,7 @@ from nearfar.statistic import Statistic
 __all__ = ["CACR", "cacr"]
 
 
+@global_batch("views", dim=1)
 def cacr(
     views: Tensor,
     *,
@@ -25,6 +27,7 @@ def cacr(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """Contrastive attraction and contrastive repulsion over squared distances ``d``::
 

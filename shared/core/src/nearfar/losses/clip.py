@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from nearfar.dispatch import Path
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings, positive, scores_of
 from nearfar.losses.info_nce import both_ways
 from nearfar.module import Loss
@@ -13,6 +14,7 @@ from nearfar.reduction import Reduction, reduce
 __all__ = ["CLIP", "clip"]
 
 
+@global_batch("image", "text")
 def clip(
     image: Tensor,
     text: Tensor,
@@ -21,6 +23,7 @@ def clip(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """Mean of image-to-text and text-to-image cross-entropy over ``logit_scale <image_i, text_j>``.
 

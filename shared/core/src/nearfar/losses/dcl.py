@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nearfar.dispatch import Path
+from nearfar.distributed import Group, global_batch
 from nearfar.losses.two_views import two_views
 from nearfar.module import Loss
 from nearfar.reduction import Reduction, reduce
@@ -13,6 +14,7 @@ from nearfar.reduction import Reduction, reduce
 __all__ = ["DCL", "dcl"]
 
 
+@global_batch("view_a", "view_b")
 def dcl(
     view_a: Tensor,
     view_b: Tensor,
@@ -21,6 +23,7 @@ def dcl(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``-s_ip + log sum over negatives e^{s_ij}``, p the row's other view.
 

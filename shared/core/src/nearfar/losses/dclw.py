@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nearfar.dispatch import Path
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings
 from nearfar.losses.two_views import two_views
 from nearfar.module import Loss
@@ -14,6 +15,7 @@ from nearfar.reduction import Reduction, reduce
 __all__ = ["DCLW", "dclw"]
 
 
+@global_batch("view_a", "view_b")
 def dclw(
     view_a: Tensor,
     view_b: Tensor,
@@ -23,6 +25,7 @@ def dclw(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``-w_i s_ip + log sum over negatives e^{s_ij}``, w_i = 2 - N softmax_i(<a_i, b_i> / sigma).
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from nearfar.dispatch import Path
+from nearfar.distributed import Group, global_batch
 from nearfar.losses.two_views import two_views
 from nearfar.module import Loss
 from nearfar.reduction import Reduction, reduce
@@ -14,6 +15,7 @@ from nearfar.reduction import Reduction, reduce
 __all__ = ["HardNegative", "hard_negative"]
 
 
+@global_batch("view_a", "view_b")
 def hard_negative(
     view_a: Tensor,
     view_b: Tensor,
@@ -24,6 +26,7 @@ def hard_negative(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``-log( e^{s_ip} / (e^{s_ip} + R_i) )``, R_i an estimate over true, hard negatives::
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from nearfar import inputs
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import labels_of, paired, positive, scores_of
 from nearfar.losses.sup_con import sup_con
 from nearfar.module import Loss
@@ -17,6 +18,7 @@ from nearfar.statistic import Statistic
 __all__ = ["HierarchicalSupCon", "hierarchical_sup_con"]
 
 
+@global_batch("embeddings", "labels", "sublabels")
 def hierarchical_sup_con(
     embeddings: Tensor,
     labels: Tensor,
@@ -28,6 +30,7 @@ def hierarchical_sup_con(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """SupCon over subclasses plus ``weight`` times SupCon over the rest of the class.
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from nearfar.dispatch import Path, row_statistics, two_way_lse
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
@@ -16,6 +17,7 @@ from nearfar.statistic import Scores, Statistic
 __all__ = ["InfoNCE", "info_nce"]
 
 
+@global_batch("queries", "keys")
 def info_nce(
     queries: Tensor,
     keys: Tensor,
@@ -26,6 +28,7 @@ def info_nce(
     symmetric: bool = False,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``-log softmax_j(<q_i, k_j> / temperature)`` at j = i: row i's positive is key i.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings, paired, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything
@@ -14,6 +15,7 @@ from nearfar.statistic import Statistic
 __all__ = ["LinearCrossEntropy", "linear_cross_entropy"]
 
 
+@global_batch("hidden", "target")
 def linear_cross_entropy(
     hidden: Tensor,
     weight: Tensor,
@@ -24,6 +26,7 @@ def linear_cross_entropy(
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``cross_entropy(hidden @ weight.T + bias, target)`` without the [N, classes] logits.
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
@@ -17,6 +18,7 @@ from nearfar.weights import ClusterDisagreement
 __all__ = ["MEOW", "meow"]
 
 
+@global_batch("queries", "keys", "clusters")
 def meow(
     queries: Tensor,
     keys: Tensor,
@@ -26,6 +28,7 @@ def meow(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``-log( e^{s_ii} / (e^{s_ii} + sum_{j != i} w_ij e^{s_ij}) )``.
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
@@ -16,6 +17,7 @@ from nearfar.statistic import Statistic
 __all__ = ["MultiViewWeighted", "multi_view_weighted"]
 
 
+@global_batch("anchors", "positives", "own_negatives", "shared_negatives", dim=1)
 def multi_view_weighted(
     anchors: Tensor,
     positives: Tensor,
@@ -29,6 +31,7 @@ def multi_view_weighted(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``-log( P_i / (P_i + R_i) )`` with weighted sums over positives and negatives::
 

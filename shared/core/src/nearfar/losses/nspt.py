@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings, labels_of, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other, same
@@ -18,6 +19,7 @@ from nearfar.statistic import Statistic
 __all__ = ["NSPT", "nspt"]
 
 
+@global_batch("student", "teacher", "labels", "rehearsal")
 def nspt(
     student: Tensor,
     teacher: Tensor,
@@ -29,6 +31,7 @@ def nspt(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """Negative-student positive-teacher contrast, COCONUT (Cappellazzo et al. 2023, 2310.02699)::
 

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from nearfar.dispatch import Path
+from nearfar.distributed import Group, global_batch
 from nearfar.losses.two_views import two_views
 from nearfar.module import Loss
 from nearfar.reduction import Reduction, reduce
@@ -13,6 +14,7 @@ from nearfar.reduction import Reduction, reduce
 __all__ = ["NTXent", "nt_xent"]
 
 
+@global_batch("view_a", "view_b")
 def nt_xent(
     view_a: Tensor,
     view_b: Tensor,
@@ -21,6 +23,7 @@ def nt_xent(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``-log( e^{s_ip} / (e^{s_ip} + sum over negatives e^{s_ij}) )``, p the row's other view.
 

@@ -8,6 +8,7 @@ from torch.nn.functional import softplus
 
 from nearfar import inputs
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import labels_of, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything, other
@@ -17,6 +18,7 @@ from nearfar.statistic import Scores, Statistic
 __all__ = ["MLCD", "ProtoNCE", "concentration", "mlcd", "proto_nce"]
 
 
+@global_batch("embeddings", "assignment")
 def proto_nce(
     embeddings: Tensor,
     prototypes: Tensor,
@@ -27,6 +29,7 @@ def proto_nce(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``-log softmax_c(<z_i, c> / phi_c)`` at row i's own centre.
 
@@ -90,6 +93,7 @@ def concentration(
     return temperature * phi / phi.mean()
 
 
+@global_batch("embeddings", "positives")
 def mlcd(
     embeddings: Tensor,
     prototypes: Tensor,
@@ -100,6 +104,7 @@ def mlcd(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``log(1 + sum_p e^{-s_ip}) + log(1 + sum_n e^{s_in})``: several centres are right at once.
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
@@ -16,6 +17,7 @@ from nearfar.statistic import Statistic
 __all__ = ["SigLIP", "siglip"]
 
 
+@global_batch("image", "text")
 def siglip(
     image: Tensor,
     text: Tensor,
@@ -25,6 +27,7 @@ def siglip(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``-log sigmoid(s_ii) - sum over j != i log sigmoid(-s_ij)``, ``s = logit_scale <image_i,
     text_j> + logit_bias``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything
@@ -15,6 +16,7 @@ from nearfar.targets import Targets
 __all__ = ["SoftTargets", "soft_targets"]
 
 
+@global_batch("queries", "keys", "targets")
 def soft_targets(
     queries: Tensor,
     keys: Tensor,
@@ -24,6 +26,7 @@ def soft_targets(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``-sum_j P_ij log softmax_j(<q_i, k_j> / temperature)``, P the row's weights over their sum.
 

@@ -10,6 +10,7 @@ from torch.nn.functional import softplus
 
 from nearfar import inputs
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import labels_of, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything, other, same
@@ -19,6 +20,7 @@ from nearfar.statistic import Statistic
 __all__ = ["SupCon", "sup_con"]
 
 
+@global_batch("embeddings", "labels")
 def sup_con(
     embeddings: Tensor,
     labels: Tensor,
@@ -30,6 +32,7 @@ def sup_con(
     positives: Literal["out", "in"] = "out",
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """Supervised contrastive loss, Khosla et al. 2020 (arXiv 2004.11362).
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from nearfar import inputs
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
@@ -17,6 +18,7 @@ from nearfar.weights import LabelDistance
 __all__ = ["SupReMix", "sup_remix"]
 
 
+@global_batch("embeddings", "labels")
 def sup_remix(
     embeddings: Tensor,
     labels: Tensor,
@@ -27,6 +29,7 @@ def sup_remix(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``-1/|P(i)| sum_{p in P(i)} log( e^{s_ip} / sum_a (|y_i - y_a| + 1) e^{s_ia} )``.
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything
@@ -16,6 +17,7 @@ from nearfar.statistic import Statistic
 __all__ = ["SwAV", "swav"]
 
 
+@global_batch("view_a", "view_b")
 def swav(
     view_a: Tensor,
     view_b: Tensor,
@@ -28,6 +30,7 @@ def swav(
     normalize: bool = True,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``-1/2 (sum_c q_bc log softmax_c(<a, c> / t) + sum_c q_ac log softmax_c(<b, c> / t))``.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import reduce as fold
 from typing import Literal
 
@@ -11,7 +12,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 from torch.utils.checkpoint import checkpoint
 
+from nearfar import distributed
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
@@ -23,6 +26,7 @@ __all__ = ["Symile", "symile"]
 BLOCK = 64  # of a modality's rows multiplied with all anchors at a time
 
 
+@global_batch("modalities")
 def symile(
     modalities: Sequence[Tensor],
     *,
@@ -32,6 +36,7 @@ def symile(
     generator: torch.Generator | None = None,
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``-log softmax`` of the multilinear product ``s = logit_scale sum_d prod_m r_m[d]``.
 
@@ -113,10 +118,17 @@ def _all(anchor: Tensor, b: Tensor, c: Tensor, scale: Tensor, path: Path | None)
         (r,) = row_statistics(scores, [Statistic("lse", other(code, own))], path=path)
         return r.view(len(anchor), len(ids)).logsumexp(1)
 
+    group = distributed.current()
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), distributed.within(group)  # the backward pass makes blocks again
+
     parts = []
     for start in range(0, len(b), BLOCK):
         ids = own[start : start + BLOCK]
-        part = checkpoint(block, anchor, b[ids], c, scale, ids, use_reentrant=False)
+        part = checkpoint(
+            block, anchor, b[ids], c, scale, ids, use_reentrant=False, context_fn=contexts
+        )
         parts.append(part)
     return torch.stack(parts).logsumexp(0)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nearfar import inputs
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.module import Loss
 from nearfar.pairs import everything, other
 from nearfar.reduction import Reduction, reduce
@@ -17,6 +18,7 @@ from nearfar.statistic import Scores, Statistic
 __all__ = ["Alignment", "JointEntropy", "Uniformity", "alignment", "joint_entropy", "uniformity"]
 
 
+@global_batch("view_a", "view_b")
 def alignment(
     view_a: Tensor,
     view_b: Tensor,
@@ -24,6 +26,7 @@ def alignment(
     power: float = 2.0,
     normalize: bool = True,
     reduction: Reduction = "mean",
+    group: Group = None,
 ) -> Tensor:
     """``|a_i - b_i|^power``: how far positives are apart. Wang and Isola 2020 (arXiv 2005.10242).
 
@@ -48,6 +51,7 @@ def alignment(
     return reduce(square if power == 2 else square.clamp(min=1e-30) ** (power / 2), reduction)
 
 
+@global_batch("embeddings")
 def uniformity(
     embeddings: Tensor,
     *,
@@ -55,6 +59,7 @@ def uniformity(
     t: float = 2.0,
     normalize: bool = True,
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``log mean_{i != j} e^{-t |x_i - x_j|^2}``: how evenly rows cover the sphere.
 
@@ -88,6 +93,7 @@ def uniformity(
     return a.logsumexp(0) - math.log(count)
 
 
+@global_batch("first", "second")
 def joint_entropy(
     first: Tensor,
     second: Tensor,
@@ -96,6 +102,7 @@ def joint_entropy(
     normalize: tuple[bool, bool] = (True, True),
     reduction: Reduction = "mean",
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """``log (1/N) sum_j e^{-|x_i - x_j|^2 / 2 temperature} e^{-|y_i - y_j|^2 / 2 temperature}``.
 

@@ -1,0 +1,239 @@
+"""Losses over the batches of all processes: ``group=`` on any loss.
+
+Every process gathers all rows, and so holds the whole batch; the N M part of the work, the core
+operation, is shared out by rows of scores, and all that is linear in N is done by everyone. The
+loss is then the global one on every process, and after DDP's mean over processes every gradient
+(of the encoder, a temperature, a bias) is that of one process with the whole batch:
+
+- gradients to gathered rows come out alike everywhere; each process keeps its own rows', times the
+  number of processes, which DDP's mean divides out;
+- gradients to what all processes hold alike (a temperature) are whole on each, and their mean is
+  the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from nearfar.statistic import Scores, Statistic
+from nearfar.targets import Factored, Listed
+
+__all__ = ["Group", "current", "global_batch", "row_statistics", "within"]
+
+Group = dist.ProcessGroup | None
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_current: ContextVar[Group] = ContextVar("group", default=None)
+
+
+def current() -> Group:
+    """The group over which the loss that is being computed goes, or None."""
+    return _current.get()
+
+
+@contextmanager
+def within(group: Group) -> Iterator[None]:
+    """Losses inside go over ``group``, whose processes hold the same rows."""
+    token = _current.set(group)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def global_batch(*rows: str, dim: int = 0) -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
+    """Makes a loss with a ``group`` keyword global over its processes.
+
+    Args:
+        rows: the arguments that hold one row a sample of this process's batch. A ``temperature`` is
+            one where it has a number a row. All other tensors must be alike on every process.
+        dim: of the samples in those that have more than two dimensions.
+    """
+
+    def decorate(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
+        signature = inspect.signature(loss)
+
+        @functools.wraps(loss)
+        def over_group(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+            group = kwargs.get("group")
+            if group is None:
+                return loss(*args, **kwargs)
+            assert isinstance(group, dist.ProcessGroup)
+            bound = signature.bind(*args, **kwargs)
+            given: dict[str, Any] = bound.arguments
+            first = next(_tensors(given[rows[0]]))
+            samples = first.shape[dim if first.ndim > 2 else 0]
+            sizes = _sizes(samples, first.device, group)
+            for name in rows:
+                if name in given:
+                    given[name] = _all_rows(given[name], dim, sizes, group)
+            value = given.get("temperature")
+            if isinstance(value, Tensor) and value.ndim == 1:
+                # One number a row of each view, view by view.
+                by_row = value.view(-1, samples).T
+                given["temperature"] = _gathered(by_row, sizes, group).T.reshape(-1)
+            with within(group):
+                value = loss(*bound.args, **bound.kwargs)
+            if value.ndim == 0:
+                return value
+            return _OwnRows.apply(value, sizes, group)  # type: ignore[no-untyped-call, no-any-return]
+
+        return over_group
+
+    return decorate
+
+
+def row_statistics(
+    scores: Scores,
+    statistics: Sequence[Statistic],
+    group: dist.ProcessGroup,
+    compute: Callable[[Scores, Sequence[Statistic]], tuple[Tensor, ...]],
+) -> tuple[Tensor, ...]:
+    """The core operation on scores that all processes hold, each computing a share of the rows."""
+    rank, world = dist.get_rank(group), dist.get_world_size(group)
+    n = len(scores.queries)
+    edges = [n * r // world for r in range(world + 1)]
+    rows = slice(edges[rank], edges[rank + 1])
+
+    def shared(t: Tensor) -> Tensor:
+        return _Shared.apply(t, group)  # type: ignore[no-untyped-call, no-any-return]
+
+    x, y, scale = shared(scores.queries), shared(scores.keys), shared(scores.scale)
+    bias = None if scores.bias is None else shared(scores.bias)
+    own = Scores(x[rows], y, scale[rows] if scale.ndim else scale, bias, scores.bounded)
+    if len(own.queries):
+        values = compute(own, [statistic.of_rows(rows) for statistic in statistics])
+    else:  # more processes than rows; the empty sum keeps this one in the graph
+        values = tuple(x[rows].sum(1) for _ in statistics)
+    sizes = [edges[r + 1] - edges[r] for r in range(world)]
+    return tuple(
+        _Joined.apply(value, sizes, group)  # type: ignore[no-untyped-call]
+        for value in values
+    )
+
+
+def _sizes(rows: int, device: torch.device, group: dist.ProcessGroup) -> list[int]:
+    """How many rows each process has."""
+    world = dist.get_world_size(group)
+    sizes = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world)]
+    dist.all_gather(sizes, torch.tensor([rows], device=device), group=group)
+    return [int(size) for size in sizes]
+
+
+def _all_gather(x: Tensor, sizes: list[int], group: dist.ProcessGroup) -> Tensor:
+    """All processes' rows, one process's after the other's; they may have different numbers."""
+    # Collectives want equal shapes: shorter parts are padded to the longest and cut again.
+    padded = x.new_zeros(max(sizes), *x.shape[1:])
+    padded[: len(x)] = x
+    parts = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(parts, padded, group=group)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+
+def _own(sizes: list[int], group: dist.ProcessGroup) -> slice:
+    rank = dist.get_rank(group)
+    start = sum(sizes[:rank])
+    return slice(start, start + sizes[rank])
+
+
+def _gathered(x: Tensor, sizes: list[int], group: dist.ProcessGroup) -> Tensor:
+    if x.is_floating_point():
+        return _Gather.apply(x, sizes, group)  # type: ignore[no-untyped-call, no-any-return]
+    if x.dtype is torch.bool:
+        return _all_gather(x.to(torch.uint8), sizes, group).bool()
+    return _all_gather(x, sizes, group)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    yield from [value] if isinstance(value, Tensor) else value
+
+
+def _all_rows(value: Any, dim: int, sizes: list[int], group: dist.ProcessGroup) -> Any:
+    """A tensor, or each of a list of tensors, or targets, of all processes' samples."""
+    if isinstance(value, list | tuple):
+        return [_all_rows(part, dim, sizes, group) for part in value]
+    if isinstance(value, Tensor):
+        dim = dim if value.ndim > 2 else 0
+        return _gathered(value.movedim(dim, 0).contiguous(), sizes, group).movedim(0, dim)
+    if isinstance(value, Listed):  # numbers of this process's keys: counted from its first
+        index = value.index + _own(sizes, group).start
+        return Listed(_gathered(index, sizes, group), _gathered(value.weight, sizes, group))
+    if isinstance(value, Factored):
+        parts = (_gathered(part, sizes, group) for part in (value.rows, value.cols))
+        return Factored(*parts)
+    return value
+
+
+class _Gather(torch.autograd.Function):
+    """This process's rows -> all rows."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, sizes: list[int], group: dist.ProcessGroup) -> Tensor:
+        ctx.own, ctx.world = _own(sizes, group), len(sizes)
+        return _all_gather(x.detach(), sizes, group)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        return upstream[ctx.own] * ctx.world, None, None
+
+
+class _Shared(torch.autograd.Function):
+    """What all hold alike, into a part of the work that is shared out: gradients add up."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, group: dist.ProcessGroup) -> Tensor:
+        ctx.group = group
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        total = upstream.contiguous().clone()
+        dist.all_reduce(total, group=ctx.group)
+        return total, None
+
+
+class _Joined(torch.autograd.Function):
+    """Shares of rows -> all rows, of which all processes make the same use."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, sizes: list[int], group: dist.ProcessGroup) -> Tensor:
+        ctx.own = _own(sizes, group)
+        return _all_gather(x.detach(), sizes, group)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        return upstream[ctx.own].contiguous(), None, None
+
+
+class _OwnRows(torch.autograd.Function):
+    """All samples' losses, view by view -> this process's, for ``reduction="none"``."""
+
+    @staticmethod
+    def forward(ctx: Any, losses: Tensor, sizes: list[int], group: dist.ProcessGroup) -> Tensor:
+        ctx.own, ctx.group, ctx.shape = _own(sizes, group), group, losses.shape
+        ctx.samples = sum(sizes)
+        if len(losses) % ctx.samples:
+            raise ValueError(
+                f"reduction='none' gives {len(losses)} losses of {ctx.samples} samples, which have "
+                "no place among the processes; expected 'mean' or 'sum' with a group"
+            )
+        return losses.view(-1, ctx.samples)[:, ctx.own].reshape(-1)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        # Each process weighs its own rows; together they are the weights of all.
+        whole = upstream.new_zeros(ctx.shape)
+        views = whole.view(-1, ctx.samples)
+        views[:, ctx.own] = upstream.view(len(views), -1)
+        dist.all_reduce(whole, group=ctx.group)
+        return whole / dist.get_world_size(ctx.group), None, None
