@@ -54,6 +54,7 @@ def lines(
     x_label: str,
     y_label: str,
     log_x: bool = False,
+    log_y: bool = False,
     ticks: Sequence[str] | None = None,
     emphasise: Sequence[str] = (),
 ) -> Path:
@@ -76,6 +77,8 @@ def lines(
         if ticks is not None:
             axes.set_xticks(x, ticks)
             axes.minorticks_off()
+        if log_y:
+            axes.set_yscale("log")
         axes.set(title=title, xlabel=x_label, ylabel=y_label)
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return path
