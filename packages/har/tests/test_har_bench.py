@@ -169,7 +169,7 @@ def test_the_files_of_a_comparison(windows, tmp_path):
         shares=(0.1, 1.0), processes=1, quiet=True,
     )  # fmt: skip
     metrics.write(run.metrics)
-    tables = write_comparison(run, metrics, Report("t", "s"))
+    tables = write_comparison(run.path, metrics, Report("t", "s"))
     text = (tmp_path / "r" / "table.md").read_text()
     assert [table.markdown() in text for table in tables] == [True] * 3
     assert "| random forest |" in text

@@ -196,8 +196,9 @@ def bench(
         "Subjects are held out in turn; every method sees the same labelled windows.",
     )
     metrics.write(run.metrics)
-    for table in write_comparison(run, metrics, report):
+    for table in write_comparison(run.path, metrics, report):
         Console().print(table.terminal())
+    report.write(run.report)
     _end(run)
 
 

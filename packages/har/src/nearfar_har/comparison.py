@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -109,8 +110,8 @@ def compare(
     )
 
 
-def write_comparison(run: RunFolder, metrics: Metrics, report: Report) -> list[Table]:
-    """``table.md``, plots and the report, from written metrics; gives the tables."""
+def write_comparison(folder: Path, metrics: Metrics, report: Report) -> list[Table]:
+    """``table.md`` and plots into ``folder``, and both into the report; gives the tables."""
     tables = []
     for dataset in dict.fromkeys(record.dataset for record in metrics.records):
         records = [r for r in metrics.records if r.dataset == dataset]
@@ -120,7 +121,7 @@ def write_comparison(run: RunFolder, metrics: Metrics, report: Report) -> list[T
             over += " (without ±: one seed)"
         shares = by_share(records, f"{dataset}: macro F1 by share of labels, {over}.")
         plot = shares_plot(
-            run, shares, dataset, ["colossl, fine-tuned", "colossl, linear probe", "supervised"]
+            folder, shares, dataset, ["colossl, fine-tuned", "colossl, linear probe", "supervised"]
         )
         report.section(dataset)
         report.table(shares)
@@ -145,10 +146,9 @@ def write_comparison(run: RunFolder, metrics: Metrics, report: Report) -> list[T
     made = facts(metrics)
     report.section("How this was made")
     report.facts(made)
-    report.write(run.report)
     text = [table.markdown() for table in tables]
     text.append("; ".join(f"{what}: {found}" for what, found in made.items()) + ".\n")
-    write_atomic(run.path / "table.md", "\n".join(text))
+    write_atomic(folder / "table.md", "\n".join(text))
     return tables
 
 

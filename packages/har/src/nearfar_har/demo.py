@@ -53,4 +53,6 @@ def run_demo(
     report.section("A trained model", f"Trained with {settings.labels:.0%} of the labels.")
     training_pictures(report, run, model, rest, held_out, "two subjects never seen")
     metrics.write(run.metrics)
-    return write_comparison(run, metrics, report)[0]
+    tables = write_comparison(run.path, metrics, report)
+    report.write(run.report)
+    return tables[0]

@@ -78,14 +78,14 @@ def by_device(records: Sequence[Record], share: str, caption: str) -> Table:
     return Table(caption, ["method", *devices], rows)
 
 
-def shares_plot(run: RunFolder, table: Table, dataset: str, emphasise: Sequence[str]) -> Path:
-    """Draws the table that :func:`by_share` made, into the run folder."""
+def shares_plot(folder: Path, table: Table, dataset: str, emphasise: Sequence[str]) -> Path:
+    """Draws the table that :func:`by_share` made, into ``folder``."""
     shares = [float(name.removesuffix(" %")) for name in table.columns[1:]]
     series = {
         str(row[0]): [cell for cell in row[1:] if isinstance(cell, Cell)] for row in table.rows
     }
     return plots.lines(
-        run.path / f"{dataset}_f1_by_labels.png", shares, series,
+        folder / f"{dataset}_f1_by_labels.png", shares, series,
         title=f"{dataset}: subjects never seen", x_label="share of labelled windows",
         y_label="macro F1", log_x=True, ticks=table.columns[1:], emphasise=emphasise,
     )  # fmt: skip

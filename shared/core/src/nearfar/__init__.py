@@ -26,6 +26,7 @@ from nearfar.losses.sup_remix import SupReMix
 from nearfar.losses.swav import SwAV
 from nearfar.losses.symile import Symile
 from nearfar.losses.uniformity import Alignment, JointEntropy, Uniformity
+from nearfar.losses.volumetric import GlobalVolumetric, LocalVolumetric
 from nearfar.targets import Factored, Listed
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ __all__ = [
     "NSPT",
     "Alignment",
     "Factored",
+    "GlobalVolumetric",
     "HardNegative",
     "HierarchicalSupCon",
     "ISogCLR",
@@ -47,6 +49,7 @@ __all__ = [
     "JointEntropy",
     "LinearCrossEntropy",
     "Listed",
+    "LocalVolumetric",
     "Matryoshka",
     "MultiViewWeighted",
     "NTXent",

@@ -20,6 +20,7 @@ from nearfar.losses.sup_remix import sup_remix
 from nearfar.losses.swav import swav
 from nearfar.losses.symile import symile
 from nearfar.losses.uniformity import alignment, joint_entropy, uniformity
+from nearfar.losses.volumetric import global_volumetric, local_volumetric
 
 __all__ = [
     "alignment",
@@ -28,11 +29,13 @@ __all__ = [
     "concentration",
     "dcl",
     "dclw",
+    "global_volumetric",
     "hard_negative",
     "hierarchical_sup_con",
     "info_nce",
     "joint_entropy",
     "linear_cross_entropy",
+    "local_volumetric",
     "meow",
     "mlcd",
     "multi_view_weighted",
