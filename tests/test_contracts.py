@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import version
@@ -100,3 +101,8 @@ def test_a_loss_is_written_in_the_core(package):
     for file in sources(package):
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"logsumexp|log_softmax|logaddexp", text), file
+
+
+def test_result_tables_are_what_the_benchmarks_left():
+    done = subprocess.run([ROOT / "tools" / "results", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
