@@ -168,6 +168,7 @@ def bench(
     from nearfar_har.bench import METHODS
     from nearfar_har.comparison import PROFILES, compare, usable_sets, write_comparison
     from nearfar_har.data import data_sets, windows_from
+    from nearfar_har.report import facts
 
     if profile not in PROFILES:
         raise UserError(f"--profile {profile}: expected one of {', '.join(PROFILES)}")
@@ -198,6 +199,8 @@ def bench(
     metrics.write(run.metrics)
     for table in write_comparison(run.path, metrics, report):
         Console().print(table.terminal())
+    report.section("How this was made")
+    report.facts(facts(metrics))
     report.write(run.report)
     _end(run)
 

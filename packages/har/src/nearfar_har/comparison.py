@@ -144,8 +144,6 @@ def write_comparison(folder: Path, metrics: Metrics, report: Report) -> list[Tab
             report.table(table)
             tables.append(table)
     made = facts(metrics)
-    report.section("How this was made")
-    report.facts(made)
     text = [table.markdown() for table in tables]
     text.append("; ".join(f"{what}: {found}" for what, found in made.items()) + ".\n")
     write_atomic(folder / "table.md", "\n".join(text))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nearfar_har.comparison import compare, write_comparison
-from nearfar_har.report import training_pictures
+from nearfar_har.report import facts, training_pictures
 from nearfar_har.settings import HarSettings
 from nearfar_har.simulate import simulate
 from nearfar_har.train import train
@@ -48,11 +48,14 @@ def run_demo(
         methods=METHODS, seeds=2, ablation_seeds=1, folds=2, shares=SHARES, processes=2,
         quiet=quiet,
     )  # fmt: skip
+    metrics.write(run.metrics)
+    tables = write_comparison(run.path, metrics, report)
     rest, held_out = windows.split_by_subject(list(HELD_OUT))
     model = train(rest, settings, seed, run=run, quiet=quiet)
     report.section("A trained model", f"Trained with {settings.labels:.0%} of the labels.")
     training_pictures(report, run, model, rest, held_out, "two subjects never seen")
     metrics.write(run.metrics)
-    tables = write_comparison(run.path, metrics, report)
+    report.section("How this was made")
+    report.facts(facts(metrics))
     report.write(run.report)
     return tables[0]
