@@ -2,166 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from core_ranks import ENTRIES, QK, SIZES, N, own_rows, part, run, work
 from torch import Tensor
 
 import nearfar.functional as F
-from nearfar.targets import Factored, Listed
-
-N, D = 19, 6
-SIZES = {2: [7, 12], 3: [9, 1, 9], 4: [2, 8, 4, 5]}  # rows of each process
-T = "temperature"
-
-
-def floats(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def codes(kinds: int, *more: int) -> Tensor:
-    g = torch.Generator().manual_seed(kinds)
-    return torch.randint(0, kinds, (N, *more), generator=g)
-
-
-@dataclass
-class Entry:
-    """Inputs that are rows of the batch (differentiable where floating), and those all hold."""
-
-    loss: str
-    rows: dict[str, Any]
-    alike: dict[str, Any] = field(default_factory=dict)
-    learned: str = T
-    dim: int = 0
-    settings: dict[str, Any] = field(default_factory=dict)
-
-
-TWO = {"view_a": floats(N, D), "view_b": floats(N, D, seed=1)}
-QK = {"queries": floats(N, D), "keys": floats(N, D, seed=1)}
-IT = {"image": floats(N, D), "text": floats(N, D, seed=1)}
-EMBEDDED = {"embeddings": floats(N, D)}
-CENTRES = {"prototypes": floats(5, D, seed=3)}
-
-ENTRIES = {
-    "info_nce": Entry("info_nce", QK),
-    "info_nce, symmetric": Entry("info_nce", QK, settings={"symmetric": True}),
-    "info_nce, queue": Entry("info_nce", QK, {"negatives": floats(8, D, seed=2)}),
-    "nt_xent": Entry("nt_xent", TWO),
-    "nt_xent, reference": Entry("nt_xent", TWO, settings={"path": "reference"}),
-    "dcl": Entry("dcl", TWO),
-    "dclw": Entry("dclw", TWO),
-    "hard_negative": Entry("hard_negative", TWO),
-    "clip": Entry("clip", IT, learned="logit_scale"),
-    "siglip": Entry("siglip", IT, {"logit_bias": torch.tensor(-1.0, dtype=torch.float64)},
-                    learned="logit_scale"),
-    "sup_con": Entry("sup_con", {**EMBEDDED, "labels": codes(4)}),
-    "sup_con, in": Entry("sup_con", {**EMBEDDED, "labels": codes(4)}, settings={"positives": "in"}),
-    "hierarchical": Entry("hierarchical_sup_con",
-                          {**EMBEDDED, "labels": codes(3), "sublabels": codes(7)}),
-    "nspt": Entry("nspt", {"student": floats(N, D), "teacher": floats(N, D, seed=1),
-                           "labels": codes(4), "rehearsal": codes(2).bool()}),
-    "meow": Entry("meow", {**QK, "clusters": codes(3, 2)}),
-    "sup_remix": Entry("sup_remix", {**EMBEDDED, "labels": codes(5)}),
-    "swav": Entry("swav", TWO, CENTRES),
-    "linear_cross_entropy": Entry(
-        "linear_cross_entropy", {"hidden": floats(N, D), "target": codes(5)},
-        {"weight": floats(5, D, seed=4), "bias": floats(5, seed=5)}, learned="",
-    ),
-    "proto_nce": Entry("proto_nce", {**EMBEDDED, "assignment": codes(5)}, CENTRES),
-    "mlcd": Entry("mlcd", {**EMBEDDED, "positives": torch.stack([codes(2), codes(3) + 2], 1)},
-                  CENTRES),
-    "uniformity": Entry("uniformity", EMBEDDED, learned=""),
-    "alignment": Entry("alignment", TWO, learned=""),
-    "joint_entropy": Entry("joint_entropy", {"first": floats(N, D), "second": floats(N, 3)}),
-    "cacr": Entry("cacr", {"views": floats(3, N, D)}, learned="repulsion", dim=1),
-    "multi_view": Entry(
-        "multi_view_weighted",
-        {"anchors": floats(N, D), "positives": floats(2, N, D, seed=1),
-         "own_negatives": floats(2, N, D, seed=2), "shared_negatives": floats(2, N, D, seed=3)},
-        dim=1,
-    ),
-    "symile": Entry("symile", {"modalities": [floats(N, D, seed=s) for s in range(3)]},
-                    learned="logit_scale", settings={"negatives": "all"}),
-    "soft_targets": Entry("soft_targets", {
-        **QK, "targets": Factored(floats(N, 2, seed=7).abs(), floats(N, 2, seed=8).abs())}),
-}  # fmt: skip
-
-
-def part(value: Any, rows: slice, dim: int) -> Any:
-    if isinstance(value, list):
-        return [part(v, rows, dim) for v in value]
-    if isinstance(value, Factored):
-        return Factored(value.rows[rows], value.cols[rows])
-    own = value.movedim(dim if value.ndim > 2 else 0, 0)[rows]
-    return own.movedim(0, dim if value.ndim > 2 else 0).clone()
-
-
-def leaves(inputs: dict[str, Any]) -> list[Tensor]:
-    """The differentiable tensors, made leaves."""
-    flat = [t for v in inputs.values() for t in (v if isinstance(v, list) else [v])]
-    return [t.requires_grad_() for t in flat if isinstance(t, Tensor) and t.is_floating_point()]
-
-
-def run(entry: Entry, rows: slice, group=None, reduction: str = "mean", per_row: bool = False):
-    """Loss, gradients of own rows, gradients of what all hold."""
-    own = {name: part(value, rows, entry.dim) for name, value in entry.rows.items()}
-    alike = {name: value.clone() for name, value in entry.alike.items()}
-    if entry.learned and per_row:
-        alike[entry.learned] = 0.2 + 0.1 * torch.arange(N, dtype=torch.float64)[rows]
-    elif entry.learned:
-        alike[entry.learned] = torch.tensor(0.4, dtype=torch.float64)
-    of_rows, of_all = leaves(own), leaves(alike)
-    settings = dict(entry.settings)
-    if entry.loss not in ("uniformity",):
-        settings["reduction"] = reduction
-    if group is not None:
-        settings["group"] = group
-    loss = getattr(F, entry.loss)(**own, **alike, **settings)
-    if loss.ndim:
-        weights = torch.arange(1.0, N + 1, dtype=torch.float64)[rows]
-        objective = (loss.view(-1, len(weights)) * weights).sum()
-    else:
-        objective = loss
-    gradients = torch.autograd.grad(objective, of_rows + of_all, allow_unused=True)
-    filled = [torch.zeros_like(x) if g is None else g
-              for x, g in zip(of_rows + of_all, gradients, strict=True)]  # fmt: skip
-    return loss.detach(), filled[: len(of_rows)], filled[len(of_rows) :]
-
-
-def own_rows(rank: int, world: int) -> slice:
-    start = sum(SIZES[world][:rank])
-    return slice(start, start + SIZES[world][rank])
-
-
-def work(rank: int, world: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    store = dist.FileStore(f"{folder}/store", world)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
-    rows, results = own_rows(rank, world), {}
-    for name, entry in ENTRIES.items():
-        for reduction in ("mean", "sum", "none"):
-            if reduction == "none" and entry.loss in ("nspt",):
-                continue
-            results[name, reduction] = run(entry, rows, dist.group.WORLD, reduction)
-    results["info_nce", "per row"] = run(ENTRIES["info_nce"], rows, dist.group.WORLD, per_row=True)
-    results["listed", "mean"] = listed(rows, dist.group.WORLD)
-    torch.save(results, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
-
-
-def listed(rows: slice, group=None):
-    q, k = (part(x, rows, 0).requires_grad_() for x in QK.values())
-    n = len(q)
-    # Two keys of the same process, by its own numbers.
-    index = torch.stack([torch.arange(n), torch.arange(n).flip(0)], 1)
-    weight = torch.tensor([0.7, 0.3], dtype=torch.float64).repeat(n, 1)
-    loss = F.soft_targets(q, k, Listed(index, weight), group=group)
-    return loss.detach(), list(torch.autograd.grad(loss, [q, k])), []
+from nearfar.targets import Listed
 
 
 @pytest.fixture(scope="module", params=list(SIZES))

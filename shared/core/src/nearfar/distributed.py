@@ -16,8 +16,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -41,14 +41,18 @@ def current() -> Group:
     return _current.get()
 
 
-@contextmanager
-def within(group: Group) -> Iterator[None]:
-    """Losses inside go over ``group``, whose processes hold the same rows."""
-    token = _current.set(group)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+class within(AbstractContextManager[None]):
+    """Losses inside go over ``group``, whose processes hold the same rows; may be entered again."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self.tokens: list[Token[Group]] = []
+
+    def __enter__(self) -> None:
+        self.tokens.append(_current.set(self.group))
+
+    def __exit__(self, *error: object) -> None:
+        _current.reset(self.tokens.pop())
 
 
 def global_batch(*rows: str, dim: int = 0) -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
