@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -191,9 +190,17 @@ def memory_of(loss: str, contender: str, n: int, device: str) -> float:
         before = torch.cuda.memory_allocated()
         run()
         return torch.cuda.max_memory_allocated() - before
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # The peak of this process alone, on Linux: getrusage's would begin with the parent's.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
     run()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    return (_status("VmHWM") - before) * 1024
+
+
+def _status(name: str) -> int:
+    """kB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def main() -> None:
@@ -220,11 +227,12 @@ def compare(out: Path, sizes: list[int], rounds: int, device: str) -> None:
     from nearfar_kit.table import Table, summarise
 
     versions = versions_of()
-    for peer in ("lightly", "pytorch-metric-learning"):
+    for peer, make in (("lightly", lightly), ("pytorch-metric-learning", metric_learning)):
         try:
+            make(64, device)
             versions[peer] = importlib.metadata.version(peer)
-        except importlib.metadata.PackageNotFoundError:
-            print(f"left out: {peer} is not installed", file=sys.stderr)
+        except (ImportError, RuntimeError) as error:
+            print(f"left out: {peer} cannot be used here ({error})", file=sys.stderr)
     described = f"{describe_device(device)}, {torch.get_num_threads()} threads"
     metrics = Metrics("core", "bench", versions, described, nearfar.loss_path(device), "")
     tables: list[Table] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -97,16 +98,21 @@ def test_scores_far_below_an_early_empty_tile_are_kept():
 
 
 MEMORY = """
-import resource, sys, torch
-torch.set_num_threads(1)
-import nearfar.functional as F
-n, d = int(sys.argv[1]), 128
-views = torch.randn(2, n // 2, d)
-a, b = views.requires_grad_()
-F.nt_xent(a[:64], b[:64]).backward()  # what the first call alone allocates
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+import sys
+from pathlib import Path
+import torch, nearfar.functional as F
+
+def status(name):  # kB
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+a, b = torch.randn(2, int(sys.argv[1]) // 2, 128).requires_grad_().unbind()
+F.nt_xent(a[:64], b[:64]).backward()  # what the first call loads is not the loss's
+# The peak of this process alone: getrusage's would begin with the parent's.
+Path("/proc/self/clear_refs").write_text("5")
+before = status("VmRSS")
 F.nt_xent(a, b).backward()
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print((status("VmHWM") - before) / 1024)
 """
 
 
@@ -116,8 +122,9 @@ def extra_memory(n: int) -> float:
     return float(subprocess.run(call, check=True, capture_output=True, text=True).stdout)
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads Linux's counters")
 def test_memory_is_linear_and_small():
-    assert extra_memory(16_384) < 150
+    assert 10 < extra_memory(16_384) < 150  # the gradient alone takes 8 MB
     assert extra_memory(32_768) < 2 * 150  # a matrix of scores would take 4 GB
 
 

@@ -24,7 +24,7 @@ from nearfar.statistic import Scores, Statistic
 __all__ = ["row_statistics"]
 
 # Square tiles that stay in a CPU's cache; a GPU wants fewer and larger ones.
-TILE = {"cpu": 1024, "cuda": 8192}
+TILE = {"cpu": 512, "cuda": 8192}
 
 
 def row_statistics(

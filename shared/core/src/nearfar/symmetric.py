@@ -23,7 +23,7 @@ from nearfar.statistic import Scores, Statistic
 
 __all__ = ["fits", "row_statistics"]
 
-TILE = {"cpu": 1024, "cuda": 8192}
+TILE = {"cpu": 512, "cuda": 8192}
 
 
 def fits(scores: Scores, statistics: Sequence[Statistic]) -> bool:
@@ -62,15 +62,16 @@ class _Tiles:
     """The tiles' exponentials, written into one buffer after another's use."""
 
     def __init__(self, z: Tensor, k: Tensor, side: int) -> None:
-        self.z, self.scaled, self.shift = z, z * k, -k
+        # One more column makes the product k <z_i, z_j> - k, which saves a pass over each tile.
+        self.left = torch.cat([z * k, (-k).expand(len(z), 1)], 1)
+        self.right = torch.cat([z, torch.ones_like(z[:, :1])], 1)
         side = min(side, len(z))
         self.buffer = z.new_empty(side * side)
 
     def exponentials(self, rows: slice, cols: slice) -> Tensor:
-        x, y = self.scaled[rows], self.z[cols]
+        x, y = self.left[rows], self.right[cols]
         e = self.buffer[: len(x) * len(y)].view(len(x), len(y))
-        torch.addmm(self.shift, x, y.T, out=e)
-        return e.exp_()
+        return torch.mm(x, y.T, out=e).exp_()
 
 
 class _Symmetric(torch.autograd.Function):
@@ -87,7 +88,7 @@ class _Symmetric(torch.autograd.Function):
                 if mask is False:
                     continue
                 e = tiles.exponentials(rows, cols) if e is None else e
-                own = e * mask if isinstance(mask, Tensor) else e
+                own = e.masked_fill(mask.logical_not(), 0) if isinstance(mask, Tensor) else e
                 total[rows] += own.sum(1)
                 if rows != cols:
                     total[cols] += own.sum(0)
@@ -117,7 +118,7 @@ class _Symmetric(torch.autograd.Function):
                     e = tiles.exponentials(rows, cols) if e is None else e
                     part = share[rows, None] + share[cols]  # n x m
                     if isinstance(mask, Tensor):
-                        part.mul_(mask)
+                        part.masked_fill_(mask.logical_not(), 0)
                     h = part if h is None else h.add_(part)
                 if e is None or h is None:
                     continue
