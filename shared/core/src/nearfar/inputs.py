@@ -10,8 +10,9 @@ from nearfar.statistic import Scores
 
 __all__ = ["embeddings", "labels_of", "paired", "positive", "scores_of"]
 
-# exp(s - 1 / temperature) of unit vectors stays a normal float32 down to this temperature.
-LOWEST_SHIFT_TEMPERATURE = 0.025
+# Down to this temperature exp of unit vectors' scores, and sums of billions of them, are normal
+# float32 numbers: no running maximum has to be taken off first.
+LOWEST_BOUNDED_TEMPERATURE = 0.025
 
 
 def embeddings(name: str, x: Tensor, *, normalize: bool, like: Tensor | None = None) -> Tensor:
@@ -50,7 +51,7 @@ def scores_of(
     """The scores of prepared embeddings, with the bound that unit vectors give."""
     bounded = normalized and bias is None and queries.device.type == "cpu"
     if bounded:
-        bounded = bool((scale <= 1 / LOWEST_SHIFT_TEMPERATURE).all())
+        bounded = bool((scale <= 1 / LOWEST_BOUNDED_TEMPERATURE).all())
     return Scores(queries, keys, scale, bias, bounded)
 
 

@@ -44,7 +44,7 @@ def nearest(
         )
     if not 1 <= k <= len(keys):
         raise ValueError(f"k is {k}; expected 1 to {len(keys)}, the number of keys")
-    admitted = everything() if pairs is None else pairs
+    masks = (everything() if pairs is None else pairs).tiles(tile)
     indices, scores = [], []
     for start in range(0, len(queries), tile):
         rows = slice(start, min(start + tile, len(queries)))
@@ -53,12 +53,12 @@ def nearest(
         where = torch.zeros(len(x), k, dtype=torch.int64, device=x.device)
         for begin in range(0, len(keys), tile):
             cols = slice(begin, min(begin + tile, len(keys)))
-            s = x @ keys[cols].T
-            mask = admitted.tile(rows, cols)
-            if mask is False:
+            mask = masks.left_out(rows, cols)
+            if mask is True:
                 continue
+            s = x @ keys[cols].T
             if isinstance(mask, Tensor):
-                s = s.masked_fill(~mask, -torch.inf)
+                s = s.masked_fill(mask, -torch.inf)
             top, at = s.topk(min(k, s.shape[1]), dim=1)
             best, order = torch.cat([best, top], 1).topk(k, dim=1)
             where = torch.cat([where, at + begin], 1).gather(1, order)

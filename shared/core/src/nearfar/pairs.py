@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Match", "Pairs", "everything", "other", "same"]
+__all__ = ["Match", "Pairs", "Tiles", "everything", "other", "same"]
 
 
 @dataclass(frozen=True)
@@ -41,24 +41,56 @@ class Pairs:
         """The same pairs with rows and columns exchanged."""
         return Pairs(tuple(Match(m.cols, m.rows, m.equal) for m in self.matches))
 
-    def tile(self, rows: slice, cols: slice) -> Tensor | bool:
-        """The mask of one tile: a boolean [rows, cols] tensor, or one bool where it is uniform."""
-        mask: Tensor | bool = True
-        for match in self.matches:
-            row, col = match.rows[rows], match.cols[cols]
-            # Codes are mostly sorted (row numbers, sorted labels), so whole tiles share one answer.
-            # Asking costs a wait for the device on a GPU, where the mask is cheap anyway.
-            if row.device.type == "cpu" and _apart(row, col):
-                if match.equal:
-                    return False
-                continue
-            met = (row[:, None] == col) if match.equal else (row[:, None] != col)  # n x m
-            mask = met if mask is True else mask & met
+    def tiles(self, row_side: int, col_side: int | None = None) -> Tiles:
+        """The masks of tiles of so many rows and columns (as many as rows if not said)."""
+        return Tiles(self.matches, row_side, col_side or row_side)
+
+    def mask(self) -> Tensor | bool:
+        """The pairs left out, dense: for definitions and small problems."""
+        return self.tiles(2**62).left_out(slice(0, None), slice(0, None))
+
+
+class Tiles:
+    """The mask of pairs that a rule leaves out, tile by tile."""
+
+    def __init__(self, matches: tuple[Match, ...], row_side: int, col_side: int) -> None:
+        self.matches = matches
+        self.sides = row_side, col_side
+        # Codes are mostly sorted (row numbers, sorted labels), so that whole tiles share an answer.
+        # Asking costs a wait for the device on a GPU, where the mask is cheap anyway.
+        self.ranges = [
+            (_ranges(match.rows, row_side), _ranges(match.cols, col_side))
+            if match.rows.device.type == "cpu"
+            else None
+            for match in matches
+        ]
+
+    def left_out(self, rows: slice, cols: slice) -> Tensor | bool:
+        """Of one tile: a boolean [rows, cols] tensor, or one bool where it is uniform."""
+        i, j = rows.start // self.sides[0], cols.start // self.sides[1]
+        mask: Tensor | bool = False
+        for match, ranges in zip(self.matches, self.ranges, strict=True):
+            if ranges is not None:
+                (row_low, row_high), (col_low, col_high) = ranges[0][i], ranges[1][j]
+                if row_low > col_high or row_high < col_low:  # no code is on both sides
+                    if match.equal:
+                        return True
+                    continue
+            row, col = match.rows[rows, None], match.cols[cols]
+            out = row != col if match.equal else row == col  # n x m
+            mask = out if mask is False else mask | out
         return mask
 
 
-def _apart(row: Tensor, col: Tensor) -> bool:
-    return bool((row.min() > col.max()) | (row.max() < col.min()))
+def _ranges(codes: Tensor, side: int) -> list[tuple[int, int]]:
+    """The least and the greatest code of each block."""
+    if len(codes) == 0:
+        return [(0, 0)]
+    low, high = (
+        torch.stack([bound(block) for block in codes.split(side)]).tolist()
+        for bound in (torch.amin, torch.amax)
+    )
+    return list(zip(low, high, strict=True))
 
 
 def everything() -> Pairs:

@@ -26,8 +26,7 @@ def row_statistics(scores: Scores, statistics: Sequence[Statistic]) -> tuple[Ten
 
 
 def _row(s: Tensor, statistic: Statistic) -> Tensor:
-    tile = statistic.pairs.tile(slice(None), slice(None))
-    mask = torch.as_tensor(tile, device=s.device).expand_as(s)
+    mask = ~torch.as_tensor(statistic.pairs.mask(), device=s.device).expand_as(s)
     match statistic.kind:
         case "lse" | "mean":
             weight = statistic.weight_tile(slice(None), slice(None), s.dtype)

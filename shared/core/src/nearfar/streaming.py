@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
+from nearfar.pairs import Tiles
 from nearfar.statistic import Scores, Statistic
 
 __all__ = ["row_statistics"]
@@ -44,6 +45,11 @@ def _blocks(size: int, side: int) -> Iterator[slice]:
         yield slice(start, min(start + side, size))
 
 
+def tiles_of(statistics: Sequence[Statistic], side: int) -> list[Tiles]:
+    """The masks of each statistic's pairs."""
+    return [statistic.pairs.tiles(side) for statistic in statistics]
+
+
 def _of_rows(scale: Tensor, rows: slice) -> Tensor:
     return scale[rows, None] if scale.ndim else scale
 
@@ -67,19 +73,19 @@ class _Stream(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         values: list[list[Tensor]] = [[] for _ in statistics]
         normalisers: list[list[Tensor]] = [[] for _ in statistics]
+        masks = tiles_of(statistics, side)
         for rows in _blocks(len(x), side):
             k = _of_rows(scale, rows)
-            bound = k.expand(len(x[rows]), 1) if bounded else None
             states = [
                 # A weight moves the scores off the bound, down to where exp underflows.
-                _State(x[rows], bound if statistic.log_weight is None else None)
+                _State(x[rows], bounded and statistic.log_weight is None)
                 for statistic in statistics
             ]
             for cols in _blocks(len(y), side):
                 s: Tensor | None = None
-                for statistic, state in zip(statistics, states, strict=True):
-                    mask = statistic.pairs.tile(rows, cols)
-                    if mask is False:
+                for statistic, state, tiles in zip(statistics, states, masks, strict=True):
+                    mask = tiles.left_out(rows, cols)
+                    if mask is True:
                         continue
                     if s is None:  # tiles that no statistic wants are never made
                         s = _tile(x[rows], y, k, bias, cols)
@@ -97,60 +103,84 @@ class _Stream(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         x, y, scale, bias, *rest = ctx.saved_tensors
-        statistics: tuple[Statistic, ...] = ctx.statistics
-        outputs, normalisers = rest[: len(statistics)], rest[len(statistics) :]
-        # -inf (a row without pairs) would make exp(-inf + inf); its p_ij are all masked to zero.
-        normalisers = [_finite(a) for a in normalisers]
-        for_x, for_y, for_scale, for_bias = ctx.needs_input_grad[:4]
-        along = torch.zeros_like(x) if for_x or for_scale else None  # sum_j G_ij y_j
-        dy = torch.zeros_like(y) if for_y else None
-        dbias = torch.zeros_like(bias) if for_bias else None
+        count = len(ctx.statistics)
         with torch.autocast(x.device.type, enabled=False):
-            for rows in _blocks(len(x), ctx.side):
-                k = _of_rows(scale, rows)
-                scaled = x[rows] * k
-                for cols in _blocks(len(y), ctx.side):
-                    g: Tensor | None = None
-                    s: Tensor | None = None
-                    for statistic, value, a, du in zip(
-                        statistics, outputs, normalisers, upstream, strict=True
-                    ):
-                        mask = statistic.pairs.tile(rows, cols)
-                        if mask is False:
-                            continue
-                        if s is None:
-                            s = _tile(x[rows], y, k, bias, cols)
-                        part = _score_gradient(
-                            s, statistic, mask, rows, cols,
-                            value[rows, None], a[rows, None], du[rows, None],
-                        )  # fmt: skip
-                        g = part if g is None else g.add_(part)
-                    if g is None:
-                        continue
-                    if along is not None:
-                        along[rows].addmm_(g, y[cols])
-                    if dy is not None:
-                        dy[cols].addmm_(g.T, scaled)
-                    if dbias is not None:
-                        dbias[cols] += g.sum(0)
-        dx = along * _of_rows(scale, slice(None)) if for_x and along is not None else None
-        dscale = None
-        if for_scale and along is not None:
-            dscale = (x * along).sum(1)
-            dscale = dscale if scale.ndim else dscale.sum()
-        return dx, dy, dscale, dbias, None, None, None
+            gradients = gradients_of(
+                x, y, scale, bias, ctx.statistics, rest[:count], rest[count:], upstream,
+                needs=ctx.needs_input_grad[:4], side=ctx.side,
+            )  # fmt: skip
+        return *gradients, None, None, None
+
+
+def gradients_of(
+    x: Tensor,
+    y: Tensor,
+    scale: Tensor,
+    bias: Tensor | None,
+    statistics: Sequence[Statistic],
+    outputs: Sequence[Tensor],
+    normalisers: Sequence[Tensor],
+    upstream: Sequence[Tensor],
+    *,
+    needs: Sequence[bool],
+    side: int,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients to queries, keys, scale and bias, of which ``needs`` says which are wanted.
+
+    ``normalisers`` are the log-sum-exps of the statistics that have one.
+    """
+    # -inf (a row without pairs) would make exp(-inf + inf); its p_ij are all masked to zero.
+    normalisers = [_finite(a) for a in normalisers]
+    for_x, for_y, for_scale, for_bias = needs
+    along = torch.zeros_like(x) if for_x or for_scale else None  # sum_j G_ij y_j
+    dy = torch.zeros_like(y) if for_y else None
+    dbias = torch.zeros_like(bias) if for_bias and bias is not None else None
+    masks = tiles_of(statistics, side)
+    for rows in _blocks(len(x), side):
+        k = _of_rows(scale, rows)
+        scaled = x[rows] * k
+        for cols in _blocks(len(y), side):
+            g: Tensor | None = None
+            s: Tensor | None = None
+            for statistic, tiles, value, a, du in zip(
+                statistics, masks, outputs, normalisers, upstream, strict=True
+            ):
+                mask = tiles.left_out(rows, cols)
+                if mask is True:
+                    continue
+                if s is None:
+                    s = _tile(x[rows], y, k, bias, cols)
+                part = _score_gradient(
+                    s, statistic, mask, rows, cols,
+                    value[rows, None], a[rows, None], du[rows, None],
+                )  # fmt: skip
+                g = part if g is None else g.add_(part)
+            if g is None:
+                continue
+            if along is not None:
+                along[rows].addmm_(g, y[cols])
+            if dy is not None:
+                dy[cols].addmm_(g.T, scaled)
+            if dbias is not None:
+                dbias[cols] += g.sum(0)
+    dx = along * _of_rows(scale, slice(None)) if for_x and along is not None else None
+    dscale = None
+    if for_scale and along is not None:
+        dscale = (x * along).sum(1)
+        dscale = dscale if scale.ndim else dscale.sum()
+    return dx, dy, dscale, dbias
 
 
 class _State:
     """The running statistic of a block of rows.
 
     ``total`` is a plain sum (moment, softplus), or the sum of exp(s - shift) with ``first`` the sum
-    of s exp(s - shift). The shift is the running maximum, or a known bound: one pass less.
+    of s exp(s - shift). The shift is the running maximum, or 0 where the scores are bounded.
     """
 
-    def __init__(self, x: Tensor, shift: Tensor | None) -> None:
-        self.bounded = shift is not None
-        self.shift = x.new_full((len(x), 1), -torch.inf) if shift is None else shift
+    def __init__(self, x: Tensor, bounded: bool) -> None:
+        self.bounded = bounded
+        self.shift = x.new_full((len(x), 1), 0 if bounded else -torch.inf)
         self.total = x.new_zeros(len(x), 1)
         self.first = x.new_zeros(len(x), 1)
 
@@ -168,10 +198,12 @@ class _State:
                 weight = statistic.weight_tile(rows, cols, s.dtype)
                 logits = s if weight is None else s + weight
                 if isinstance(mask, Tensor):
-                    logits = logits.masked_fill(~mask, -torch.inf)
-                if not self.bounded:
+                    logits = logits.masked_fill(mask, -torch.inf)
+                if self.bounded:
+                    e = logits.exp()
+                else:
                     self._raise_shift(logits.amax(1, keepdim=True))
-                e = torch.sub(logits, _finite(self.shift)).exp_()
+                    e = torch.sub(logits, _finite(self.shift)).exp_()
                 self.total += e.sum(1, keepdim=True)
                 if statistic.kind == "mean":
                     self.first += e.mul_(s).sum(1, keepdim=True)
@@ -201,7 +233,8 @@ def _finite(shift: Tensor) -> Tensor:
 
 
 def _keep(values: Tensor, mask: Tensor | bool) -> Tensor:
-    return values if isinstance(mask, bool) else values.masked_fill(~mask, 0)
+    """Zero where the mask leaves out."""
+    return values if isinstance(mask, bool) else values.masked_fill(mask, 0)
 
 
 def _score_gradient(

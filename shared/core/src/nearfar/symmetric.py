@@ -6,8 +6,8 @@ along its columns, and in the backward pass
 
     dZ_i = k sum_j (G_ij + G_ji) z_j,   G_ij + G_ji = e_ij (a_i + a_j),
 
-with ``e_ij = exp(s_ij - k)`` and ``a_i = dA_i / sum_j e_ij``: 4 N^2 D operations where the general
-path takes 8. Unit rows bound every score by the scale k, so that the sums need no running maximum.
+with ``e_ij = exp(s_ij)`` and ``a_i = dA_i / sum_j e_ij``: 4 N^2 D operations where the general path
+takes 8. The scores are bounded, so that the sums need no running maximum.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nearfar.statistic import Scores, Statistic
+from nearfar.streaming import tiles_of
 
 __all__ = ["fits", "row_statistics"]
 
@@ -62,9 +63,7 @@ class _Tiles:
     """The tiles' exponentials, written into one buffer after another's use."""
 
     def __init__(self, z: Tensor, k: Tensor, side: int) -> None:
-        # One more column makes the product k <z_i, z_j> - k, which saves a pass over each tile.
-        self.left = torch.cat([z * k, (-k).expand(len(z), 1)], 1)
-        self.right = torch.cat([z, torch.ones_like(z[:, :1])], 1)
+        self.left, self.right = z * k, z
         side = min(side, len(z))
         self.buffer = z.new_empty(side * side)
 
@@ -81,20 +80,21 @@ class _Symmetric(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         tiles = _Tiles(z, k, side)
         totals = [z.new_zeros(len(z)) for _ in statistics]  # sum_j e_ij
+        masks = tiles_of(statistics, side)
         for rows, cols in _triangle(len(z), side):
             e: Tensor | None = None
-            for statistic, total in zip(statistics, totals, strict=True):
-                mask = statistic.pairs.tile(rows, cols)
-                if mask is False:
+            for outside, total in zip(masks, totals, strict=True):
+                mask = outside.left_out(rows, cols)
+                if mask is True:
                     continue
                 e = tiles.exponentials(rows, cols) if e is None else e
-                own = e.masked_fill(mask.logical_not(), 0) if isinstance(mask, Tensor) else e
+                own = e.masked_fill(mask, 0) if isinstance(mask, Tensor) else e
                 total[rows] += own.sum(1)
                 if rows != cols:
                     total[cols] += own.sum(0)
         ctx.save_for_backward(z, k, *totals)
         ctx.statistics, ctx.side = statistics, side
-        return tuple(total.log() + k for total in totals)
+        return tuple(total.log() for total in totals)
 
     @staticmethod
     @once_differentiable
@@ -102,6 +102,7 @@ class _Symmetric(torch.autograd.Function):
         z, k, *totals = ctx.saved_tensors
         with torch.autocast(z.device.type, enabled=False):
             tiles = _Tiles(z, k, ctx.side)
+            masks = tiles_of(ctx.statistics, ctx.side)
             # A row without pairs has no gradient, whatever comes from above.
             shares = [
                 torch.where(total > 0, du / total, 0)
@@ -111,14 +112,14 @@ class _Symmetric(torch.autograd.Function):
             for rows, cols in _triangle(len(z), ctx.side):
                 e: Tensor | None = None
                 h: Tensor | None = None
-                for statistic, share in zip(ctx.statistics, shares, strict=True):
-                    mask = statistic.pairs.tile(rows, cols)
-                    if mask is False:
+                for outside, share in zip(masks, shares, strict=True):
+                    mask = outside.left_out(rows, cols)
+                    if mask is True:
                         continue
                     e = tiles.exponentials(rows, cols) if e is None else e
                     part = share[rows, None] + share[cols]  # n x m
                     if isinstance(mask, Tensor):
-                        part.masked_fill_(mask.logical_not(), 0)
+                        part.masked_fill_(mask, 0)
                     h = part if h is None else h.add_(part)
                 if e is None or h is None:
                     continue

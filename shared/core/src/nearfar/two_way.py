@@ -2,8 +2,8 @@
 
 A loss in both directions (CLIP) wants ``log sum_j e^{s_ij}`` of every row and ``log sum_i
 e^{s_ij}`` of every column. Each tile gives both, and its gradient ``G_ij = e_ij (a_i + b_j)`` goes
-to queries and keys together: 8 N M D operations where two general passes take 16. Unit rows bound
-every score by the scale k, so that the sums need no running maximum.
+to queries and keys together: 8 N M D operations where two general passes take 16. The scores are
+bounded, so that the sums need no running maximum.
 """
 
 from __future__ import annotations
@@ -40,32 +40,26 @@ def _blocks(size: int, side: int) -> list[slice]:
     return [slice(start, min(start + side, size)) for start in range(0, size, side)]
 
 
-def _shifted(x: Tensor, y: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-    """Factors of ``k <x_i, y_j> - k``: one more column saves a pass over each tile."""
-    left = torch.cat([x * k, (-k).expand(len(x), 1)], 1)
-    return left, torch.cat([y, torch.ones_like(y[:, :1])], 1)
-
-
 class _TwoWay(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, y: Tensor, k: Tensor, pairs: Pairs, side: int
     ) -> tuple[Tensor, Tensor]:
-        left, right = _shifted(x, y, k)
+        tiles, scaled = pairs.tiles(side), x * k
         of_row, of_col = x.new_zeros(len(x)), x.new_zeros(len(y))
         for rows in _blocks(len(x), side):
             for cols in _blocks(len(y), side):
-                mask = pairs.tile(rows, cols)
-                if mask is False:
+                mask = tiles.left_out(rows, cols)
+                if mask is True:
                     continue
-                e = (left[rows] @ right[cols].T).exp_()  # n x m
+                e = (scaled[rows] @ y[cols].T).exp_()  # n x m
                 if isinstance(mask, Tensor):
-                    e.masked_fill_(mask.logical_not(), 0)
+                    e.masked_fill_(mask, 0)
                 of_row[rows] += e.sum(1)
                 of_col[cols] += e.sum(0)
         ctx.save_for_backward(x, y, k, of_row, of_col)
         ctx.pairs, ctx.side = pairs, side
-        return of_row.log() + k, of_col.log() + k
+        return of_row.log(), of_col.log()
 
     @staticmethod
     @once_differentiable
@@ -75,19 +69,18 @@ class _TwoWay(torch.autograd.Function):
             # A row or column without pairs has no gradient, whatever comes from above.
             a = torch.where(of_row > 0, d_row / of_row, 0)
             b = torch.where(of_col > 0, d_col / of_col, 0)
-            scaled = x * k
-            left, right = _shifted(x, y, k)
+            tiles, scaled = ctx.pairs.tiles(ctx.side), x * k
             along = torch.zeros_like(x)  # sum_j G_ij y_j
             dy = torch.zeros_like(y)
             for rows in _blocks(len(x), ctx.side):
                 for cols in _blocks(len(y), ctx.side):
-                    mask = ctx.pairs.tile(rows, cols)
-                    if mask is False:
+                    mask = tiles.left_out(rows, cols)
+                    if mask is True:
                         continue
-                    g = (left[rows] @ right[cols].T).exp_()
+                    g = (scaled[rows] @ y[cols].T).exp_()
                     g.mul_(a[rows, None] + b[cols])
                     if isinstance(mask, Tensor):
-                        g.masked_fill_(mask.logical_not(), 0)
+                        g.masked_fill_(mask, 0)
                     along[rows].addmm_(g, y[cols])
                     dy[cols].addmm_(g.T, scaled[rows])
         for_x, for_y, for_k = ctx.needs_input_grad[:3]
