@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearfar import reference, streaming
+from nearfar import reference, resident, streaming
+from nearfar.functional import info_nce, linear_cross_entropy
 from nearfar.pairs import everything, other, same
 from nearfar.statistic import Scores, Statistic
 
@@ -59,6 +61,55 @@ def test_streaming_equals_the_definition(n, m, d, side, per_row, bias, seed):
         torch.autograd.grad(of(want), tensors), torch.autograd.grad(of(have), tensors), strict=True
     ):
         assert torch.allclose(w, h, rtol=1e-8, atol=1e-8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 12), m=st.integers(1, 12), side=st.integers(1, 13), width=st.integers(1, 13),
+    per_row=st.booleans(), bias=st.booleans(), inside=st.booleans(), even=st.booleans(),
+    bounded=st.booleans(), rule=st.sampled_from(["all", "label", "other"]), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_gradients_formed_in_the_forward_pass(
+    n, m, side, width, per_row, bias, inside, even, bounded, rule, seed
+):
+    tensors, scores, _ = problem(n, m, 3, per_row=per_row, bias=bias, seed=seed)
+    row, col = torch.arange(n) % 3, torch.arange(m) % 3
+    pairs = {"all": everything(), "label": same(row, col), "other": other(row, col)}[rule]
+    base = torch.randn(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    base.requires_grad_()
+    (lse,) = reference.row_statistics(scores, [Statistic("lse", pairs)])
+    want = lse - base if inside else torch.nn.functional.softplus(lse - base)
+    some = ~want.isinf()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(streaming.TILE, "cpu", side)
+        patch.setitem(resident.WIDTH, "cpu", width)
+        bounded_scores = dataclasses.replace(scores, bounded=bounded)  # small enough to be so
+        have = resident.losses(bounded_scores, pairs, base, base_inside=inside)
+        assert torch.allclose(want, have, rtol=1e-10, atol=1e-10)
+        up = torch.full((n,), 0.7) if even else torch.arange(1.0, n + 1)
+        wanted = torch.autograd.grad((want * up)[some].sum(), [*tensors, base])
+        if inside and not some.all():
+            return  # minus infinity is no loss
+        got = torch.autograd.grad((have * up).sum(), [*tensors, base])
+    for w, h in zip(wanted, got, strict=True):
+        assert torch.allclose(w, h, rtol=1e-8, atol=1e-8)
+
+
+def test_which_losses_form_gradients_in_the_forward_pass(monkeypatch):
+    calls = []
+    inner = resident.losses
+    monkeypatch.setattr(resident, "losses", lambda *a, **k: calls.append(1) or inner(*a, **k))
+    x = torch.randn(5, 3, requires_grad=True)
+    info_nce(x, x.detach())
+    linear_cross_entropy(x, torch.randn(4, 3), torch.tensor([0, 1, 2, 3, -100]))
+    assert len(calls) == 2
+    info_nce(x.detach(), x.detach())  # no gradient is wanted
+    with torch.no_grad():
+        info_nce(x, x)
+    info_nce(x, x, path="reference")
+    monkeypatch.setitem(resident.RESIDENT, "cpu", 5 * 63)  # no room
+    info_nce(x, x.detach())
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,7 +1,8 @@
 """Which path computes the core operation, and how to ask or to choose.
 
 ``reference`` is the dense definition, ``streaming`` the tiled one, by the cheapest schedule that
-fits: ``symmetric`` and ``two_way`` make a tile of scores serve twice. What decides, in this order:
+fits: ``symmetric`` and ``two_way`` make a tile of scores serve twice, ``resident`` forms gradients
+in the forward pass. What decides, in this order:
 the ``path=`` argument of a loss, the environment variable ``NEARFAR_PATH``, the best path there is.
 """
 
@@ -13,12 +14,13 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
-from nearfar import distributed, reference, streaming, symmetric, two_way
+from nearfar import distributed, reference, resident, streaming, symmetric, two_way
 from nearfar.pairs import Pairs
 from nearfar.statistic import Scores, Statistic
 
-__all__ = ["Path", "loss_path", "row_statistics", "two_way_lse"]
+__all__ = ["Path", "contrast", "loss_path", "row_statistics", "two_way_lse"]
 
 Path = Literal["reference", "streaming"]
 
@@ -54,6 +56,24 @@ def row_statistics(
         if group is not None:
             return distributed.row_statistics(scores, statistics, group, compute)
         return compute(scores, statistics)
+
+
+def contrast(
+    scores: Scores, pairs: Pairs, base: Tensor, *, base_inside: bool, path: Path | None = None
+) -> Tensor:
+    """``log( sum_j exp(s_ij) ) - base_i`` of each row [N]: the loss of most one-way contrasts.
+
+    Args:
+        base: [N], the score of the row's positive.
+        base_inside: whether ``pairs`` hold the positive; if not, it is added to the sum.
+    """
+    device = scores.queries.device
+    alone = distributed.current() is None
+    if alone and loss_path(device, path) == "streaming" and resident.fits(scores):
+        with torch.autocast(device.type, enabled=False):
+            return resident.losses(scores, pairs, base, base_inside=base_inside)
+    (lse,) = row_statistics(scores, [Statistic("lse", pairs)], path=path)
+    return lse - base if base_inside else softplus(lse - base)
 
 
 def two_way_lse(scores: Scores, pairs: Pairs, *, path: Path | None = None) -> tuple[Tensor, Tensor]:

@@ -86,9 +86,9 @@ def _ranges(codes: Tensor, side: int) -> list[tuple[int, int]]:
     """The least and the greatest code of each block."""
     if len(codes) == 0:
         return [(0, 0)]
+    blocks = torch.split(codes, side)
     low, high = (
-        torch.stack([bound(block) for block in codes.split(side)]).tolist()
-        for bound in (torch.amin, torch.amax)
+        torch.stack([bound(b) for b in blocks]).tolist() for bound in (torch.amin, torch.amax)
     )
     return list(zip(low, high, strict=True))
 

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nearfar.dispatch import Path, row_statistics, two_way_lse
+from nearfar.dispatch import Path, contrast, two_way_lse
 from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
 from nearfar.reduction import Reduction, reduce
-from nearfar.statistic import Scores, Statistic
+from nearfar.statistic import Scores
 
 __all__ = ["InfoNCE", "info_nce"]
 
@@ -68,8 +68,7 @@ def info_nce(
         if negatives is not None:
             raise ValueError("symmetric and negatives exclude each other: a queue has no rows")
         return reduce(both_ways(scores, path), reduction)
-    (r,) = row_statistics(scores, [Statistic("lse", rest)], path=path)
-    return reduce(softplus(r - s), reduction)
+    return reduce(contrast(scores, rest, s, base_inside=False, path=path), reduction)
 
 
 def both_ways(scores: Scores, path: Path | None) -> Tensor:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from nearfar.dispatch import Path, row_statistics
+from nearfar.dispatch import Path, contrast
 from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings, paired, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything
 from nearfar.reduction import Reduction, reduce
-from nearfar.statistic import Statistic
 
 __all__ = ["LinearCrossEntropy", "linear_cross_entropy"]
 
@@ -73,7 +72,6 @@ def linear_cross_entropy(
     b = None if bias is None else bias.to(x)
     one = rows.new_ones(())
     scores = scores_of(rows, w, one, normalized=False, bias=b)
-    (a,) = row_statistics(scores, [Statistic("lse", everything())], path=path)
     s = paired(rows, w[known], one)
     if b is not None:
         s = s + b[known]
@@ -81,8 +79,12 @@ def linear_cross_entropy(
         # The mean of a row's logits is linear in them: no pass over the classes.
         mean = (rows * w.mean(0)).sum(1) + (0 if b is None else b.mean())
         s = (1 - label_smoothing) * s + label_smoothing * mean
-    losses = x.new_zeros(len(x)).index_put((valid,), a - s)
-    return reduce(losses, reduction, valid=valid)
+    losses = contrast(scores, everything(), s, base_inside=True, path=path)
+    if reduction == "none":
+        return x.new_zeros(len(x)).index_put((valid,), losses)
+    # Not the mean of what may be no rows at all.
+    total = reduce(losses, "sum" if reduction == "mean" else reduction)
+    return total / max(1, len(rows)) if reduction == "mean" else total
 
 
 class LinearCrossEntropy(Loss):
