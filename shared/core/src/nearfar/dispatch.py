@@ -2,15 +2,17 @@
 
 ``reference`` is the dense definition, ``streaming`` the tiled one, by the cheapest schedule that
 fits: ``symmetric`` and ``two_way`` make a tile of scores serve twice, ``resident`` forms gradients
-in the forward pass. What decides, in this order:
-the ``path=`` argument of a loss, the environment variable ``NEARFAR_PATH``, the best path there is.
+in the forward pass. ``triton`` is that of a GPU; float64, and weights of pairs that follow from
+rules, go by the streaming path there. What decides, in this order: the ``path=`` argument of a
+loss, the environment variable ``NEARFAR_PATH``, the best path there is.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Literal, get_args
+from importlib.util import find_spec
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor
@@ -22,18 +24,23 @@ from nearfar.statistic import Scores, Statistic
 
 __all__ = ["Path", "contrast", "loss_path", "row_statistics", "two_way_lse"]
 
-Path = Literal["reference", "streaming"]
+Path = Literal["reference", "streaming", "triton"]
 
 
 def loss_path(device: str | torch.device = "cpu", path: Path | None = None) -> Path:
     """The path that the losses take on a device, ``path`` being what the caller asked for."""
-    torch.device(device)  # an unknown device is the caller's error, today too
-    chosen = path or os.environ.get("NEARFAR_PATH") or "streaming"
-    for known in get_args(Path):
-        if chosen == known:
-            return known  # type: ignore[no-any-return]
+    kind = torch.device(device).type
+    fastest = "triton" if kind == "cuda" and find_spec("triton") else "streaming"
+    chosen = path or os.environ.get("NEARFAR_PATH") or fastest
     source = "path" if path else "NEARFAR_PATH"
-    raise ValueError(f"{source} is {chosen!r}; expected one of {', '.join(get_args(Path))}")
+    if chosen not in get_args(Path):
+        raise ValueError(f"{source} is {chosen!r}; expected one of {', '.join(get_args(Path))}")
+    if chosen == "triton" and kind != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        raise ValueError(
+            f"{source} is 'triton' for a {kind} device; expected a CUDA device, or "
+            "TRITON_INTERPRET=1 set before the start, for tests"
+        )
+    return cast(Path, chosen)
 
 
 def row_statistics(
@@ -41,12 +48,17 @@ def row_statistics(
 ) -> tuple[Tensor, ...]:
     """The core operation: one tensor [N] a statistic, exact gradients to all four of the scores."""
     device = scores.queries.device
-    dense = loss_path(device, path) == "reference"
+    chosen = loss_path(device, path)
     # Products of scores in bf16 would cost more digits than the embeddings carry.
 
     def compute(scores: Scores, statistics: Sequence[Statistic]) -> tuple[Tensor, ...]:
-        if dense:
+        if chosen == "reference":
             return reference.row_statistics(scores, statistics)
+        if chosen == "triton":
+            from nearfar import triton_path  # only where there is a GPU
+
+            if triton_path.fits(scores, statistics):
+                return triton_path.row_statistics(scores, statistics)
         if symmetric.fits(scores, statistics):
             return symmetric.row_statistics(scores, statistics)
         return streaming.row_statistics(scores, statistics)
@@ -83,9 +95,14 @@ def two_way_lse(scores: Scores, pairs: Pairs, *, path: Path | None = None) -> tu
     """
     device = scores.queries.device
     with torch.autocast(device.type, enabled=False):
-        alone = distributed.current() is None
-        if alone and loss_path(device, path) == "streaming" and two_way.fits(scores):
+        chosen = loss_path(device, path) if distributed.current() is None else None
+        if chosen == "streaming" and two_way.fits(scores):
             return two_way.two_way(scores, pairs)
+        if chosen == "triton":
+            from nearfar import triton_path
+
+            if scores.scale.ndim == 0 and triton_path.fits(scores, []):
+                return triton_path.two_way(scores, pairs)
     (rows,) = row_statistics(scores, [Statistic("lse", pairs)], path=path)
     turned = Scores(scores.keys, scores.queries, scores.scale, bounded=scores.bounded)
     (cols,) = row_statistics(turned, [Statistic("lse", pairs.turned())], path=path)

@@ -24,6 +24,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from nearfar.precision import products_of
 from nearfar.statistic import Scores, Statistic
 from nearfar.targets import Factored, Listed
 
@@ -69,6 +70,10 @@ def global_batch(*rows: str, dim: int = 0) -> Callable[[Callable[P, Tensor]], Ca
 
         @functools.wraps(loss)
         def over_group(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+            with products_of((*args, *kwargs.values())):
+                return compute(*args, **kwargs)
+
+        def compute(*args: P.args, **kwargs: P.kwargs) -> Tensor:
             group = kwargs.get("group")
             if group is None:
                 return loss(*args, **kwargs)
