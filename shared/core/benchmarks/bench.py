@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy, linear_cross_entropy, normalize
 
 import nearfar
 import nearfar.functional as F
@@ -42,6 +42,12 @@ def labels(n: int, device: str) -> Tensor:
     return (torch.arange(n, device=device) * 7919) % (n // 8)
 
 
+def catalogue(n: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
+    """n/2 rows by 2n classes: as many scores as n rows that meet n rows."""
+    h, w = (torch.randn(k, D, device=device).div(D**0.25).requires_grad_() for k in (n // 2, 2 * n))
+    return h, w, (torch.arange(n // 2, device=device) * 7919) % (2 * n)
+
+
 # Contenders: each takes n and a device and gives a function that does forward and backward once.
 # n counts the rows that meet each other.
 
@@ -57,13 +63,16 @@ def ours(name: str) -> Callable[[int, str], Callable[[], None]]:
         if name == "info_nce":
             x, y = (torch.randn(n, D, device=device).requires_grad_() for _ in "xy")
             return lambda: F.info_nce(x, y).backward()
+        if name == "linear_cross_entropy":
+            h, w, target = catalogue(n, device)
+            return lambda: F.linear_cross_entropy(h, w, target).backward()
         z, y = torch.cat([a, b]).detach().requires_grad_(), labels(n, device)
         return lambda: F.sup_con(z, y).backward()
 
     return make
 
 
-def products(two_way: bool = False, factor: int = 8) -> Callable[[int, str], Callable[[], None]]:
+def products(factor: int) -> Callable[[int, str], Callable[[], None]]:
     """Plain matrix products of ``factor`` N^2 D operations, in the tiles of the losses."""
 
     def make(n: int, device: str) -> Callable[[], None]:
@@ -74,9 +83,11 @@ def products(two_way: bool = False, factor: int = 8) -> Callable[[int, str], Cal
         def run() -> None:
             for i in range(0, n, side):
                 for j in range(0, n, side):
-                    for _ in range(factor // 4):  # each pair of products: 4 side^2 D operations
-                        torch.mm(x[i : i + side], x[j : j + side].T, out=e[: n - i, : n - j])
-                        out.addmm_(e, x[j : j + side])
+                    for turn in range(factor // 2):  # each product: 2 side^2 D operations
+                        if turn % 2 == 0:
+                            torch.mm(x[i : i + side], x[j : j + side].T, out=e)
+                        else:
+                            out.addmm_(e, x[j : j + side])
 
         return run
 
@@ -104,6 +115,12 @@ def dense(name: str) -> Callable[[int, str], Callable[[], None]]:
                     loss = (loss + cross_entropy(s.T, own)) / 2
                 loss.backward()
 
+        elif name == "linear_cross_entropy":
+            h, w, target = catalogue(n, device)
+
+            def run() -> None:
+                cross_entropy(h @ w.T, target).backward()
+
         else:
             z, y = torch.cat([a, b]).detach().requires_grad_(), labels(n, device)
 
@@ -113,6 +130,29 @@ def dense(name: str) -> Callable[[int, str], Callable[[], None]]:
                 near = (y[:, None] == y).fill_diagonal_(False)
                 log_p = s.log_softmax(1).masked_fill(~near, 0)
                 (-log_p.sum(1) / near.sum(1)).mean().backward()
+
+        return run
+
+    return make
+
+
+def chunked(name: str) -> Callable[[int, str], Callable[[], None]]:
+    """torch's own cross-entropy over a linear layer, in chunks of rows."""
+
+    def make(n: int, device: str) -> Callable[[], None]:
+        options = torch.nn.LinearCrossEntropyOptions()
+        if name == "linear_cross_entropy":
+            h, w, target = catalogue(n, device)
+            return lambda: linear_cross_entropy(h, w, target, options=options).backward()
+        x, y = (torch.randn(n, D, device=device).requires_grad_() for _ in "xy")
+        own = torch.arange(n, device=device)
+
+        def run() -> None:
+            u, v = normalize(x), normalize(y)
+            loss = linear_cross_entropy(u / 0.07, v, own, options=options)
+            if name == "clip":
+                loss = (loss + linear_cross_entropy(v / 0.07, u, own, options=options)) / 2
+            loss.backward()
 
         return run
 
@@ -139,25 +179,33 @@ def metric_learning(n: int, device: str) -> Callable[[], None]:
 CONTENDERS: dict[str, dict[str, Callable[[int, str], Callable[[], None]]]] = {
     "nt_xent": {
         "nearfar": ours("nt_xent"),
-        "matrix products 8N²D": products(),
+        "matrix products 8N²D": products(8),
         "torch, dense": dense("nt_xent"),
         "lightly": lightly,
     },
     "sup_con": {
         "nearfar": ours("sup_con"),
-        "matrix products 8N²D": products(),
+        "matrix products 8N²D": products(8),
         "torch, dense": dense("sup_con"),
         "pytorch-metric-learning": metric_learning,
     },
     "clip": {
         "nearfar": ours("clip"),
-        "matrix products 8N²D": products(),
+        "matrix products 8N²D": products(8),
         "torch, dense": dense("clip"),
+        "torch, chunked": chunked("clip"),
     },
     "info_nce": {
         "nearfar": ours("info_nce"),
-        "matrix products 8N²D": products(),
+        "matrix products 6N²D": products(6),
         "torch, dense": dense("info_nce"),
+        "torch, chunked": chunked("info_nce"),
+    },
+    "linear_cross_entropy": {
+        "nearfar": ours("linear_cross_entropy"),
+        "matrix products 6N²D": products(6),
+        "torch, dense": dense("linear_cross_entropy"),
+        "torch, chunked": chunked("linear_cross_entropy"),
     },
 }
 
@@ -247,7 +295,7 @@ def compare(out: Path, sizes: list[int], rounds: int, device: str) -> None:
         for n in sizes:
             runs = {
                 name: make(n, device) for name, make in present.items()
-                if n <= LARGEST_DENSE or name in ("nearfar", "matrix products 8N²D")
+                if n <= LARGEST_DENSE or name == "nearfar" or "products" in name
             }  # fmt: skip
             for run in runs.values():
                 run()
