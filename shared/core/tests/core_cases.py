@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 import nearfar.functional as F
-from nearfar.targets import Factored, Listed
+from nearfar.targets import Factored, Listed, Teacher
 
 
 def _info_nce(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
@@ -111,6 +111,38 @@ def _teacher(n: int) -> Tensor:
 def _soft_cosine(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
     p = (unit(_teacher(len(z[0]))) @ unit(_teacher(len(z[1]))).T + 1) / 2
     return _soft(z, p, t)
+
+
+def _soft_teacher(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
+    p = (_teacher(len(z[0])) @ _teacher(len(z[1])).T / 1.5).softmax(1)
+    return _soft(z, p, t)
+
+
+def _draw_own(n: int, d: int, g: torch.Generator) -> list[Tensor]:
+    return [*two(n, d, g), randn(n, 3, d, g=g)]
+
+
+def _own_negatives(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
+    q, k, own = map(unit, z)
+    extra = torch.stack([q[i] @ own[i].T for i in range(len(q))])
+    logits = torch.cat([q @ k.T, extra], 1) / t
+    return every(cross_entropy(logits, torch.arange(len(q)), reduction="none"))
+
+
+def _to_ignore(n: int) -> Tensor:
+    """Two keys a row; some none, some twice the same."""
+    numbers = torch.arange(n)
+    return torch.stack([(numbers + 2) % n, torch.where(numbers % 3 == 0, -1, (numbers + 5) % n)], 1)
+
+
+def _ignored(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
+    q, k = map(unit, z)
+    logits = q @ k.T / t
+    for i, row in enumerate(_to_ignore(len(q)).tolist()):
+        for j in row:
+            if j not in (-1, i):  # the positive is one whatever the list says
+                logits[i, j] = -torch.inf
+    return every(cross_entropy(logits, torch.arange(len(q)), reduction="none"))
 
 
 def _draw_views(n: int, d: int, g: torch.Generator) -> list[Tensor]:
@@ -215,6 +247,26 @@ CASES = [
             x, y, Factored.cosine(_teacher(len(x)), _teacher(len(y))), **s
         ),
         _soft_cosine,
+    ),
+    Case(
+        "soft_teacher",
+        _draw_soft,
+        lambda x, y, **s: F.soft_targets(
+            x, y, Teacher(_teacher(len(x)), _teacher(len(y)), 1.5), **s
+        ),
+        _soft_teacher,
+    ),
+    Case(
+        "info_nce_own_negatives",
+        _draw_own,
+        lambda q, k, own, **s: F.info_nce(q, k, own_negatives=own, **s),
+        _own_negatives,
+    ),
+    Case(
+        "info_nce_ignored",
+        two,
+        lambda q, k, **s: F.info_nce(q, k, ignored=_to_ignore(len(q)), **s),
+        _ignored,
     ),
     Case("multi_view_weighted", _draw_views, _multi_view_loss, _multi_view),
     *BEYOND,

@@ -4,10 +4,12 @@ The functions are in :mod:`nearfar.functional`; here are the same names in Camel
 """
 
 from nearfar.dispatch import loss_path
+from nearfar.losses.amcl import AMCL
 from nearfar.losses.cacr import CACR
 from nearfar.losses.clip import CLIP
 from nearfar.losses.dcl import DCL
 from nearfar.losses.dclw import DCLW
+from nearfar.losses.groco import GroCo
 from nearfar.losses.hard_negative import HardNegative
 from nearfar.losses.hierarchical_sup_con import HierarchicalSupCon
 from nearfar.losses.info_nce import InfoNCE
@@ -19,6 +21,7 @@ from nearfar.losses.nspt import NSPT
 from nearfar.losses.nt_xent import NTXent
 from nearfar.losses.prototypes import MLCD, ProtoNCE
 from nearfar.losses.siglip import SigLIP
+from nearfar.losses.sim_lap import ConditionalGate, SimLAP
 from nearfar.losses.soft_targets import SoftTargets
 from nearfar.losses.sog_clr import ISogCLR, SogCLR
 from nearfar.losses.sup_con import SupCon
@@ -27,11 +30,12 @@ from nearfar.losses.swav import SwAV
 from nearfar.losses.symile import Symile
 from nearfar.losses.uniformity import Alignment, JointEntropy, Uniformity
 from nearfar.losses.volumetric import GlobalVolumetric, LocalVolumetric
-from nearfar.targets import Factored, Listed
+from nearfar.targets import Factored, Listed, Teacher
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AMCL",
     "CACR",
     "CLIP",
     "DCL",
@@ -40,8 +44,10 @@ __all__ = [
     "MLCD",
     "NSPT",
     "Alignment",
+    "ConditionalGate",
     "Factored",
     "GlobalVolumetric",
+    "GroCo",
     "HardNegative",
     "HierarchicalSupCon",
     "ISogCLR",
@@ -55,12 +61,14 @@ __all__ = [
     "NTXent",
     "ProtoNCE",
     "SigLIP",
+    "SimLAP",
     "SoftTargets",
     "SogCLR",
     "SupCon",
     "SupReMix",
     "SwAV",
     "Symile",
+    "Teacher",
     "Uniformity",
     "loss_path",
 ]

@@ -101,7 +101,7 @@ def two_way_lse(scores: Scores, pairs: Pairs, *, path: Path | None = None) -> tu
         if chosen == "triton":
             from nearfar import triton_path
 
-            if scores.scale.ndim == 0 and triton_path.fits(scores, []):
+            if scores.scale.ndim == 0 and triton_path.fits(scores, [Statistic("lse", pairs)]):
                 return triton_path.two_way(scores, pairs)
     (rows,) = row_statistics(scores, [Statistic("lse", pairs)], path=path)
     turned = Scores(scores.keys, scores.queries, scores.scale, bounded=scores.bounded)

@@ -18,6 +18,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
+from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -26,7 +27,7 @@ from torch import Tensor
 
 from nearfar.precision import products_of
 from nearfar.statistic import Scores, Statistic
-from nearfar.targets import Factored, Listed
+from nearfar.targets import Factored, Listed, Teacher
 
 __all__ = ["Group", "current", "global_batch", "row_statistics", "within"]
 
@@ -56,12 +57,15 @@ class within(AbstractContextManager[None]):
         _current.reset(self.tokens.pop())
 
 
-def global_batch(*rows: str, dim: int = 0) -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
+def global_batch(
+    *rows: str, dim: int = 0, numbers: tuple[str, ...] = ()
+) -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
     """Makes a loss with a ``group`` keyword global over its processes.
 
     Args:
         rows: the arguments that hold one row a sample of this process's batch. A ``temperature`` is
             one where it has a number a row. All other tensors must be alike on every process.
+        numbers: the arguments [N, k] whose numbers count this process's rows; below 0 means none.
         dim: of the samples in those that have more than two dimensions.
     """
 
@@ -84,8 +88,12 @@ def global_batch(*rows: str, dim: int = 0) -> Callable[[Callable[P, Tensor]], Ca
             samples = first.shape[dim if first.ndim > 2 else 0]
             sizes = _sizes(samples, first.device, group)
             for name in rows:
-                if name in given:
+                if given.get(name) is not None:
                     given[name] = _all_rows(given[name], dim, sizes, group)
+            for name in numbers:
+                if (index := given.get(name)) is not None:
+                    index = torch.where(index < 0, index, index + _own(sizes, group).start)
+                    given[name] = _gathered(index, sizes, group)
             value = given.get("temperature")
             if isinstance(value, Tensor) and value.ndim == 1:
                 # One number a row of each view, view by view.
@@ -177,9 +185,9 @@ def _all_rows(value: Any, dim: int, sizes: list[int], group: dist.ProcessGroup) 
     if isinstance(value, Listed):  # numbers of this process's keys: counted from its first
         index = value.index + _own(sizes, group).start
         return Listed(_gathered(index, sizes, group), _gathered(value.weight, sizes, group))
-    if isinstance(value, Factored):
-        parts = (_gathered(part, sizes, group) for part in (value.rows, value.cols))
-        return Factored(*parts)
+    if isinstance(value, Factored | Teacher):
+        rows, cols = (_gathered(part, sizes, group) for part in (value.rows, value.cols))
+        return replace(value, rows=rows, cols=cols)
     return value
 
 

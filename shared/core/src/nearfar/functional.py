@@ -4,6 +4,7 @@ from nearfar.losses.cacr import cacr
 from nearfar.losses.clip import clip
 from nearfar.losses.dcl import dcl
 from nearfar.losses.dclw import dclw
+from nearfar.losses.groco import groco
 from nearfar.losses.hard_negative import hard_negative
 from nearfar.losses.hierarchical_sup_con import hierarchical_sup_con
 from nearfar.losses.info_nce import info_nce
@@ -14,6 +15,7 @@ from nearfar.losses.nspt import nspt
 from nearfar.losses.nt_xent import nt_xent
 from nearfar.losses.prototypes import concentration, mlcd, proto_nce
 from nearfar.losses.siglip import siglip
+from nearfar.losses.sim_lap import sim_lap
 from nearfar.losses.soft_targets import soft_targets
 from nearfar.losses.sup_con import sup_con
 from nearfar.losses.sup_remix import sup_remix
@@ -30,6 +32,7 @@ __all__ = [
     "dcl",
     "dclw",
     "global_volumetric",
+    "groco",
     "hard_negative",
     "hierarchical_sup_con",
     "info_nce",
@@ -43,6 +46,7 @@ __all__ = [
     "nt_xent",
     "proto_nce",
     "siglip",
+    "sim_lap",
     "soft_targets",
     "sup_con",
     "sup_remix",

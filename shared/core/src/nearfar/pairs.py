@@ -1,18 +1,19 @@
 """Pair rules: which pairs (row i, column j) a statistic counts.
 
-A rule is a conjunction of matches between one integer code per row and one per column, so that a
-tile of the N x M mask can be made wherever a tile of scores is, and the mask itself never exists.
-The set of conditions is closed on purpose: a GPU kernel can test them all.
+A rule is a conjunction of matches between one integer code per row and one per column, and of short
+lists of columns that a row leaves out, so that a tile of the N x M mask can be made wherever a tile
+of scores is, and the mask itself never exists. The set of conditions is closed on purpose: a GPU
+kernel can test all the matches; lists go by the streaming path.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-__all__ = ["Match", "Pairs", "Tiles", "everything", "other", "same"]
+__all__ = ["Match", "Pairs", "Tiles", "everything", "other", "same", "unlisted"]
 
 
 @dataclass(frozen=True)
@@ -25,25 +26,58 @@ class Match:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """Pairs left out one by one: row i with each of the columns ``index[i]``."""
+
+    index: Tensor  # [N, k]; a number that is no column's, such as -1, stands for none
+    columns: int
+    turned: bool = False  # rows and columns have changed places since
+
+    def of_rows(self, rows: slice) -> Listing:
+        if not self.turned:
+            return replace(self, index=self.index[rows])
+        start, stop, _ = rows.indices(self.columns)
+        return replace(self, index=self.index - start, columns=stop - start)
+
+    def left_out(self, rows: slice, cols: slice) -> Tensor | bool:
+        own, other = (cols, rows) if self.turned else (rows, cols)
+        start, stop, _ = other.indices(self.columns)
+        index = self.index[own]
+        row, k = ((index >= start) & (index < stop)).nonzero(as_tuple=True)
+        if len(row) == 0:
+            return False
+        mask = torch.zeros(len(index), stop - start, dtype=torch.bool, device=index.device)
+        mask[row, index[row, k] - start] = True
+        return mask.T if self.turned else mask
+
+
+@dataclass(frozen=True)
 class Pairs:
-    """All the pairs that meet every match; ``a & b`` meets both."""
+    """All the pairs that meet every match and that no list names; ``a & b`` meets both."""
 
     matches: tuple[Match, ...] = ()
+    lists: tuple[Listing, ...] = ()
 
     def __and__(self, rule: Pairs) -> Pairs:
-        return Pairs(self.matches + rule.matches)
+        return Pairs(self.matches + rule.matches, self.lists + rule.lists)
 
     def of_rows(self, rows: slice) -> Pairs:
         """The pairs of some rows alone."""
-        return Pairs(tuple(Match(m.rows[rows], m.cols, m.equal) for m in self.matches))
+        return Pairs(
+            tuple(Match(m.rows[rows], m.cols, m.equal) for m in self.matches),
+            tuple(listing.of_rows(rows) for listing in self.lists),
+        )
 
     def turned(self) -> Pairs:
         """The same pairs with rows and columns exchanged."""
-        return Pairs(tuple(Match(m.cols, m.rows, m.equal) for m in self.matches))
+        return Pairs(
+            tuple(Match(m.cols, m.rows, m.equal) for m in self.matches),
+            tuple(replace(listing, turned=not listing.turned) for listing in self.lists),
+        )
 
     def tiles(self, row_side: int, col_side: int | None = None) -> Tiles:
         """The masks of tiles of so many rows and columns (as many as rows if not said)."""
-        return Tiles(self.matches, row_side, col_side or row_side)
+        return Tiles(self, row_side, col_side or row_side)
 
     def mask(self) -> Tensor | bool:
         """The pairs left out, dense: for definitions and small problems."""
@@ -53,8 +87,8 @@ class Pairs:
 class Tiles:
     """The mask of pairs that a rule leaves out, tile by tile."""
 
-    def __init__(self, matches: tuple[Match, ...], row_side: int, col_side: int) -> None:
-        self.matches = matches
+    def __init__(self, pairs: Pairs, row_side: int, col_side: int) -> None:
+        self.matches, self.lists = pairs.matches, pairs.lists
         self.sides = row_side, col_side
         # Codes are mostly sorted (row numbers, sorted labels), so that whole tiles share an answer.
         # Asking costs a wait for the device on a GPU, where the mask is cheap anyway.
@@ -62,7 +96,7 @@ class Tiles:
             (_ranges(match.rows, row_side), _ranges(match.cols, col_side))
             if match.rows.device.type == "cpu"
             else None
-            for match in matches
+            for match in pairs.matches
         ]
 
     def left_out(self, rows: slice, cols: slice) -> Tensor | bool:
@@ -79,6 +113,9 @@ class Tiles:
             row, col = match.rows[rows, None], match.cols[cols]
             out = row != col if match.equal else row == col  # n x m
             mask = out if mask is False else mask | out
+        for listing in self.lists:
+            named = listing.left_out(rows, cols)
+            mask = named if mask is False else mask | named
         return mask
 
 
@@ -106,6 +143,19 @@ def same(rows: Tensor, cols: Tensor) -> Pairs:
 def other(rows: Tensor, cols: Tensor) -> Pairs:
     """The pairs of different code: rows [N], cols [M], integers."""
     return Pairs((_match("other", rows, cols, equal=False),))
+
+
+def unlisted(index: Tensor, columns: int) -> Pairs:
+    """The pairs that are not (i, index[i, k]): index [N, k] integers, of ``columns`` columns.
+
+    Numbers that are no column's, such as -1, name none.
+    """
+    if index.ndim != 2 or index.is_floating_point() or index.is_complex():
+        raise ValueError(
+            f"unlisted: index is {index.dtype} of shape {tuple(index.shape)}; expected integers "
+            "[N, k]"
+        )
+    return Pairs(lists=(Listing(index.to(torch.int64), columns),))
 
 
 def _match(name: str, rows: Tensor, cols: Tensor, *, equal: bool) -> Match:

@@ -36,6 +36,7 @@ def fits(scores: Scores, statistics: Sequence[Statistic]) -> bool:
         and all(
             statistic.kind == "lse"
             and statistic.log_weight is None
+            and not statistic.pairs.lists
             and all(match.rows is match.cols for match in statistic.pairs.matches)
             for statistic in statistics
         )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag, normalize
 
-__all__ = ["Factored", "Listed", "Targets"]
+__all__ = ["Factored", "Listed", "Targets", "Teacher"]
+
+TILE = 1024
 
 
 @dataclass(frozen=True)
@@ -74,4 +79,75 @@ class Factored:
             return self.rows.to(keys) @ (self.cols.to(keys).T @ keys)  # (N x F)(F x D)
 
 
-Targets = Listed | Factored
+@dataclass(frozen=True)
+class Teacher:
+    """Weights ``softmax_j(<rows_i, cols_j> / temperature)`` of a teacher's embeddings.
+
+    Distillation of a batch's relations (CRD, SEED), and soft-CLIP with the second modality as its
+    own teacher (M3CoL, arXiv 2409.17777). No gradient passes to rows [N, F] and cols [M, F].
+    """
+
+    rows: Tensor
+    cols: Tensor
+    temperature: float
+
+    def check(self, rows: int, keys: int) -> None:
+        if len(self.rows) != rows or len(self.cols) != keys:
+            raise ValueError(
+                f"targets: rows {tuple(self.rows.shape)} and cols {tuple(self.cols.shape)}; "
+                f"expected [{rows}, F] and [{keys}, F]"
+            )
+        if self.temperature <= 0:
+            raise ValueError(f"targets: temperature is {self.temperature}; expected above 0")
+
+    def totals(self, keys: Tensor) -> Tensor:
+        return keys.new_ones(len(self.rows))
+
+    def sums(self, keys: Tensor) -> Tensor:
+        with torch.autocast(keys.device.type, enabled=False):
+            total: Tensor = _SoftmaxMean.apply(  # type: ignore[no-untyped-call]
+                self.rows.detach().to(keys) / self.temperature, self.cols.detach().to(keys), keys
+            )
+        return total
+
+
+class _SoftmaxMean(torch.autograd.Function):
+    """``softmax(x c^T) keys``, tile by tile, with the gradient to keys."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, c: Tensor, keys: Tensor) -> Tensor:
+        result, normaliser = keys.new_empty(len(x), keys.shape[1]), keys.new_empty(len(x))
+        for rows in _blocks(len(x)):
+            shift = x.new_full((rows.stop - rows.start, 1), -torch.inf)
+            total, mean = torch.zeros_like(shift), keys.new_zeros(len(shift), keys.shape[1])
+            for cols in _blocks(len(c)):
+                s = x[rows] @ c[cols].T
+                top = torch.maximum(shift, s.amax(1, keepdim=True))
+                old, e = (shift - top).exp(), s.sub_(top).exp_()
+                total = total * old + e.sum(1, keepdim=True)
+                mean = (mean * old).addmm_(e, keys[cols])
+                shift = top
+            result[rows] = mean / total
+            normaliser[rows] = (shift + total.log())[:, 0]
+        ctx.save_for_backward(x, c, normaliser)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[None, None, Tensor]:
+        x, c, normaliser = ctx.saved_tensors
+        gradient = upstream.new_zeros(len(c), upstream.shape[1])
+        with torch.autocast(x.device.type, enabled=False):
+            for rows in _blocks(len(x)):
+                for cols in _blocks(len(c)):
+                    p = (x[rows] @ c[cols].T).sub_(normaliser[rows, None]).exp_()
+                    gradient[cols].addmm_(p.T, upstream[rows])
+        return None, None, gradient
+
+
+def _blocks(size: int) -> Iterator[slice]:
+    for start in range(0, size, TILE):
+        yield slice(start, min(start + TILE, size))
+
+
+Targets = Listed | Factored | Teacher

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LearnedTemperature", "ScheduledTemperature"]
+__all__ = ["AnchorTemperature", "LearnedTemperature", "ScheduledTemperature"]
 
 
 class LearnedTemperature(nn.Module):
@@ -44,6 +44,32 @@ class LearnedTemperature(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{float(self.log.exp()):.4g}, lowest={self.lowest}, highest={self.highest}"
+
+
+class AnchorTemperature(nn.Module):
+    """A temperature for each row, learned from the row: ``lowest`` to 2 through a small network.
+
+    Of AMCL (Wang et al. 2023, arXiv 2310.05615). Without a term that holds it, it runs to a bound;
+    see ``nearfar.AMCL``.
+
+    Args:
+        width: columns of the rows. hidden: of the network between.
+
+    Example:
+        >>> AnchorTemperature(8)(torch.randn(5, 8)).shape
+        torch.Size([5])
+    """
+
+    def __init__(self, width: int, *, hidden: int = 64, lowest: float = 1e-5) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+        self.lowest = lowest
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Rows [N, D] -> temperatures [N]."""
+        logits: Tensor = self.layers(rows)[:, 0]
+        share = logits.to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()
+        return self.lowest + (2 - self.lowest) * share
 
 
 class ScheduledTemperature(nn.Module):

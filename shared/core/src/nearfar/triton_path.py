@@ -29,9 +29,10 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def fits(scores: Scores, statistics: Sequence[Statistic]) -> bool:
-    """Whether the kernels can take these: float32 or half, weights of columns alone."""
+    """Whether the kernels can take these: float32 or half, weights of columns alone, no lists."""
     return scores.queries.dtype is torch.float32 and all(
-        statistic.log_weight is None or isinstance(statistic.log_weight, Tensor)
+        not statistic.pairs.lists
+        and (statistic.log_weight is None or isinstance(statistic.log_weight, Tensor))
         for statistic in statistics
     )
 

@@ -6,23 +6,25 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from nearfar.dispatch import Path, contrast, two_way_lse
+from nearfar.dispatch import Path, contrast, row_statistics, two_way_lse
 from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
-from nearfar.pairs import other
+from nearfar.pairs import other, unlisted
 from nearfar.reduction import Reduction, reduce
-from nearfar.statistic import Scores
+from nearfar.statistic import Scores, Statistic
 
 __all__ = ["InfoNCE", "info_nce"]
 
 
-@global_batch("queries", "keys")
+@global_batch("queries", "keys", "own_negatives", numbers=("ignored",))
 def info_nce(
     queries: Tensor,
     keys: Tensor,
     *,
     negatives: Tensor | None = None,
+    own_negatives: Tensor | None = None,
+    ignored: Tensor | None = None,
     temperature: float | Tensor = 0.07,
     normalize: bool = True,
     symmetric: bool = False,
@@ -33,11 +35,16 @@ def info_nce(
     """``-log softmax_j(<q_i, k_j> / temperature)`` at j = i: row i's positive is key i.
 
     van den Oord, Li, Vinyals 2018 (arXiv 1807.03748); with ``negatives`` a queue of keys that are
-    nobody's positive, MoCo (He et al. 2020, arXiv 1911.05722).
+    nobody's positive, MoCo (He et al. 2020, arXiv 1911.05722). With ``own_negatives``, keys that
+    one query alone meets: mixtures of hard negatives (MoCHi, ``nearfar.mixing``), or the sample
+    itself in a wrong order (CompA, Ghosh et al. 2023, arXiv 2310.08753). Pairs that are ``ignored``
+    are neither positive nor negative, say those that another encoder finds alike.
 
     Args:
         queries, keys: [N, D].
         negatives: [Q, D], further keys that every query meets, or None.
+        own_negatives: [N, h, D], further keys of each query alone, or None.
+        ignored: [N, k] numbers of keys that a query passes over, -1 where it is fewer; or None.
         temperature: above 0; a number, a tensor [] or one a row [N], which may require grad.
         normalize: scale all rows to unit norm first.
         symmetric: mean of this and of keys against queries (without ``negatives``).
@@ -64,11 +71,32 @@ def info_nce(
         pool = torch.cat([k, embeddings("negatives", negatives, normalize=normalize, like=q)])
         ids = torch.cat([own, own.new_full((len(negatives),), -1)])
     scores, rest = scores_of(q, pool, scale, normalized=normalize), other(own, ids)
+    if ignored is not None:
+        if len(ignored) != len(q):
+            raise ValueError(f"ignored has {len(ignored)} rows; expected {len(q)}, one a query")
+        rest = rest & unlisted(ignored.to(own), len(pool))
     if symmetric:
-        if negatives is not None:
-            raise ValueError("symmetric and negatives exclude each other: a queue has no rows")
+        if negatives is not None or own_negatives is not None or ignored is not None:
+            raise ValueError(
+                "symmetric goes without negatives, own_negatives and ignored: they have one side"
+            )
         return reduce(both_ways(scores, path), reduction)
+    if own_negatives is not None:
+        (r,) = row_statistics(scores, [Statistic("lse", rest)], path=path)
+        t = _own_scores(q, own_negatives, scale, normalize)
+        return reduce(softplus(torch.logaddexp(r, t.logsumexp(1)) - s), reduction)
     return reduce(contrast(scores, rest, s, base_inside=False, path=path), reduction)
+
+
+def _own_scores(q: Tensor, own_negatives: Tensor, scale: Tensor, normalize: bool) -> Tensor:
+    """The scores [N, h] of each query with its own negatives [N, h, D]."""
+    if own_negatives.ndim != 3 or len(own_negatives) != len(q):
+        raise ValueError(
+            f"own_negatives has shape {tuple(own_negatives.shape)}; expected [{len(q)}, h, D]"
+        )
+    flat = embeddings("own_negatives", own_negatives.flatten(0, 1), normalize=normalize, like=q)
+    k = scale[:, None] if scale.ndim else scale
+    return (flat.view_as(own_negatives) * q[:, None]).sum(2) * k
 
 
 def both_ways(scores: Scores, path: Path | None) -> Tensor:
@@ -84,4 +112,4 @@ class InfoNCE(Loss):
     """:func:`info_nce` as a module: ``forward(queries, keys, negatives=None)``."""
 
     function = staticmethod(info_nce)
-    inputs = frozenset({"negatives"})
+    inputs = frozenset({"negatives", "own_negatives", "ignored"})

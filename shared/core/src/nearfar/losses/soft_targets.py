@@ -32,12 +32,13 @@ def soft_targets(
 
     With ``Factored.cosine`` of a frozen encoder's embeddings, the weighted direction of CWCL
     (Srinivasa et al. 2023, arXiv 2309.14580); with ``Listed``, groups of positives (1-to-K) and
-    mixtures of samples.
+    mixtures of samples; with ``Teacher``, distillation: the cross-entropy, whose gradient is that
+    of the Kullback-Leibler divergence.
 
     Args:
         queries: [N, D]. keys: [M, D].
-        targets: ``nearfar.targets.Listed`` or ``Factored``, weights >= 0; a row whose weights are
-            all 0 has loss 0 and does not count in the mean.
+        targets: ``nearfar.targets.Listed``, ``Factored`` or ``Teacher``, weights >= 0; a row whose
+            weights are all 0 has loss 0 and does not count in the mean.
         temperature: above 0; a number, a tensor [] or [N], which may require grad.
         normalize: scale all rows to unit norm first.
         reduction: ``mean``, ``sum`` or ``none`` ([N]).
