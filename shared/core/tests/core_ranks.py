@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+import nearfar
 import nearfar.functional as F
 from nearfar.targets import Factored, Listed
 
@@ -48,6 +49,7 @@ ENTRIES = {
     "info_nce": Entry("info_nce", QK),
     "info_nce, symmetric": Entry("info_nce", QK, settings={"symmetric": True}),
     "info_nce, queue": Entry("info_nce", QK, {"negatives": floats(8, D, seed=2)}),
+    "info_nce, own": Entry("info_nce", {**QK, "own_negatives": floats(N, 3, D, seed=2)}),
     "nt_xent": Entry("nt_xent", TWO),
     "nt_xent, reference": Entry("nt_xent", TWO, settings={"path": "reference"}),
     "dcl": Entry("dcl", TWO),
@@ -68,6 +70,11 @@ ENTRIES = {
     "linear_cross_entropy": Entry(
         "linear_cross_entropy", {"hidden": floats(N, D), "target": codes(5)},
         {"weight": floats(5, D, seed=4), "bias": floats(5, seed=5)}, learned="",
+    ),
+    "groco": Entry("groco", TWO, learned="", settings={"hardest": 4}),
+    "sim_lap": Entry(
+        "sim_lap", {**EMBEDDED, "labels": codes(4)},
+        {"gates": floats(2, D, seed=6).sigmoid(), "class_pairs": torch.tensor([[0, 1], [2, 2]])},
     ),
     "proto_nce": Entry("proto_nce", {**EMBEDDED, "assignment": codes(5)}, CENTRES),
     "mlcd": Entry("mlcd", {**EMBEDDED, "positives": torch.stack([codes(2), codes(3) + 2], 1)},
@@ -114,7 +121,7 @@ def run(entry: Entry, rows: slice, group=None, reduction: str = "mean", per_row:
         alike[entry.learned] = torch.tensor(0.4, dtype=torch.float64)
     of_rows, of_all = leaves(own), leaves(alike)
     settings = dict(entry.settings)
-    if entry.loss not in ("uniformity",):
+    if entry.loss not in ("uniformity", "sim_lap"):
         settings["reduction"] = reduction
     if group is not None:
         settings["group"] = group
@@ -147,6 +154,10 @@ def work(rank: int, world: int, folder: str) -> None:
             results[name, reduction] = run(entry, rows, dist.group.WORLD, reduction)
     results["info_nce", "per row"] = run(ENTRIES["info_nce"], rows, dist.group.WORLD, per_row=True)
     results["listed", "mean"] = listed(rows, dist.group.WORLD)
+    results["ignored", "mean"] = ignored(rows, [rows], dist.group.WORLD)
+    results["places", "mean"] = places(rows, [rows], dist.group.WORLD)
+    results["sog_clr", "mean"] = sog_clr(rows, dist.group.WORLD)
+    results["amcl", "mean"] = amcl(rows, dist.group.WORLD)
     torch.save(results, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -159,3 +170,47 @@ def listed(rows: slice, group=None):
     weight = torch.tensor([0.7, 0.3], dtype=torch.float64).repeat(n, 1)
     loss = F.soft_targets(q, k, Listed(index, weight), group=group)
     return loss.detach(), list(torch.autograd.grad(loss, [q, k])), []
+
+
+def numbered(blocks: list[slice], first: int, step: int) -> Tensor:
+    """Pairs of rows of one process: each with the one ``step`` further on."""
+    parts = []
+    for block in blocks:
+        own = torch.arange(block.stop - block.start)
+        parts.append(torch.stack([own, (own + step) % len(own)], 1) + block.start - first)
+    return torch.cat(parts)
+
+
+def ignored(rows: slice, blocks: list[slice], group=None):
+    q, k = (part(x, rows, 0).requires_grad_() for x in QK.values())
+    index = numbered(blocks, rows.start, 2)
+    index[torch.arange(N)[rows] % 3 == 0] = -1
+    loss = F.info_nce(q, k, ignored=index, group=group)
+    return loss.detach(), list(torch.autograd.grad(loss, [q, k])), []
+
+
+def places(rows: slice, blocks: list[slice], group=None):
+    z = part(QK["keys"], rows, 0).requires_grad_()
+    # Some rows are in two pairs, so that a process has another number of pairs than of rows.
+    pairs = torch.cat([numbered(blocks, rows.start, 1), numbered(blocks, rows.start, 0)])
+    loss = F.global_volumetric(z, pairs, codes(5)[rows], group=group)
+    return loss.detach(), list(torch.autograd.grad(loss, [z])), []
+
+
+def sog_clr(rows: slice, group=None):
+    a, b = (part(x, rows, 0).requires_grad_() for x in TWO.values())
+    loss = nearfar.ISogCLR(samples=2 * N, group=group)
+    index = (torch.arange(N) * 2)[rows]
+    loss(a, b, index)
+    value = loss(a, b, index)
+    gradients = list(torch.autograd.grad(value, [a, b]))
+    return value.detach(), gradients, [loss.log_u, loss.tau]
+
+
+def amcl(rows: slice, group=None):
+    a, b = (part(x, rows, 0).requires_grad_() for x in TWO.values())
+    torch.manual_seed(0)
+    loss = nearfar.AMCL(D, heads=2, group=group).double()
+    value = loss(a, b)
+    gradients = torch.autograd.grad(value, [a, b, *loss.parameters()])
+    return value.detach(), list(gradients[:2]), list(gradients[2:])

@@ -8,7 +8,20 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from core_ranks import ENTRIES, QK, SIZES, N, own_rows, part, run, work
+from core_ranks import (
+    ENTRIES,
+    QK,
+    SIZES,
+    N,
+    amcl,
+    ignored,
+    own_rows,
+    part,
+    places,
+    run,
+    sog_clr,
+    work,
+)
 from torch import Tensor
 
 import nearfar.functional as F
@@ -72,6 +85,29 @@ class TestEveryLoss:
         want = F.soft_targets(QK["queries"], QK["keys"], Listed(index, weight))
         for results in ranks:
             assert close(results["listed", "mean"][0], want)
+
+    @pytest.mark.parametrize("name", ["ignored", "places", "sog_clr", "amcl"])
+    def test_what_counts_or_keeps_rows(self, ranks, name):
+        world = len(ranks)
+        blocks = [own_rows(rank, world) for rank in range(world)]
+        whole = {
+            "ignored": lambda: ignored(slice(0, N), blocks),
+            "places": lambda: places(slice(0, N), blocks),
+            "sog_clr": lambda: sog_clr(slice(0, N)),
+            "amcl": lambda: amcl(slice(0, N)),
+        }
+        loss, of_rows, of_all = whole[name]()
+        for rows, results in zip(blocks, ranks, strict=True):
+            got, own, _ = results[name, "mean"]
+            assert close(got, loss)
+            for g, w in zip(own, of_rows, strict=True):
+                assert close(g, world * w[rows])
+        for number, want in enumerate(of_all):
+            each = torch.stack([results[name, "mean"][2][number] for results in ranks])
+            if name == "sog_clr":  # its state
+                assert all(close(state, want) for state in each)
+            else:
+                assert close(each.mean(0), want)
 
 
 def test_losses_without_a_place_are_refused(tmp_path):

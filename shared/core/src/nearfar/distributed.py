@@ -65,7 +65,7 @@ def global_batch(
     Args:
         rows: the arguments that hold one row a sample of this process's batch. A ``temperature`` is
             one where it has a number a row. All other tensors must be alike on every process.
-        numbers: the arguments [N, k] whose numbers count this process's rows; below 0 means none.
+        numbers: the arguments [any, k] whose numbers count this process's rows; below 0 means none.
         dim: of the samples in those that have more than two dimensions.
     """
 
@@ -93,7 +93,7 @@ def global_batch(
             for name in numbers:
                 if (index := given.get(name)) is not None:
                     index = torch.where(index < 0, index, index + _own(sizes, group).start)
-                    given[name] = _gathered(index, sizes, group)
+                    given[name] = _gathered(index, _sizes(len(index), index.device, group), group)
             value = given.get("temperature")
             if isinstance(value, Tensor) and value.ndim == 1:
                 # One number a row of each view, view by view.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from nearfar.distributed import Group, global_batch
 from nearfar.losses.nt_xent import nt_xent
 from nearfar.temperature import AnchorTemperature
 
@@ -24,6 +25,7 @@ class AMCL(nn.Module):
         head_width: d, of each head's rows; None: D.
         heads: how many.
         beta: weight of the second term.
+        group: processes whose batches together are the batch.
 
     Example:
         >>> loss = AMCL(8, heads=2)
@@ -33,12 +35,18 @@ class AMCL(nn.Module):
     """
 
     def __init__(
-        self, width: int, head_width: int | None = None, *, heads: int = 3, beta: float = 0.1
+        self,
+        width: int,
+        head_width: int | None = None,
+        *,
+        heads: int = 3,
+        beta: float = 0.1,
+        group: Group = None,
     ) -> None:
         super().__init__()
         if heads < 1:
             raise ValueError(f"heads is {heads}; expected at least 1")
-        self.head_width, self.beta = head_width or width, beta
+        self.head_width, self.beta, self.group = head_width or width, beta, group
         self.heads = nn.ModuleList(
             nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, self.head_width))
             for _ in range(heads)
@@ -51,6 +59,12 @@ class AMCL(nn.Module):
         for head, temperature in zip(self.heads, self.temperatures, strict=True):
             a, b = head(view_a), head(view_b)
             tau = temperature(torch.cat([a, b]))
-            held = self.head_width / 2 * tau.log() + 1 / tau
-            parts.append(nt_xent(a, b, temperature=tau) + self.beta * held.mean())
+            contrast = nt_xent(a, b, temperature=tau, group=self.group)
+            parts.append(contrast + self.beta * _held(tau, self.head_width, group=self.group))
         return torch.stack(parts).sum()
+
+
+@global_batch("tau")
+def _held(tau: Tensor, width: int, *, group: Group = None) -> Tensor:
+    """What keeps temperatures [N] from 0 and from their bound."""
+    return (width / 2 * tau.log() + 1 / tau).mean()

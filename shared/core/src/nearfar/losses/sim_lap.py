@@ -8,6 +8,7 @@ from torch.nn.functional import normalize as to_unit_norm
 
 from nearfar import inputs
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import labels_of, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other, same
@@ -16,6 +17,7 @@ from nearfar.statistic import Scores, Statistic
 __all__ = ["ConditionalGate", "SimLAP", "sim_lap"]
 
 
+@global_batch("embeddings", "labels")
 def sim_lap(
     embeddings: Tensor,
     labels: Tensor,
@@ -24,6 +26,7 @@ def sim_lap(
     *,
     temperature: float | Tensor = 0.1,
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """Mean over class pairs (u, v) of ``log(1 + sum over n e^{s_in} / e^{s_ip})``, i of u, p of v.
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import Group, global_batch
 from nearfar.inputs import embeddings, paired, scores_of
 from nearfar.pairs import other
 from nearfar.statistic import Statistic
@@ -28,6 +29,7 @@ class SogCLR(nn.Module):
         gamma: 0 to 1; 1 forgets at once.
         temperature: above 0, tau.
         normalize: scale all rows to unit norm first.
+        group: processes whose batches together are the batch; the state is then alike on all.
 
     Example:
         >>> loss = SogCLR(samples=100)
@@ -46,6 +48,7 @@ class SogCLR(nn.Module):
         temperature: float = 0.1,
         normalize: bool = True,
         path: Path | None = None,
+        group: Group = None,
     ) -> None:
         super().__init__()
         if samples < 1 or not 0 < gamma <= 1 or not temperature > 0:
@@ -54,7 +57,7 @@ class SogCLR(nn.Module):
                 "above 0 to 1, above 0"
             )
         self.gamma, self.temperature = gamma, temperature
-        self.normalize, self.path = normalize, path
+        self.normalize, self.path, self.group = normalize, path, group
         # A logarithm: e^{h / tau} of a hard negative overflows at small tau.
         self.register_buffer("log_u", torch.full((samples,), -torch.inf))
 
@@ -64,6 +67,10 @@ class SogCLR(nn.Module):
         Raises:
             ValueError: shapes disagree, one sample alone, an index that is no sample.
         """
+        return _of_batch(view_a, view_b, index, self, group=self.group)
+
+    def surrogate(self, view_a: Tensor, view_b: Tensor, index: Tensor) -> Tensor:
+        """:meth:`forward` on the whole batch; moves the state."""
         tau = self.temperatures(index, view_a)
         log_g, _ = self._log_g(view_a, view_b, index, tau.detach(), mean=False)
         log_u = self._update(log_g, index)
@@ -147,10 +154,12 @@ class ISogCLR(SogCLR):
         clip: float = 3.0,
         normalize: bool = True,
         path: Path | None = None,
+        group: Group = None,
     ) -> None:
         super().__init__(
-            samples, gamma=gamma, temperature=temperature, normalize=normalize, path=path
-        )
+            samples, gamma=gamma, temperature=temperature, normalize=normalize, path=path,
+            group=group,
+        )  # fmt: skip
         if not 0 < bounds[0] <= temperature <= bounds[1]:
             raise ValueError(
                 f"bounds are {bounds}; expected temperature {temperature} between them"
@@ -163,7 +172,7 @@ class ISogCLR(SogCLR):
     def temperatures(self, index: Tensor, like: Tensor) -> Tensor:
         return self.tau[index].to(torch.promote_types(like.dtype, torch.float32))
 
-    def forward(self, view_a: Tensor, view_b: Tensor, index: Tensor) -> Tensor:
+    def surrogate(self, view_a: Tensor, view_b: Tensor, index: Tensor) -> Tensor:
         tau = self.temperatures(index, view_a)
         log_g, h = self._log_g(view_a, view_b, index, tau, mean=True)
         assert h is not None
@@ -180,3 +189,10 @@ class ISogCLR(SogCLR):
         velocity = (1 - self.momentum) * self.velocity[index] + self.momentum * slope
         self.velocity[index] = velocity
         self.tau[index] = (self.tau[index] - self.rate * velocity).clamp(*self.bounds)
+
+
+@global_batch("view_a", "view_b", "index")
+def _of_batch(
+    view_a: Tensor, view_b: Tensor, index: Tensor, loss: SogCLR, *, group: Group = None
+) -> Tensor:
+    return loss.surrogate(view_a, view_b, index)

@@ -18,6 +18,7 @@ from nearfar.statistic import Statistic
 __all__ = ["GlobalVolumetric", "LocalVolumetric", "global_volumetric", "local_volumetric"]
 
 
+@global_batch("embeddings", "place", numbers=("positives",))
 def global_volumetric(
     embeddings: Tensor,
     positives: Tensor,
@@ -26,6 +27,7 @@ def global_volumetric(
     temperature: float | Tensor = 0.1,
     normalize: bool = True,
     path: Path | None = None,
+    group: Group = None,
 ) -> Tensor:
     """Sum over listed pairs (a, b) of ``l(a, b) + l(b, a)``, over the number of rows::
 
