@@ -16,10 +16,10 @@ from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from nearfar import distributed, reference, resident, streaming, symmetric, two_way
 from nearfar.pairs import Pairs
+from nearfar.softplus import softplus
 from nearfar.statistic import Scores, Statistic
 
 __all__ = ["Path", "contrast", "loss_path", "row_statistics", "two_way_lse"]

@@ -10,9 +10,9 @@ from nearfar.statistic import Scores
 
 __all__ = ["embeddings", "labels_of", "paired", "positive", "scores_of"]
 
-# Down to this temperature exp of unit vectors' scores, and sums of billions of them, are normal
-# float32 numbers: no running maximum has to be taken off first.
-LOWEST_BOUNDED_TEMPERATURE = 0.025
+# exp of scores within this bound, and sums of billions of them, are normal float32 numbers: no
+# running maximum has to be taken off first. Unit vectors keep to it down to a temperature of 0.025.
+BOUND = 40.0
 
 
 def embeddings(name: str, x: Tensor, *, normalize: bool, like: Tensor | None = None) -> Tensor:
@@ -48,11 +48,19 @@ def labels_of(name: str, labels: Tensor, rows: Tensor) -> Tensor:
 def scores_of(
     queries: Tensor, keys: Tensor, scale: Tensor, *, normalized: bool, bias: Tensor | None = None
 ) -> Scores:
-    """The scores of prepared embeddings, with the bound that unit vectors give."""
-    bounded = normalized and bias is None and queries.device.type == "cpu"
-    if bounded:
-        bounded = bool((scale <= 1 / LOWEST_BOUNDED_TEMPERATURE).all())
-    return Scores(queries, keys, scale, bias, bounded)
+    """The scores of prepared embeddings, and whether the norms of their rows bound them.
+
+    On a GPU the answer would have to be waited for, and is no.
+    """
+    if queries.device.type != "cpu" or len(queries) == 0:
+        return Scores(queries, keys, scale, bias)
+    with torch.no_grad():
+        largest = scale.max()
+        if not normalized:
+            largest = (queries.norm(dim=1) * scale).max() * keys.norm(dim=1).max()
+        if bias is not None:
+            largest = largest + bias.abs().max()
+    return Scores(queries, keys, scale, bias, bool(largest <= BOUND))
 
 
 def paired(queries: Tensor, keys: Tensor, scale: Tensor) -> Tensor:

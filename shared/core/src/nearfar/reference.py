@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
+from nearfar.softplus import softplus
 from nearfar.statistic import Scores, Statistic
 
 __all__ = ["row_statistics"]

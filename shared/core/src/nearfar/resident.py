@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import softplus
 
 from nearfar.pairs import Pairs
+from nearfar.softplus import softplus
 from nearfar.statistic import Scores, Statistic
 from nearfar.streaming import TILE, gradients_of
 
@@ -85,7 +85,8 @@ class _Resident(torch.autograd.Function):
         buffer = x.new_empty(min(side, n) * m)
         masks = pairs.tiles(side, width)
         along = torch.zeros_like(x)  # sum_j p_ij y_j
-        dy = torch.zeros_like(y) if for_y else None
+        # Its transpose: the tiles are then factors as they lie, and the products a little faster.
+        dy = y.new_zeros(y.shape[1], m) if for_y else None
         dbias = torch.zeros_like(bias) if for_bias and bias is not None else None
         lse = x.new_empty(n)
         share = x.new_empty(n)  # dl_i / dA_i
@@ -94,7 +95,9 @@ class _Resident(torch.autograd.Function):
             rows = slice(start, min(start + side, n))
             block = rows.stop - start
             tiles = [buffer[block * c.start : block * c.stop].view(block, -1) for c in blocks]
-            shift = x.new_full((block,), 0 if bounded else -torch.inf)
+            top = x.new_full((block,), 0 if bounded else -torch.inf)
+            shifts = []  # what has been taken off the scores of each tile
+            total = x.new_zeros(block)
             for cols, e in zip(blocks, tiles, strict=True):
                 torch.mm(scaled[rows], y[cols].T, out=e)
                 if bias is not None:
@@ -103,25 +106,33 @@ class _Resident(torch.autograd.Function):
                 if mask is not False:
                     e.masked_fill_(torch.as_tensor(mask, device=e.device), -torch.inf)
                 if not bounded:
-                    shift = torch.maximum(shift, e.amax(1))
-            shift = torch.where(shift.isinf(), 0, shift)
-            total = x.new_zeros(block)
-            for cols, e in zip(blocks, tiles, strict=True):
-                if not bounded:
+                    raised = torch.maximum(top, e.amax(1))
+                    shift = _finite(raised)
+                    old = (top - shift).exp()
+                    total *= old
+                    along[rows] *= old[:, None]
                     e.sub_(shift[:, None])
+                    shifts.append(shift)
+                    top = raised
                 total += e.exp_().sum(1)
                 along[rows].addmm_(e, y[cols])
-            lse[rows] = total.log() + shift
+            top = _finite(top)
+            lse[rows] = total.log() + top
             share[rows] = 1 if inside else (lse[rows] - base[rows]).sigmoid()
             part = torch.where(total > 0, 1 / total, 0)
             along[rows] *= part[:, None]
             part = part * share[rows]
             weighted = scaled[rows] * part[:, None]
-            for cols, e in zip(blocks, tiles, strict=True):
+            for number, (cols, e) in enumerate(zip(blocks, tiles, strict=True)):
+                w, p = weighted, part
+                if not bounded:
+                    # At most 1, but in a tile that admits nothing to a row, where all e are 0.
+                    late = (shifts[number] - top).clamp(max=0).exp()
+                    w, p = w * late[:, None], p * late
                 if dy is not None:
-                    dy[cols].addmm_(e.T, weighted)
+                    dy[:, cols].addmm_(w.T, e)
                 if dbias is not None:
-                    dbias[cols].addmv_(e.T, part)
+                    dbias[cols].addmv_(e.T, p)
         dscale = (x * along).sum(1) * share if for_scale else None
         ctx.save_for_backward(x, y, scale, bias, lse, share, along, dy, dscale, dbias)
         ctx.pairs, ctx.inside = pairs, inside
@@ -142,7 +153,7 @@ class _Resident(torch.autograd.Function):
                 dscale = dscale * one if scale.ndim else dscale.sum() * one
             gradients = (
                 dx,
-                None if dy is None else dy * one,
+                None if dy is None else (dy.T * one).contiguous(),
                 dscale,
                 None if dbias is None else dbias * one,
             )
@@ -155,3 +166,8 @@ class _Resident(torch.autograd.Function):
         # A row without pairs has loss softplus(-inf) = 0, whatever its base.
         dbase = -weight if needs[4] else None
         return *gradients, dbase, None, None, None, None
+
+
+def _finite(shift: Tensor) -> Tensor:
+    """A row with no pair yet has shift -inf: exp(-inf - 0) is 0 where exp(-inf + inf) is NaN."""
+    return torch.where(shift.isinf(), 0, shift)

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import softplus
 
 from nearfar.pairs import Tiles
+from nearfar.softplus import softplus
 from nearfar.statistic import Scores, Statistic
 
 __all__ = ["row_statistics"]

@@ -33,6 +33,7 @@ def fits(scores: Scores, statistics: Sequence[Statistic]) -> bool:
         scores.queries is scores.keys
         and scores.bounded
         and scores.scale.ndim == 0
+        and scores.bias is None
         and all(
             statistic.kind == "lse"
             and statistic.log_weight is None

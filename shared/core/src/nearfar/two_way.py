@@ -24,7 +24,7 @@ TILE = {"cpu": 512, "cuda": 8192}
 
 def fits(scores: Scores) -> bool:
     """Whether this schedule can take these scores."""
-    return scores.bounded and scores.scale.ndim == 0
+    return scores.bounded and scores.scale.ndim == 0 and scores.bias is None
 
 
 def two_way(scores: Scores, pairs: Pairs, *, tile: int | None = None) -> tuple[Tensor, Tensor]:

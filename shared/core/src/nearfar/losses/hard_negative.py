@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from nearfar.dispatch import Path
 from nearfar.distributed import Group, global_batch
 from nearfar.losses.two_views import two_views
 from nearfar.module import Loss
 from nearfar.reduction import Reduction, reduce
+from nearfar.softplus import softplus
 
 __all__ = ["HardNegative", "hard_negative"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from nearfar.dispatch import Path, row_statistics
 from nearfar.distributed import Group, global_batch
@@ -12,6 +11,7 @@ from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
 from nearfar.reduction import Reduction, reduce
+from nearfar.softplus import softplus
 from nearfar.statistic import Statistic
 from nearfar.weights import ClusterDisagreement
 

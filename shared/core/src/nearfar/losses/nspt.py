@@ -6,7 +6,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from nearfar.dispatch import Path, row_statistics
 from nearfar.distributed import Group, global_batch
@@ -14,6 +13,7 @@ from nearfar.inputs import embeddings, labels_of, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other, same
 from nearfar.reduction import Reduction, reduce
+from nearfar.softplus import softplus
 from nearfar.statistic import Statistic
 
 __all__ = ["NSPT", "nspt"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from nearfar import inputs
 from nearfar.dispatch import Path, row_statistics
@@ -13,6 +12,7 @@ from nearfar.inputs import labels_of, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything, other
 from nearfar.reduction import Reduction, reduce
+from nearfar.softplus import softplus
 from nearfar.statistic import Scores, Statistic
 
 __all__ = ["MLCD", "ProtoNCE", "concentration", "mlcd", "proto_nce"]

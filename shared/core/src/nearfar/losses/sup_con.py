@@ -6,7 +6,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from nearfar import inputs
 from nearfar.dispatch import Path, row_statistics
@@ -15,6 +14,7 @@ from nearfar.inputs import labels_of, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything, other, same
 from nearfar.reduction import Reduction, reduce
+from nearfar.softplus import softplus
 from nearfar.statistic import Statistic
 
 __all__ = ["SupCon", "sup_con"]

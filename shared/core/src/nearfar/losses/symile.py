@@ -9,7 +9,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 from torch.utils.checkpoint import checkpoint
 
 from nearfar import distributed
@@ -19,6 +18,7 @@ from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
 from nearfar.reduction import Reduction, reduce
+from nearfar.softplus import softplus
 from nearfar.statistic import Statistic
 
 __all__ = ["Symile", "symile"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from nearfar import inputs
 from nearfar.dispatch import Path, row_statistics
@@ -13,6 +12,7 @@ from nearfar.inputs import labels_of, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
 from nearfar.reduction import Reduction, reduce
+from nearfar.softplus import softplus
 from nearfar.statistic import Statistic
 
 __all__ = ["GlobalVolumetric", "LocalVolumetric", "global_volumetric", "local_volumetric"]
