@@ -47,7 +47,48 @@ def test_a_learned_temperature_is_a_parameter():
 
 
 class TestPeers:
-    """pytorch-metric-learning where the definitions agree, values and gradients."""
+    """pytorch-metric-learning, lightly, torch where the definitions agree: values and gradients."""
+
+    def test_lightly_nt_xent(self):
+        peers = pytest.importorskip("lightly.loss")  # wants torchvision, of which not all have one
+        self.agree(
+            lambda x: peers.NTXentLoss(temperature=0.2)(x[:6], x[6:]),
+            lambda x: F.nt_xent(x[:6], x[6:], temperature=0.2),
+        )
+
+    def test_lightly_swav(self):
+        """With the assignment of one iteration more: theirs ends on columns, ours on rows."""
+        peers = pytest.importorskip("lightly.loss")
+        x = nn.functional.normalize(X)
+        centres = nn.functional.normalize(Y[:5])
+        a, b = (x[:6] @ centres.T), (x[6:] @ centres.T)
+        theirs = peers.SwaVLoss(temperature=0.1, sinkhorn_iterations=50)([a, b], [])
+        ours = F.swav(x[:6], x[6:], centres, temperature=0.1, epsilon=0.05, iterations=50)
+        assert torch.isclose(theirs, ours, rtol=1e-3)
+
+    @pytest.mark.parametrize("smoothing", [0.0, 0.1])
+    @pytest.mark.parametrize("reduction", ["mean", "sum"])
+    def test_torch_linear_cross_entropy(self, smoothing, reduction):
+        target = torch.tensor([0, 3, -100, 1, 2, 7, 7, 0, -100, 1, 1, 2])
+        chunked = getattr(nn.functional, "linear_cross_entropy", None)
+
+        def theirs(x):
+            if chunked is None:  # before torch 2.13
+                logits = nn.functional.linear(x, Y, Y[:, 0])
+                return nn.functional.cross_entropy(
+                    logits, target, label_smoothing=smoothing, reduction=reduction
+                )
+            return chunked(
+                x, Y, target, linear_bias=Y[:, 0], label_smoothing=smoothing, reduction=reduction,
+                options=None if smoothing else nn.LinearCrossEntropyOptions(),
+            )  # fmt: skip
+
+        self.agree(
+            theirs,
+            lambda x: F.linear_cross_entropy(
+                x, Y, target, bias=Y[:, 0], label_smoothing=smoothing, reduction=reduction
+            ),
+        )
 
     @pytest.mark.parametrize("temperature", [0.07, 0.5])
     def test_sup_con(self, temperature):

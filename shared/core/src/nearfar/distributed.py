@@ -25,6 +25,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from nearfar.graphs import outside_graphs
 from nearfar.precision import products_of
 from nearfar.statistic import Scores, Statistic
 from nearfar.targets import Factored, Listed, Teacher
@@ -105,7 +106,7 @@ def global_batch(
                 return value
             return _OwnRows.apply(value, sizes, group)  # type: ignore[no-untyped-call, no-any-return]
 
-        return over_group
+        return outside_graphs(over_group)
 
     return decorate
 
