@@ -254,19 +254,22 @@ def _status(name: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/bench-core"))
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 2048, 4096, 8192, 16_384])
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[1024, 2048, 4096, 8192, 16_384, 32_768]
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--large", type=int, default=100_000, help="rows of one run; 0: none")
     parser.add_argument("--memory", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.memory:
         loss, contender, n = arguments.memory
         print(memory_of(loss, contender, int(n), arguments.device))
         return
-    compare(arguments.out, arguments.sizes, arguments.rounds, arguments.device)
+    compare(arguments.out, arguments.sizes, arguments.rounds, arguments.device, arguments.large)
 
 
-def compare(out: Path, sizes: list[int], rounds: int, device: str) -> None:
+def compare(out: Path, sizes: list[int], rounds: int, device: str, large: int) -> None:
     from rich.console import Console
 
     from nearfar_kit.launch import describe_device
@@ -324,6 +327,22 @@ def compare(out: Path, sizes: list[int], rounds: int, device: str) -> None:
                   x_label="rows", y_label="s" if what == "time" else "MiB over the inputs",
                   log_x=True, ticks=[str(n) for n in sizes], emphasise=["nearfar"],
                   log_y=True)  # fmt: skip
+    if large:
+        seconds_large = median_seconds(ours("nt_xent")(large, device), device, 1)[0]
+        memory_large = measure_memory("nt_xent", "nearfar", large, device)
+        split = f"n={large},d={D}"
+        metrics.add([
+            Record("nt_xent", split, "nearfar", 0, "seconds", seconds_large, large),
+            Record("nt_xent", split, "nearfar", 0, "bytes over inputs", memory_large, large),
+        ])  # fmt: skip
+        tables.append(
+            Table(
+                f"nt_xent on {large:,} rows, once, forward and backward; their scores alone would "
+                f"take {large**2 * 4 / 2**30:.0f} GiB.",
+                ["seconds", "MiB over the inputs"],
+                [[f"{seconds_large:.1f}", f"{memory_large / 2**20:.0f}"]],
+            )
+        )
     metrics.write(out / "metrics.json")
     text = "\n".join(table.markdown() for table in tables)
     made = f"{metrics.date}; {metrics.device}; {json.dumps(versions)}"
