@@ -27,6 +27,13 @@ def randn(*shape: int, g: torch.Generator) -> Tensor:
     return torch.randn(*shape, generator=g, dtype=torch.float64)
 
 
+def fixed(*shape: int, seed: int) -> Tensor:
+    """The same numbers whatever the default device is, and on that."""
+    with torch.device("cpu"):
+        numbers = randn(*shape, g=torch.Generator().manual_seed(seed))
+    return numbers.to(torch.get_default_device())
+
+
 def two(n: int, d: int, g: torch.Generator) -> list[Tensor]:
     return [randn(n, d, g=g), randn(n, d, g=g)]
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-from core_case import Case, every, labels_of, randn, two, unit
+from core_case import Case, every, fixed, labels_of, randn, two, unit
 from core_cases_beyond import BEYOND
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -105,7 +105,7 @@ def _soft_listed(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:
 
 
 def _teacher(n: int) -> Tensor:
-    return torch.randn(n, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    return fixed(n, 6, seed=5)
 
 
 def _soft_cosine(z: Sequence[Tensor], t: float) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from core_case import Case, every, labels_of, randn, two, unit, wide
+from core_case import Case, every, fixed, labels_of, randn, two, unit, wide
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid
 
@@ -170,9 +170,8 @@ def _rehearsal(n: int) -> Tensor:
 
 
 def _teacher(x: Tensor) -> Tensor:
-    g = torch.Generator().manual_seed(9)
     scale = 1e3 if x.detach().abs().max() > 500 else 1.0  # of a test of large numbers
-    return (randn(*x.shape, g=g) * scale).to(wide(x.dtype))
+    return (fixed(*x.shape, seed=9) * scale).to(wide(x.dtype))
 
 
 def _nspt(design: str):
@@ -257,7 +256,7 @@ def _proto(z: Sequence[Tensor], t: float) -> Rows:
 
 
 def _proto_loss(x: Tensor, c: Tensor, *, temperature, **settings) -> Tensor:
-    phi = PHI.to(wide(x.dtype)) * temperature
+    phi = PHI.to(x.device, wide(x.dtype)) * temperature
     return F.proto_nce(x, c, torch.arange(len(x)) % 5, concentrations=phi, **settings)
 
 

@@ -11,6 +11,10 @@ from torch import Tensor
 
 import nearfar
 import nearfar.functional as F
+from nearfar.dispatch import row_statistics
+from nearfar.distributed import within
+from nearfar.pairs import other, same
+from nearfar.statistic import Scores, Statistic
 from nearfar.targets import Factored, Listed
 
 N, D = 19, 6
@@ -96,6 +100,11 @@ ENTRIES = {
 }  # fmt: skip
 
 
+# Losses that can go round a ring.
+ROUND = ["info_nce", "info_nce, symmetric", "info_nce, own", "nt_xent", "nt_xent, reference", "dcl",
+         "clip", "siglip", "sup_con", "sup_con, in"]  # fmt: skip
+
+
 def part(value: Any, rows: slice, dim: int) -> Any:
     if isinstance(value, list):
         return [part(v, rows, dim) for v in value]
@@ -152,6 +161,12 @@ def work(rank: int, world: int, folder: str) -> None:
             if reduction == "none" and entry.loss in ("nspt",):
                 continue
             results[name, reduction] = run(entry, rows, dist.group.WORLD, reduction)
+    for name in ROUND:
+        for reduction in ("mean", "sum", "none"):
+            results[name, reduction, "ring"] = run(
+                ENTRIES[name], rows, nearfar.Ring(dist.group.WORLD), reduction
+            )
+    results["ring, mean of scores", "mean"] = mean_scores(rows, nearfar.Ring(dist.group.WORLD))
     results["info_nce", "per row"] = run(ENTRIES["info_nce"], rows, dist.group.WORLD, per_row=True)
     results["listed", "mean"] = listed(rows, dist.group.WORLD)
     results["ignored", "mean"] = ignored(rows, [rows], dist.group.WORLD)
@@ -214,3 +229,19 @@ def amcl(rows: slice, group=None):
     value = loss(a, b)
     gradients = torch.autograd.grad(value, [a, b, *loss.parameters()])
     return value.detach(), list(gradients[:2]), list(gradients[2:])
+
+
+def mean_scores(rows: slice, ring=None):
+    """The statistics that no loss of a ring asks for, with a bias and weights that go round."""
+    x, y = (part(z, rows, 0).requires_grad_() for z in QK.values())
+    bias = floats(N, seed=9)[rows].requires_grad_()
+    scale = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
+    weight = floats(N, seed=10).abs()[rows].log()
+    code = codes(3)[rows]
+    asked = [Statistic("mean", other(code, code), weight), Statistic("moment", same(code, code))]
+    with within(ring):
+        values = row_statistics(Scores(x, y, scale, bias), asked)
+    weights = torch.arange(1.0, N + 1, dtype=torch.float64)[rows]
+    objective = sum((value * weights).sum() for value in values)
+    gradients = torch.autograd.grad(objective, [x, y, bias, scale])
+    return torch.stack(values).detach(), list(gradients[:3]), list(gradients[3:])

@@ -11,10 +11,12 @@ import torch.multiprocessing as mp
 from core_ranks import (
     ENTRIES,
     QK,
+    ROUND,
     SIZES,
     N,
     amcl,
     ignored,
+    mean_scores,
     own_rows,
     part,
     places,
@@ -65,6 +67,33 @@ class TestEveryLoss:
         for number, whole in enumerate(of_all):
             mean = torch.stack([results[name, reduction][2][number] for results in ranks]).mean(0)
             assert close(mean * objectives, whole)
+
+    @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+    @pytest.mark.parametrize("name", ROUND)
+    def test_round_a_ring_equals_one_process(self, ranks, name, reduction):
+        entry, world = ENTRIES[name], len(ranks)
+        loss, of_rows, of_all = run(entry, slice(0, N), None, reduction)
+        each = reduction == "none"
+        for rank, results in enumerate(ranks):
+            rows = own_rows(rank, world)
+            got, own, _ = results[name, reduction, "ring"]
+            assert close(got, loss.view(-1, N)[:, rows].reshape(-1) if each else loss)
+            for g, whole in zip(own, of_rows, strict=True):
+                assert close(g, (1 if each else world) * part(whole, rows, entry.dim))
+        for number, whole in enumerate(of_all):
+            parts = [results[name, reduction, "ring"][2][number] for results in ranks]
+            assert close(torch.stack(parts).mean(0) * (world if each else 1), whole)
+
+    def test_every_statistic_goes_round(self, ranks):
+        values, of_rows, (of_scale,) = mean_scores(slice(0, N))
+        for rank, results in enumerate(ranks):
+            rows = own_rows(rank, len(ranks))
+            got, own, _ = results["ring, mean of scores", "mean"]
+            assert close(got, values[:, rows])
+            for g, whole in zip(own, of_rows, strict=True):
+                assert close(g, whole[rows])
+        total = sum(results["ring, mean of scores", "mean"][2][0] for results in ranks)
+        assert close(total, of_scale)
 
     def test_a_temperature_a_row(self, ranks):
         loss, of_rows, (tau,) = run(ENTRIES["info_nce"], slice(0, N), per_row=True)

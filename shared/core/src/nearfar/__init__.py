@@ -4,6 +4,7 @@ The functions are in :mod:`nearfar.functional`; here are the same names in Camel
 """
 
 from nearfar.dispatch import loss_path
+from nearfar.distributed import Ring
 from nearfar.losses.amcl import AMCL
 from nearfar.losses.cacr import CACR
 from nearfar.losses.clip import CLIP
@@ -60,6 +61,7 @@ __all__ = [
     "MultiViewWeighted",
     "NTXent",
     "ProtoNCE",
+    "Ring",
     "SigLIP",
     "SimLAP",
     "SoftTargets",

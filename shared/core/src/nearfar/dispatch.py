@@ -17,7 +17,7 @@ from typing import Literal, cast, get_args
 import torch
 from torch import Tensor
 
-from nearfar import distributed, reference, resident, streaming, symmetric, two_way
+from nearfar import distributed, reference, resident, ring, streaming, symmetric, two_way
 from nearfar.pairs import Pairs
 from nearfar.softplus import softplus
 from nearfar.statistic import Scores, Statistic
@@ -65,6 +65,8 @@ def row_statistics(
 
     group = distributed.current()
     with torch.autocast(device.type, enabled=False):
+        if isinstance(group, distributed.Ring):
+            return ring.row_statistics(scores, statistics, group.group, compute)
         if group is not None:
             return distributed.row_statistics(scores, statistics, group, compute)
         return compute(scores, statistics)

@@ -18,7 +18,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -30,18 +30,73 @@ from nearfar.precision import products_of
 from nearfar.statistic import Scores, Statistic
 from nearfar.targets import Factored, Listed, Teacher
 
-__all__ = ["Group", "current", "global_batch", "row_statistics", "within"]
+__all__ = [
+    "Group",
+    "Ring",
+    "all_of_ring",
+    "count_of",
+    "current",
+    "global_batch",
+    "row_numbers",
+    "row_statistics",
+    "sizes_of",
+    "total_of",
+    "within",
+]
 
-Group = dist.ProcessGroup | None
+
+@dataclass(frozen=True)
+class Ring:
+    """A group whose processes never hold each other's rows all at once: keys go round instead.
+
+    ``loss(a, b, group=nearfar.Ring(group))``. Memory is that of a process's own rows and of one
+    other's; time is that of the general path, where ``group=group`` shares out the faster ones.
+    """
+
+    group: dist.ProcessGroup
+
+
+Group = dist.ProcessGroup | Ring | None
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _current: ContextVar[Group] = ContextVar("group", default=None)
+_start: ContextVar[int] = ContextVar("start", default=0)
 
 
 def current() -> Group:
-    """The group over which the loss that is being computed goes, or None."""
+    """The group or ring over which the loss that is being computed goes, or None."""
     return _current.get()
+
+
+def row_numbers(rows: Tensor) -> Tensor:
+    """The number of each row in the whole batch: [N], from 0 where this process holds it all."""
+    return torch.arange(len(rows), device=rows.device) + _start.get()
+
+
+def total_of(part: Tensor) -> Tensor:
+    """The sum over a ring's processes of what each has; itself where there is no ring.
+
+    The gradient to each part is the sum of all processes' upstreams. Of a loss, which all have
+    alike, that is the number of processes, and DDP's mean divides it out.
+    """
+    ring = current()
+    if not isinstance(ring, Ring):
+        return part
+    return _Total.apply(part, ring.group)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def all_of_ring(codes: Tensor) -> Tensor:
+    """All processes' integers [any], one process's after the other's; these where there is none."""
+    ring = current()
+    if not isinstance(ring, Ring):
+        return codes
+    return _all_gather(codes, sizes_of(len(codes), codes.device, ring.group), ring.group)
+
+
+def count_of(rows: Tensor) -> Tensor:
+    """How many of all processes' rows [N] are true: []."""
+    return total_of(rows.sum())
 
 
 class within(AbstractContextManager[None]):
@@ -59,7 +114,7 @@ class within(AbstractContextManager[None]):
 
 
 def global_batch(
-    *rows: str, dim: int = 0, numbers: tuple[str, ...] = ()
+    *rows: str, dim: int = 0, numbers: tuple[str, ...] = (), ring: bool = False
 ) -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
     """Makes a loss with a ``group`` keyword global over its processes.
 
@@ -67,6 +122,8 @@ def global_batch(
         rows: the arguments that hold one row a sample of this process's batch. A ``temperature`` is
             one where it has a number a row. All other tensors must be alike on every process.
         numbers: the arguments [any, k] whose numbers count this process's rows; below 0 means none.
+        ring: whether the loss can do with its own rows, and :func:`row_numbers` and
+            :func:`total_of`, so that a :class:`Ring` may be its group.
         dim: of the samples in those that have more than two dimensions.
     """
 
@@ -82,19 +139,21 @@ def global_batch(
             group = kwargs.get("group")
             if group is None:
                 return loss(*args, **kwargs)
+            if isinstance(group, Ring):
+                return within_ring(group, *args, **kwargs)
             assert isinstance(group, dist.ProcessGroup)
             bound = signature.bind(*args, **kwargs)
             given: dict[str, Any] = bound.arguments
             first = next(_tensors(given[rows[0]]))
             samples = first.shape[dim if first.ndim > 2 else 0]
-            sizes = _sizes(samples, first.device, group)
+            sizes = sizes_of(samples, first.device, group)
             for name in rows:
                 if given.get(name) is not None:
                     given[name] = _all_rows(given[name], dim, sizes, group)
             for name in numbers:
                 if (index := given.get(name)) is not None:
                     index = torch.where(index < 0, index, index + _own(sizes, group).start)
-                    given[name] = _gathered(index, _sizes(len(index), index.device, group), group)
+                    given[name] = _gathered(index, sizes_of(len(index), index.device, group), group)
             value = given.get("temperature")
             if isinstance(value, Tensor) and value.ndim == 1:
                 # One number a row of each view, view by view.
@@ -105,6 +164,20 @@ def global_batch(
             if value.ndim == 0:
                 return value
             return _OwnRows.apply(value, sizes, group)  # type: ignore[no-untyped-call, no-any-return]
+
+        def within_ring(group: Ring, /, *args: P.args, **kwargs: P.kwargs) -> Tensor:
+            if not ring:
+                raise ValueError(
+                    f"group: {loss.__name__} does not go round a ring; expected a process group"
+                )
+            first = next(_tensors(signature.bind(*args, **kwargs).arguments[rows[0]]))
+            sizes = sizes_of(len(first), first.device, group.group)
+            token = _start.set(_own(sizes, group.group).start)
+            try:
+                with within(group):
+                    return loss(*args, **kwargs)
+            finally:
+                _start.reset(token)
 
         return outside_graphs(over_group)
 
@@ -140,8 +213,8 @@ def row_statistics(
     )
 
 
-def _sizes(rows: int, device: torch.device, group: dist.ProcessGroup) -> list[int]:
-    """How many rows each process has."""
+def sizes_of(rows: int, device: torch.device, group: dist.ProcessGroup) -> list[int]:
+    """How many rows each process of the group has, given this one's."""
     world = dist.get_world_size(group)
     sizes = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world)]
     dist.all_gather(sizes, torch.tensor([rows], device=device), group=group)
@@ -203,6 +276,23 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
         return upstream[ctx.own] * ctx.world, None, None
+
+
+class _Total(torch.autograd.Function):
+    """Each one's part -> the sum of all."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, group: dist.ProcessGroup) -> Tensor:
+        ctx.group = group
+        total = part.detach().clone()
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        total = upstream.contiguous().clone()
+        dist.all_reduce(total, group=ctx.group)
+        return total, None
 
 
 class _Shared(torch.autograd.Function):

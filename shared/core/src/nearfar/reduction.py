@@ -7,6 +7,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from nearfar.distributed import count_of, total_of
+
 __all__ = ["Reduction", "reduce"]
 
 Reduction = Literal["mean", "sum", "none"]
@@ -23,6 +25,9 @@ def reduce(losses: Tensor, reduction: Reduction, *, valid: Tensor | None = None)
         losses = torch.where(valid, losses, 0)
     if reduction == "none":
         return losses
-    if reduction == "sum" or valid is None:
-        return losses.mean() if reduction == "mean" else losses.sum()
-    return losses.sum() / valid.sum().clamp(min=1)
+    total = total_of(losses.sum())
+    if reduction == "sum":
+        return total
+    if valid is None:
+        valid = losses.new_ones(len(losses), dtype=torch.bool)
+    return total / count_of(valid).clamp(min=1)

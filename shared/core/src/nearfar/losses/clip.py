@@ -14,7 +14,7 @@ from nearfar.reduction import Reduction, reduce
 __all__ = ["CLIP", "clip"]
 
 
-@global_batch("image", "text")
+@global_batch("image", "text", ring=True)
 def clip(
     image: Tensor,
     text: Tensor,

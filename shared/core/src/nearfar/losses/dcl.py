@@ -14,7 +14,7 @@ from nearfar.reduction import Reduction, reduce
 __all__ = ["DCL", "dcl"]
 
 
-@global_batch("view_a", "view_b")
+@global_batch("view_a", "view_b", ring=True)
 def dcl(
     view_a: Tensor,
     view_b: Tensor,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nearfar.dispatch import Path, contrast, row_statistics, two_way_lse
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import Group, Ring, global_batch, row_numbers
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other, unlisted
@@ -17,7 +17,7 @@ from nearfar.statistic import Scores, Statistic
 __all__ = ["InfoNCE", "info_nce"]
 
 
-@global_batch("queries", "keys", "own_negatives", numbers=("ignored",))
+@global_batch("queries", "keys", "own_negatives", numbers=("ignored",), ring=True)
 def info_nce(
     queries: Tensor,
     keys: Tensor,
@@ -64,8 +64,10 @@ def info_nce(
         raise ValueError(f"keys has {len(k)} rows; expected one for each of {len(q)} queries")
     scale = 1 / positive("temperature", temperature, q)
     s = paired(q, k, scale)  # N
-    own = torch.arange(len(q), device=q.device)
+    own = row_numbers(q)
 
+    if isinstance(group, Ring) and (negatives is not None or ignored is not None):
+        raise ValueError("group: a ring goes without negatives and ignored; expected a group")
     pool, ids = k, own
     if negatives is not None:
         pool = torch.cat([k, embeddings("negatives", negatives, normalize=normalize, like=q)])
@@ -102,7 +104,7 @@ def _own_scores(q: Tensor, own_negatives: Tensor, scale: Tensor, normalize: bool
 def both_ways(scores: Scores, path: Path | None) -> Tensor:
     """The mean of InfoNCE of queries against keys and of keys against queries: [N]."""
     q, k = scores.queries, scores.keys
-    own = torch.arange(len(q), device=q.device)
+    own = row_numbers(q)
     s = paired(q, k, scores.scale)
     of_query, of_key = two_way_lse(scores, other(own, own), path=path)
     return (softplus(of_query - s) + softplus(of_key - s)) / 2

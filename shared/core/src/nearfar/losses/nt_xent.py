@@ -14,7 +14,7 @@ from nearfar.softplus import softplus
 __all__ = ["NTXent", "nt_xent"]
 
 
-@global_batch("view_a", "view_b")
+@global_batch("view_a", "view_b", ring=True)
 def nt_xent(
     view_a: Tensor,
     view_b: Tensor,

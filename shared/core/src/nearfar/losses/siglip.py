@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import Group, global_batch, row_numbers
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
@@ -17,7 +17,7 @@ from nearfar.statistic import Statistic
 __all__ = ["SigLIP", "siglip"]
 
 
-@global_batch("image", "text")
+@global_batch("image", "text", ring=True)
 def siglip(
     image: Tensor,
     text: Tensor,
@@ -57,7 +57,7 @@ def siglip(
     shift = torch.as_tensor(logit_bias, dtype=x.dtype, device=x.device)
     if shift.ndim:
         raise ValueError(f"logit_bias has shape {tuple(shift.shape)}; expected one number")
-    own = torch.arange(len(x), device=x.device)
+    own = row_numbers(x)
     scores = scores_of(x, y, scale, normalized=normalize, bias=shift.expand(len(y)))
     (no,) = row_statistics(scores, [Statistic("softplus", other(own, own))], path=path)
     return reduce(softplus(-(paired(x, y, scale) + shift)) + no, reduction)

@@ -9,7 +9,15 @@ from torch import Tensor
 
 from nearfar import inputs
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import (
+    Group,
+    Ring,
+    all_of_ring,
+    count_of,
+    global_batch,
+    row_numbers,
+    total_of,
+)
 from nearfar.inputs import labels_of, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything, other, same
@@ -20,7 +28,7 @@ from nearfar.statistic import Statistic
 __all__ = ["SupCon", "sup_con"]
 
 
-@global_batch("embeddings", "labels")
+@global_batch("embeddings", "labels", ring=True)
 def sup_con(
     embeddings: Tensor,
     labels: Tensor,
@@ -67,21 +75,23 @@ def sup_con(
     row = labels_of("labels", labels, x)
     if (reference is None) != (reference_labels is None):
         raise ValueError("reference and reference_labels go together; expected both or neither")
-    own = torch.arange(len(x), device=x.device)
+    if isinstance(group, Ring) and reference is not None:
+        raise ValueError("group: a ring goes without a reference set; expected a process group")
+    own = row_numbers(x)
     if reference is None or reference_labels is None:
         y, col, admitted = x, row, other(own, own)
     else:
         y = inputs.embeddings("reference", reference, normalize=normalize, like=x)
         col, admitted = labels_of("reference_labels", reference_labels, y), everything()
     # Labels may be any integers; the sums over classes want them counted from 0.
-    _, codes = torch.unique(torch.cat([row, col]), return_inverse=True)
-    row, col = codes[: len(x)], codes[len(x) :]
+    known = torch.unique(all_of_ring(torch.cat([row, col])))
+    row, col = torch.searchsorted(known, row), torch.searchsorted(known, col)
     if reference is None:
         col = row  # one tensor on both sides tells the symmetric schedule that it fits
-    size = torch.bincount(col, minlength=int(codes.max()) + 1)
+    size = total_of(torch.bincount(col, minlength=len(known)))
     count = size[row] - (1 if reference is None else 0)  # |P(i)|
     some = count > 0
-    if not some.any():
+    if count_of(some) == 0:
         raise ValueError(f"labels: none of {len(x)} rows has a positive; expected a repeated label")
 
     scale = 1 / positive("temperature", temperature, x)
@@ -90,7 +100,8 @@ def sup_con(
     if positives == "out":
         # The mean over positives is linear in the scores: a class sum, no pass over pairs.
         (a,) = row_statistics(scores, [everyone], path=path)
-        total = y.new_zeros(len(size), y.shape[1]).index_add(0, col, y)[row]  # N x D
+        sums = y.new_zeros(len(size), y.shape[1]).index_add(0, col, y)
+        total = total_of(sums)[row]  # N x D
         if reference is None:
             total = total - x
         losses = torch.where(some, a, 0) - paired(x, total, scale) / count.clamp(min=1)

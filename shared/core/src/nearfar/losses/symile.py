@@ -98,7 +98,10 @@ def _shuffled(
     """Log-sum-exp [N] over the products of rows that were shuffled each by itself."""
     own = torch.arange(len(anchor), device=anchor.device)
     if len(others) > 1:
-        orders = [torch.randperm(len(anchor), generator=generator).to(own) for _ in others]
+        device = own.device if generator is None else generator.device
+        orders = [
+            torch.randperm(len(anchor), generator=generator, device=device).to(own) for _ in others
+        ]
         others = [other[order] for other, order in zip(others, orders, strict=True)]
     # As in the authors' code column i is left out, where the true product stands instead.
     scores = scores_of(anchor, fold(torch.mul, others), scale, normalized=False)

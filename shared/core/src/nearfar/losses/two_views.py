@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nearfar.dispatch import Path, row_statistics
+from nearfar.distributed import row_numbers
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.pairs import other
 from nearfar.statistic import Statistic
@@ -31,7 +32,7 @@ def two_views(
         raise ValueError(f"view_b has {len(b)} rows; expected {len(a)}, one a row of view_a")
     z = torch.cat([a, b])  # 2N x D
     scale = 1 / positive("temperature", temperature, z)
-    sample = torch.arange(len(a), device=a.device).repeat(2)
+    sample = row_numbers(a).repeat(2)
     negatives = Statistic("lse", other(sample, sample))  # neither itself nor its other view
     (r,) = row_statistics(scores_of(z, z, scale, normalized=normalize), [negatives], path=path)
     return paired(z, torch.cat([b, a]), scale), r
