@@ -1,10 +1,13 @@
 """Speed and memory of the losses against peers and against their own matrix products.
 
     python shared/core/benchmarks/bench.py --out shared/core/benchmarks/results/cpu
+    python shared/core/benchmarks/bench.py --device cuda --dtype bfloat16 --width 256 --out DIR
 
-Needs nearfar-kit for tables and plots; peers that are not installed are left out and named. Times
-are medians of several runs, forward and backward, all contenders of a loss in one process and in
-turn; memory is the peak over the inputs in a process of its own.
+Needs torch and nearfar, and nothing else to measure (``PYTHONPATH=shared/core/src`` will do);
+render.py makes the table and the plots of metrics.json, here at the end where nearfar-kit is
+installed. Peers that are not installed are left out and named. Times are medians of several runs,
+forward and backward, all contenders of a loss in one process and in turn; memory is the peak over
+the inputs in a process of its own.
 """
 
 from __future__ import annotations
@@ -12,101 +15,92 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import platform
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, linear_cross_entropy, normalize
+from torch.nn.functional import cross_entropy, normalize
 
 import nearfar
 import nearfar.functional as F
 
-D = 128
-LARGEST_DENSE = (
-    16_384  # rows of an N x N matrix that a machine of 16 GiB can hold with its gradient
-)
+# Rows of an N x N matrix that a machine of 16 GiB can hold with its gradient.
+LARGEST_DENSE = {"cpu": 16_384, "cuda": 65_536}
+PEERS = ("lightly", "pytorch-metric-learning")
 
 
-def views(n: int, device: str) -> tuple[Tensor, Tensor]:
-    g = torch.Generator().manual_seed(0)
-    a, b = torch.randn(2, n // 2, D, generator=g).to(device)
-    return a.requires_grad_(), b.requires_grad_()
+@dataclass(frozen=True)
+class Problem:
+    """``n`` rows that meet each other (or n rows and n keys), ``d`` wide."""
+
+    n: int
+    d: int
+    device: str
+    dtype: str
+
+    def rows(self, count: int) -> Tensor:
+        kind = getattr(torch, self.dtype)
+        return torch.randn(count, self.d, device=self.device, dtype=kind).requires_grad_()
+
+    def views(self) -> tuple[Tensor, Tensor]:
+        return self.rows(self.n // 2), self.rows(self.n // 2)
+
+    def own(self) -> Tensor:
+        return torch.arange(self.n, device=self.device)
+
+    def labels(self) -> Tensor:
+        """Eight rows a label, in disorder."""
+        return (self.own() * 7919) % (self.n // 8)
+
+    def catalogue(self) -> tuple[Tensor, Tensor, Tensor]:
+        """n/2 rows by 2n classes: as many scores as n rows by n keys."""
+        h, w = (self.rows(k).detach().div(self.d**0.25) for k in (self.n // 2, 2 * self.n))
+        target = (torch.arange(self.n // 2, device=self.device) * 7919) % (2 * self.n)
+        return h.requires_grad_(), w.requires_grad_(), target
 
 
-def labels(n: int, device: str) -> Tensor:
-    return (torch.arange(n, device=device) * 7919) % (n // 8)
+Run = Callable[[], None]
+Contender = Callable[[Problem], Run]  # gives a function that does forward and backward once
 
 
-def catalogue(n: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """n/2 rows by 2n classes: as many scores as n rows that meet n rows."""
-    h, w = (torch.randn(k, D, device=device).div(D**0.25).requires_grad_() for k in (n // 2, 2 * n))
-    return h, w, (torch.arange(n // 2, device=device) * 7919) % (2 * n)
-
-
-# Contenders: each takes n and a device and gives a function that does forward and backward once.
-# n counts the rows that meet each other.
-
-
-def ours(name: str) -> Callable[[int, str], Callable[[], None]]:
-    def make(n: int, device: str) -> Callable[[], None]:
-        a, b = views(n, device)
+def ours(name: str) -> Contender:
+    def make(p: Problem) -> Run:
         if name == "nt_xent":
+            a, b = p.views()
             return lambda: F.nt_xent(a, b, temperature=0.1).backward()
-        if name == "clip":
-            x, y = (torch.randn(n, D, device=device).requires_grad_() for _ in "xy")
-            return lambda: F.clip(x, y).backward()
-        if name == "info_nce":
-            x, y = (torch.randn(n, D, device=device).requires_grad_() for _ in "xy")
-            return lambda: F.info_nce(x, y).backward()
         if name == "linear_cross_entropy":
-            h, w, target = catalogue(n, device)
+            h, w, target = p.catalogue()
             return lambda: F.linear_cross_entropy(h, w, target).backward()
-        z, y = torch.cat([a, b]).detach().requires_grad_(), labels(n, device)
-        return lambda: F.sup_con(z, y).backward()
+        if name == "sup_con":
+            z, y = p.rows(p.n), p.labels()
+            return lambda: F.sup_con(z, y).backward()
+        x, y = p.rows(p.n), p.rows(p.n)
+        loss = {"clip": F.clip, "info_nce": F.info_nce}[name]
+        return lambda: loss(x, y).backward()
 
     return make
 
 
-def products(factor: int) -> Callable[[int, str], Callable[[], None]]:
-    """Plain matrix products of ``factor`` N^2 D operations, in the tiles of the losses."""
-
-    def make(n: int, device: str) -> Callable[[], None]:
-        x = torch.randn(n, D, device=device)
-        side = min(n, 1024 if device == "cpu" else 8192)
-        e, out = torch.empty(side, side, device=device), torch.zeros(side, D, device=device)
-
-        def run() -> None:
-            for i in range(0, n, side):
-                for j in range(0, n, side):
-                    for turn in range(factor // 2):  # each product: 2 side^2 D operations
-                        if turn % 2 == 0:
-                            torch.mm(x[i : i + side], x[j : j + side].T, out=e)
-                        else:
-                            out.addmm_(e, x[j : j + side])
-
-        return run
-
-    return make
-
-
-def dense(name: str) -> Callable[[int, str], Callable[[], None]]:
-    def make(n: int, device: str) -> Callable[[], None]:
-        a, b = views(n, device)
-        own = torch.arange(n, device=device)
+def dense(name: str) -> Contender:
+    def make(p: Problem) -> Run:
+        own = p.own()
         if name == "nt_xent":
+            a, b = p.views()
 
             def run() -> None:
                 z = normalize(torch.cat([a, b]))
                 s = (z @ z.T / 0.1).fill_diagonal_(-torch.inf)
-                cross_entropy(s, own.roll(n // 2)).backward()
+                cross_entropy(s, own.roll(p.n // 2)).backward()
 
         elif name in ("clip", "info_nce"):
-            x, y = (torch.randn(n, D, device=device).requires_grad_() for _ in "xy")
+            x, y = p.rows(p.n), p.rows(p.n)
 
             def run() -> None:
                 s = normalize(x) @ normalize(y).T / 0.07
@@ -116,13 +110,13 @@ def dense(name: str) -> Callable[[int, str], Callable[[], None]]:
                 loss.backward()
 
         elif name == "linear_cross_entropy":
-            h, w, target = catalogue(n, device)
+            h, w, target = p.catalogue()
 
             def run() -> None:
                 cross_entropy(h @ w.T, target).backward()
 
         else:
-            z, y = torch.cat([a, b]).detach().requires_grad_(), labels(n, device)
+            z, y = p.rows(p.n), p.labels()
 
             def run() -> None:
                 u = normalize(z)
@@ -136,16 +130,17 @@ def dense(name: str) -> Callable[[int, str], Callable[[], None]]:
     return make
 
 
-def chunked(name: str) -> Callable[[int, str], Callable[[], None]]:
-    """torch's own cross-entropy over a linear layer, in chunks of rows."""
+def chunked(name: str) -> Contender:
+    """torch's own cross-entropy over a linear layer, in chunks of rows (from torch 2.13)."""
 
-    def make(n: int, device: str) -> Callable[[], None]:
+    def make(p: Problem) -> Run:
+        from torch.nn.functional import linear_cross_entropy
+
         options = torch.nn.LinearCrossEntropyOptions()
         if name == "linear_cross_entropy":
-            h, w, target = catalogue(n, device)
+            h, w, target = p.catalogue()
             return lambda: linear_cross_entropy(h, w, target, options=options).backward()
-        x, y = (torch.randn(n, D, device=device).requires_grad_() for _ in "xy")
-        own = torch.arange(n, device=device)
+        x, y, own = p.rows(p.n), p.rows(p.n), p.own()
 
         def run() -> None:
             u, v = normalize(x), normalize(y)
@@ -159,81 +154,100 @@ def chunked(name: str) -> Callable[[int, str], Callable[[], None]]:
     return make
 
 
-def lightly(n: int, device: str) -> Callable[[], None]:
+def lightly(p: Problem) -> Run:
     from lightly.loss import NTXentLoss
 
-    a, b = views(n, device)
+    a, b = p.views()
     loss = NTXentLoss(temperature=0.1)
     return lambda: loss(a, b).backward()
 
 
-def metric_learning(n: int, device: str) -> Callable[[], None]:
+def metric_learning(p: Problem) -> Run:
     from pytorch_metric_learning.losses import SupConLoss
 
-    a, b = views(n, device)
-    z, y = torch.cat([a, b]).detach().requires_grad_(), labels(n, device)
+    z, y = p.rows(p.n), p.labels()
     loss = SupConLoss(temperature=0.1)
     return lambda: loss(z, y).backward()
 
 
-CONTENDERS: dict[str, dict[str, Callable[[int, str], Callable[[], None]]]] = {
+def products(factor: int) -> Contender:
+    """Plain matrix products of ``factor`` N^2 D operations, in tiles."""
+
+    def make(p: Problem) -> Run:
+        x = p.rows(p.n).detach()
+        side = min(p.n, 1024 if p.device == "cpu" else 8192)
+        e, out = x.new_empty(side, side), x.new_zeros(side, p.d)
+
+        def run() -> None:
+            for i in range(0, p.n, side):
+                for j in range(0, p.n, side):
+                    for turn in range(factor // 2):  # each product: 2 side^2 D operations
+                        if turn % 2 == 0:
+                            torch.mm(x[i : i + side], x[j : j + side].T, out=e)
+                        else:
+                            out.addmm_(e, x[j : j + side])
+
+        return run
+
+    return make
+
+
+CONTENDERS: dict[str, dict[str, Contender]] = {
     "nt_xent": {
         "nearfar": ours("nt_xent"),
-        "matrix products 8N²D": products(8),
         "torch, dense": dense("nt_xent"),
         "lightly": lightly,
+        "matrix products 8N²D": products(8),
     },
     "sup_con": {
         "nearfar": ours("sup_con"),
-        "matrix products 8N²D": products(8),
         "torch, dense": dense("sup_con"),
         "pytorch-metric-learning": metric_learning,
+        "matrix products 8N²D": products(8),
     },
     "clip": {
         "nearfar": ours("clip"),
-        "matrix products 8N²D": products(8),
         "torch, dense": dense("clip"),
         "torch, chunked": chunked("clip"),
+        "matrix products 8N²D": products(8),
     },
     "info_nce": {
         "nearfar": ours("info_nce"),
-        "matrix products 6N²D": products(6),
         "torch, dense": dense("info_nce"),
         "torch, chunked": chunked("info_nce"),
+        "matrix products 6N²D": products(6),
     },
     "linear_cross_entropy": {
         "nearfar": ours("linear_cross_entropy"),
-        "matrix products 6N²D": products(6),
         "torch, dense": dense("linear_cross_entropy"),
         "torch, chunked": chunked("linear_cross_entropy"),
+        "matrix products 6N²D": products(6),
     },
 }
 
 
-def median_seconds(run: Callable[[], None], device: str, rounds: int) -> list[float]:
-    seconds = []
-    for _ in range(rounds):
-        if device == "cuda":
-            torch.cuda.synchronize()
-        begin = time.perf_counter()
-        run()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - begin)
-    return seconds
+def seconds_of(run: Run, device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+    begin = time.perf_counter()
+    run()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
 
 
-def measure_memory(loss: str, contender: str, n: int, device: str) -> float:
-    """Peak bytes over the inputs, in a process of its own."""
-    call = [sys.executable, __file__, "--memory", loss, contender, str(n), "--device", device]
+def memory_elsewhere(loss: str, contender: str, p: Problem) -> float:
+    """Peak bytes over the inputs, in a process of its own; NaN where it failed."""
+    call = [sys.executable, __file__, "--memory", loss, contender, json.dumps(asdict(p))]
     done = subprocess.run(call, capture_output=True, text=True)
     return float(done.stdout) if done.returncode == 0 else float("nan")
 
 
-def memory_of(loss: str, contender: str, n: int, device: str) -> float:
-    CONTENDERS[loss][contender](256, device)()  # what is loaded and cached on first use
-    run = CONTENDERS[loss][contender](n, device)
-    if device == "cuda":
+def memory_here(loss: str, contender: str, p: Problem) -> float:
+    make = CONTENDERS[loss][contender]
+    make(Problem(256, p.d, p.device, p.dtype))()  # what is loaded and cached on first use
+    run = make(p)
+    if p.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         run()
@@ -251,6 +265,60 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
+def record(loss: str, p: Problem, contender: str, seed: int, metric: str, value: float) -> dict:
+    return {
+        "dataset": loss, "split": f"n={p.n},d={p.d},dtype={p.dtype}", "method": contender,
+        "seed": seed, "metric": metric, "value": value if value == value else None, "n": p.n,
+    }  # fmt: skip
+
+
+def compare(loss: str, p: Problem, rounds: int, present: dict[str, Contender]) -> list[dict]:
+    runs: dict[str, Run] = {}
+    for name, make in present.items():
+        if p.n <= LARGEST_DENSE[p.device] or name == "nearfar" or "products" in name:
+            runs[name] = make(p)
+            runs[name]()
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):  # in turn, so that a slow moment of the machine meets all
+        for name, run in runs.items():
+            taken[name].append(seconds_of(run, p.device))
+    del runs
+    print(loss, p.n, {k: round(statistics.median(v), 4) for k, v in taken.items()}, flush=True)
+    records = []
+    for name, values in taken.items():
+        records += [record(loss, p, name, seed, "seconds", v) for seed, v in enumerate(values)]
+        if "products" not in name:
+            peak = memory_elsewhere(loss, name, p)
+            records.append(record(loss, p, name, 0, "bytes over inputs", peak))
+    return records
+
+
+def usable(name: str, make: Contender, device: str) -> bool:
+    try:
+        make(Problem(64, 8, device, "float32"))
+    except (ImportError, RuntimeError, AttributeError) as error:
+        print(f"left out: {name} cannot be used here ({error})", file=sys.stderr)
+        return False
+    return True
+
+
+def versions_of(peers: list[str]) -> dict[str, str]:
+    versions = {"python": platform.python_version(), "torch": torch.__version__,
+                "nearfar": nearfar.__version__}  # fmt: skip
+    for package in ["triton", *(peer for peer in peers if peer in PEERS)]:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def described(device: str) -> str:
+    if device == "cuda":
+        return f"cuda ({torch.cuda.get_device_name()})"
+    return f"cpu ({platform.machine()}), {torch.get_num_threads()} threads"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/bench-core"))
@@ -258,119 +326,47 @@ def main() -> None:
         "--sizes", type=int, nargs="+", default=[1024, 2048, 4096, 8192, 16_384, 32_768]
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
     parser.add_argument("--large", type=int, default=100_000, help="rows of one run; 0: none")
     parser.add_argument("--memory", nargs=3, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.memory:
-        loss, contender, n = arguments.memory
-        print(memory_of(loss, contender, int(n), arguments.device))
+    asked = parser.parse_args()
+    if asked.memory:
+        loss, contender, problem = asked.memory
+        print(memory_here(loss, contender, Problem(**json.loads(problem))))
         return
-    compare(arguments.out, arguments.sizes, arguments.rounds, arguments.device, arguments.large)
-
-
-def compare(out: Path, sizes: list[int], rounds: int, device: str, large: int) -> None:
-    from rich.console import Console
-
-    from nearfar_kit.launch import describe_device
-    from nearfar_kit.metrics import Metrics, Record, versions_of
-    from nearfar_kit.plots import lines
-    from nearfar_kit.table import Table, summarise
-
-    versions = versions_of()
-    for peer, make in (("lightly", lightly), ("pytorch-metric-learning", metric_learning)):
-        try:
-            make(64, device)
-            versions[peer] = importlib.metadata.version(peer)
-        except (ImportError, RuntimeError) as error:
-            print(f"left out: {peer} cannot be used here ({error})", file=sys.stderr)
-    described = f"{describe_device(device)}, {torch.get_num_threads()} threads"
-    metrics = Metrics("core", "bench", versions, described, nearfar.loss_path(device), "")
-    tables: list[Table] = []
-    out.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    every = {name: make for contenders in CONTENDERS.values() for name, make in contenders.items()}
+    able = [name for name, make in every.items() if usable(name, make, asked.device)]
+    records: list[dict] = []
     for loss, contenders in CONTENDERS.items():
-        present = {
-            name: make for name, make in contenders.items()
-            if name not in ("lightly", "pytorch-metric-learning") or name in versions
-        }  # fmt: skip
-        seconds: dict[tuple[str, int], float] = {}
-        memory: dict[tuple[str, int], float] = {}
-        for n in sizes:
-            runs = {
-                name: make(n, device) for name, make in present.items()
-                if n <= LARGEST_DENSE or name == "nearfar" or "products" in name
-            }  # fmt: skip
-            for run in runs.values():
-                run()
-            taken: dict[str, list[float]] = {name: [] for name in runs}
-            for _ in range(rounds):  # in turn, so that a slow moment of the machine meets all
-                for name, run in runs.items():
-                    taken[name] += median_seconds(run, device, 1)
-            for name, values in taken.items():
-                seconds[name, n] = statistics.median(values)
-                split = f"n={n},d={D}"
-                metrics.add(Record(loss, split, name, seed, "seconds", v, n)
-                            for seed, v in enumerate(values))  # fmt: skip
-                if "products" not in name:
-                    memory[name, n] = measure_memory(loss, name, n, device)
-                    metrics.add([Record(loss, split, name, 0, "bytes over inputs",
-                                        memory[name, n], n)])  # fmt: skip
-            del runs
-            print(loss, n, {name: round(seconds[name, n], 4) for name in taken}, flush=True)
-        tables += tables_of(loss, sizes, seconds, memory)
-        for what, values, unit in (("time", seconds, 1.0), ("memory", memory, 2**20)):
-            names = dict.fromkeys(name for name, _ in values)
-            series = {name: [summarise([values.get((name, n), float("nan")) / unit])
-                             for n in sizes] for name in names}  # fmt: skip
-            lines(out / f"{loss}_{what}.png", sizes, series,
-                  title=f"{loss}, D = {D}, {device}: {what} of forward and backward",
-                  x_label="rows", y_label="s" if what == "time" else "MiB over the inputs",
-                  log_x=True, ticks=[str(n) for n in sizes], emphasise=["nearfar"],
-                  log_y=True)  # fmt: skip
-    if large:
-        seconds_large = median_seconds(ours("nt_xent")(large, device), device, 1)[0]
-        memory_large = measure_memory("nt_xent", "nearfar", large, device)
-        split = f"n={large},d={D}"
-        metrics.add([
-            Record("nt_xent", split, "nearfar", 0, "seconds", seconds_large, large),
-            Record("nt_xent", split, "nearfar", 0, "bytes over inputs", memory_large, large),
-        ])  # fmt: skip
-        tables.append(
-            Table(
-                f"nt_xent on {large:,} rows, once, forward and backward; their scores alone would "
-                f"take {large**2 * 4 / 2**30:.0f} GiB.",
-                ["seconds", "MiB over the inputs"],
-                [[f"{seconds_large:.1f}", f"{memory_large / 2**20:.0f}"]],
-            )
-        )
-    metrics.write(out / "metrics.json")
-    text = "\n".join(table.markdown() for table in tables)
-    made = f"{metrics.date}; {metrics.device}; {json.dumps(versions)}"
-    (out / "table.md").write_text(f"{text}\n{made}\n", encoding="utf-8")
-    for table in tables:
-        Console().print(table.terminal())
-
-
-def tables_of(loss, sizes, seconds, memory):
-    from nearfar_kit.table import Table
-
-    rows, kept = [], [n for n in sizes if ("nearfar", n) in seconds]
-    for name in dict.fromkeys(name for name, _ in seconds):
-        cells = []
-        for n in kept:
-            if (name, n) not in seconds:
-                cells.append("-")
-                continue
-            ratio = seconds[name, n] / seconds["nearfar", n]
-            mib = memory.get((name, n))
-            space = "" if mib is None or mib != mib else f", {mib / 2**20:.0f} MiB"
-            cells.append(f"{seconds[name, n] * 1e3:.0f} ms ({ratio:.2f}x){space}")
-        rows.append([name, *cells])
-    caption = (
-        f"{loss}: median time of forward and backward, times over nearfar's in brackets, peak "
-        f"memory over the inputs; D = {D}, columns are rows N."
-    )
-    return [Table(caption, ["", *map(str, kept)], rows)]
+        present = {name: make for name, make in contenders.items() if name in able}
+        for n in asked.sizes:
+            p = Problem(n, asked.width, asked.device, asked.dtype)
+            records += compare(loss, p, asked.rounds, present)
+    if asked.large:
+        p = Problem(asked.large, asked.width, asked.device, asked.dtype)
+        once = seconds_of(ours("nt_xent")(p), asked.device)
+        peak = memory_elsewhere("nt_xent", "nearfar", p)
+        records.append(record("nt_xent", p, "nearfar", 0, "seconds", once))
+        records.append(record("nt_xent", p, "nearfar", 0, "bytes over inputs", peak))
+    asked.out.mkdir(parents=True, exist_ok=True)
+    head = {
+        "schema": 1, "domain": "core", "verb": "bench",
+        "date": time.strftime("%Y-%m-%d", time.gmtime()), "versions": versions_of(able),
+        "device": described(asked.device), "loss_path": nearfar.loss_path(asked.device),
+        "seconds": round(time.monotonic() - began, 1), "peak_memory_bytes": 0, "settings_hash": "",
+    }  # fmt: skip
+    lines = ",\n".join(f"  {json.dumps(record)}" for record in records)
+    text = json.dumps(head, indent=1).removesuffix("\n}")
+    (asked.out / "metrics.json").write_text(f'{text},\n "records": [\n{lines}\n ]\n}}\n')
+    try:
+        from render import render
+    except ImportError:
+        print(f"{asked.out}/metrics.json is written; render.py wants nearfar-kit", file=sys.stderr)
+    else:
+        render(asked.out)
 
 
 if __name__ == "__main__":
