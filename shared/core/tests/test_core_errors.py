@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.distributed as dist
 
 import nearfar
 import nearfar.functional as F
-from nearfar.targets import Factored, Listed
+from nearfar.targets import Factored, Listed, Teacher
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
@@ -38,6 +39,7 @@ def with_nan():
         (lambda: F.sup_con(X, LABELS, positives="up"), r"positives is 'up'"),
         (lambda: F.dcl(X, X, reduction="avg"), r"reduction is 'avg'"),
         (lambda: F.dcl(X, X, path="fast"), r"path is 'fast'; expected one of reference, streaming"),
+        (lambda: F.dcl(X, X, path="triton"), r"path is 'triton' for a cpu device"),
         (
             lambda: F.soft_targets(X, X, Listed(torch.full((6, 1), 6), torch.ones(6, 1))),
             r"an index outside the keys; expected 0 to 5",
@@ -48,10 +50,40 @@ def with_nan():
             lambda: F.multi_view_weighted(X, X[None], positive_weights=torch.tensor([-1.0])),
             r"expected 1 numbers >= 0",
         ),
+        (
+            lambda: F.info_nce(X, X, own_negatives=X),
+            r"own_negatives has shape \(6, 4\); expected \[6, h, D\]",
+        ),
+        (
+            lambda: F.info_nce(X, X, own_negatives=X[:, None, :3]),
+            r"own_negatives has rows of 3 numbers; expected 4",
+        ),
+        (
+            lambda: F.info_nce(X, X, ignored=LABELS[:3, None]),
+            r"ignored has 3 rows; expected 6, one a query",
+        ),
+        (
+            lambda: F.info_nce(X, X, ignored=LABELS),
+            r"unlisted: index is torch.int64 of shape \(6,\); expected integers \[N, k\]",
+        ),
+        (
+            lambda: F.info_nce(X, X, ignored=LABELS[:, None], symmetric=True),
+            r"symmetric goes without negatives, own_negatives and ignored",
+        ),
+        (
+            lambda: F.soft_targets(X, X, Teacher(X[:2], X, 0.1)),
+            r"targets: rows \(2, 4\) and cols \(6, 4\); expected \[6, F\] and \[6, F\]",
+        ),
+        (
+            lambda: F.soft_targets(X, X, Teacher(X, X, 0.0)),
+            r"targets: temperature is 0.0; expected above 0",
+        ),
+        (lambda: nearfar.AMCL(4, heads=0), r"heads is 0; expected at least 1"),
         (lambda: nearfar.pairs.same(X[:, 0], LABELS), r"same: rows is torch.float32"),
     ],
 )
-def test_names_the_argument(call, message):
+def test_names_the_argument(call, message, monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(ValueError, match=message):
         call()
 
@@ -60,3 +92,22 @@ def test_an_unknown_path_in_the_environment(monkeypatch):
     monkeypatch.setenv("NEARFAR_PATH", "warp")
     with pytest.raises(ValueError, match="NEARFAR_PATH is 'warp'"):
         nearfar.loss_path()
+
+
+def test_what_does_not_go_round_a_ring():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        ring = nearfar.Ring(dist.group.WORLD)
+        for call, message in (
+            (lambda: F.cacr(torch.stack([X, X, X]), group=ring), "cacr does not go round a ring"),
+            (lambda: F.info_nce(X, X, negatives=X, group=ring), "without negatives and ignored"),
+            (
+                lambda: F.sup_con(X, LABELS, reference=X, reference_labels=LABELS, group=ring),
+                "without a reference set",
+            ),
+        ):
+            with pytest.raises(ValueError, match=message):
+                call()
+        assert torch.isclose(F.nt_xent(X, X, group=ring), F.nt_xent(X, X))
+    finally:
+        dist.destroy_process_group()
