@@ -102,7 +102,8 @@ ENTRIES = {
 
 # Losses that can go round a ring.
 ROUND = ["info_nce", "info_nce, symmetric", "info_nce, own", "nt_xent", "nt_xent, reference", "dcl",
-         "clip", "siglip", "sup_con", "sup_con, in"]  # fmt: skip
+         "dclw", "hard_negative", "alignment", "linear_cross_entropy", "clip", "siglip", "sup_con",
+         "sup_con, in"]  # fmt: skip
 
 
 def part(value: Any, rows: slice, dim: int) -> Any:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nearfar.dispatch import Path
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import Group, all_of_ring, count_of, global_batch, total_of
 from nearfar.inputs import embeddings
 from nearfar.losses.two_views import two_views
 from nearfar.module import Loss
@@ -15,7 +15,7 @@ from nearfar.reduction import Reduction, reduce
 __all__ = ["DCLW", "dclw"]
 
 
-@global_batch("view_a", "view_b")
+@global_batch("view_a", "view_b", ring=True)
 def dclw(
     view_a: Tensor,
     view_b: Tensor,
@@ -54,7 +54,9 @@ def dclw(
     s, r = two_views(view_a, view_b, temperature=temperature, normalize=normalize, path=path)
     a = embeddings("view_a", view_a, normalize=normalize)
     b = embeddings("view_b", view_b, normalize=normalize)
-    w = 2 - len(a) * ((a * b).sum(1) / sigma).softmax(0)  # N
+    logits = (a * b).sum(1) / sigma
+    e = (logits - all_of_ring(logits.detach().max().view(1)).max()).exp()
+    w = 2 - count_of(torch.ones_like(e)) * e / total_of(e.sum())  # N: a softmax over the batch
     some = ~r.isinf()
     return reduce(torch.where(some, r, 0) - w.repeat(2) * s, reduction, valid=some)
 

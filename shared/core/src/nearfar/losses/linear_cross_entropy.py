@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from torch import Tensor
 
 from nearfar.dispatch import Path, contrast
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import Group, Ring, global_batch, within
 from nearfar.inputs import embeddings, paired, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything
@@ -14,7 +16,7 @@ from nearfar.reduction import Reduction, reduce
 __all__ = ["LinearCrossEntropy", "linear_cross_entropy"]
 
 
-@global_batch("hidden", "target")
+@global_batch("hidden", "target", ring=True)
 def linear_cross_entropy(
     hidden: Tensor,
     weight: Tensor,
@@ -79,12 +81,11 @@ def linear_cross_entropy(
         # The mean of a row's logits is linear in them: no pass over the classes.
         mean = (rows * w.mean(0)).sum(1) + (0 if b is None else b.mean())
         s = (1 - label_smoothing) * s + label_smoothing * mean
-    losses = contrast(scores, everything(), s, base_inside=True, path=path)
+    with within(None) if isinstance(group, Ring) else nullcontext():  # each has all classes
+        losses = contrast(scores, everything(), s, base_inside=True, path=path)
     if reduction == "none":
         return x.new_zeros(len(x)).index_put((valid,), losses)
-    # Not the mean of what may be no rows at all.
-    total = reduce(losses, "sum" if reduction == "mean" else reduction)
-    return total / max(1, len(rows)) if reduction == "mean" else total
+    return reduce(losses, reduction)
 
 
 class LinearCrossEntropy(Loss):

@@ -18,7 +18,7 @@ from nearfar.statistic import Scores, Statistic
 __all__ = ["Alignment", "JointEntropy", "Uniformity", "alignment", "joint_entropy", "uniformity"]
 
 
-@global_batch("view_a", "view_b")
+@global_batch("view_a", "view_b", ring=True)
 def alignment(
     view_a: Tensor,
     view_b: Tensor,
