@@ -17,6 +17,8 @@ POINTERS = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp
 
 
 def shared_memory(kernel, constants, kind, capability, warps) -> int:
+    """Bytes a block. A size of 1 is a constant to the compiler, as at a launch."""
+
     def type_of(name: str) -> str:
         if name in constants:
             return "constexpr"
@@ -42,9 +44,11 @@ def shared_memory(kernel, constants, kind, capability, warps) -> int:
 def main(capability: int) -> None:
     most = {"row_statistic": 0, "owner_gradient": 0}
     for kind in POINTERS:
-        for width in (100, 512):
+        for width in (1, 100, 512):
             for statistic in ("lse", "mean", "softplus"):
                 common = {"KIND": statistic, "SCALE": "one", "MATCHES": 2, "EQUAL": 1}
+                if width == 1:
+                    common |= {"width": 1}
                 rows, cols, depth, warps = triton_path._forward_tile(width, kind)
                 constants = common | {
                     "HAS_BIAS": True, "HAS_WEIGHT": statistic == "lse", "ROWS": rows, "COLS": cols,

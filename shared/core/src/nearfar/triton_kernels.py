@@ -41,8 +41,8 @@ def _admitted(
     """Which pairs of one tile count. Bit k of EQUAL says what match k asks of its two codes."""
     admitted = (own < n_own)[:, None] & (other < n_other)[None, :]
     for k in tl.static_range(MATCHES):
-        a = tl.load(own_codes + k * n_own.to(tl.int64) + own, own < n_own, 0)
-        b = tl.load(other_codes + k * n_other.to(tl.int64) + other, other < n_other, 0)
+        a = tl.load(own_codes + k * n_own + own, own < n_own, 0)
+        b = tl.load(other_codes + k * n_other + other, other < n_other, 0)
         if (EQUAL >> k) & 1:
             admitted = admitted & (a[:, None] == b[None, :])
         else:
@@ -55,7 +55,8 @@ def _softplus(s):
     return tl.maximum(s, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(s)))
 
 
-@triton.jit
+# Sizes change from batch to batch; a size of 1 would be compiled anew, as a constant.
+@triton.jit(do_not_specialize=["n_own", "n_other"])
 def row_statistic(
     own_ptr, other_ptr, own_codes, other_codes, scale_ptr, bias_ptr, weight_ptr,
     value_ptr, lse_ptr, n_own, n_other, width,
@@ -134,7 +135,7 @@ def _share(s, logits, at, n, lse_ptr, value_ptr, upstream_ptr, KIND: tl.constexp
     return du * p
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_own", "n_other"])
 def owner_gradient(
     own_ptr, other_ptr, own_codes, other_codes, scale_ptr, bias_ptr, weight_ptr,
     own_lse, own_value, own_upstream, other_lse, other_value, other_upstream,
