@@ -168,6 +168,7 @@ def work(rank: int, world: int, folder: str) -> None:
                 ENTRIES[name], rows, nearfar.Ring(dist.group.WORLD), reduction
             )
     results["ring, mean of scores", "mean"] = mean_scores(rows, nearfar.Ring(dist.group.WORLD))
+    results["ring, far norms", "mean"] = far_norms(rows, nearfar.Ring(dist.group.WORLD))
     results["info_nce", "per row"] = run(ENTRIES["info_nce"], rows, dist.group.WORLD, per_row=True)
     results["listed", "mean"] = listed(rows, dist.group.WORLD)
     results["ignored", "mean"] = ignored(rows, [rows], dist.group.WORLD)
@@ -246,3 +247,11 @@ def mean_scores(rows: slice, ring=None):
     objective = sum((value * weights).sum() for value in values)
     gradients = torch.autograd.grad(objective, [x, y, bias, scale])
     return torch.stack(values).detach(), list(gradients[:3]), list(gradients[3:])
+
+
+def far_norms(rows: slice, ring=None):
+    """Rows that are no unit vectors; the last process's are far longer than the others'."""
+    length = torch.where(torch.arange(N) < N - 5, 0.5, 300.0).to(torch.float64)[:, None]
+    q, k = ((z.detach() * length)[rows].requires_grad_() for z in QK.values())
+    loss = F.info_nce(q, k, temperature=1.0, normalize=False, group=ring)
+    return loss.detach(), list(torch.autograd.grad(loss, [q, k])), []

@@ -15,6 +15,7 @@ from core_ranks import (
     SIZES,
     N,
     amcl,
+    far_norms,
     ignored,
     mean_scores,
     own_rows,
@@ -94,6 +95,14 @@ class TestEveryLoss:
                 assert close(g, whole[rows])
         total = sum(results["ring, mean of scores", "mean"][2][0] for results in ranks)
         assert close(total, of_scale)
+
+    def test_a_bound_of_one_process_is_not_the_rings(self, ranks):
+        loss, of_rows, _ = far_norms(slice(0, N))
+        for rank, results in enumerate(ranks):
+            got, own, _ = results["ring, far norms", "mean"]
+            assert close(got, loss)
+            for g, whole in zip(own, of_rows, strict=True):
+                assert close(g, len(ranks) * whole[own_rows(rank, len(ranks))])
 
     def test_a_temperature_a_row(self, ranks):
         loss, of_rows, (tau,) = run(ENTRIES["info_nce"], slice(0, N), per_row=True)

@@ -40,8 +40,7 @@ def row_statistics(
         if statistic.pairs.lists or not (weight is None or isinstance(weight, Tensor)):
             raise ValueError("weights by a rule, and lists of pairs, do not go round a ring")
     outputs: tuple[Tensor, ...] = _Ring.apply(  # type: ignore[no-untyped-call]
-        scores.queries, scores.keys, scores.scale, scores.bias,
-        scores.bounded, tuple(statistics), group, compute,
+        scores.queries, scores.keys, scores.scale, scores.bias, tuple(statistics), group, compute
     )  # fmt: skip
     return outputs
 
@@ -106,7 +105,6 @@ class _Ring(torch.autograd.Function):
         y: Tensor,
         scale: Tensor,
         bias: Tensor | None,
-        bounded: bool,
         statistics: tuple[Statistic, ...],
         group: dist.ProcessGroup,
         compute: Compute,
@@ -118,7 +116,8 @@ class _Ring(torch.autograd.Function):
         for step in range(block.world):
             keys, shift, here = block.open()
             if len(keys) and len(x):
-                own = Scores(x.detach(), keys, scale.detach(), shift, bounded)
+                # What bounds the scores of this process's keys says nothing of another's.
+                own = Scores(x.detach(), keys, scale.detach(), shift)
                 for n, statistic in enumerate(here):
                     (value,) = compute(own, [statistic])
                     if statistic.kind == "lse":
@@ -170,4 +169,4 @@ class _Ring(torch.autograd.Function):
                     block.tensors[-1][: len(keys)] += gb
             block.pass_on()
         dy, dbias = (t[: len(y)] for t in block.tensors[-2:])
-        return dx, dy, dscale, None if bias is None else dbias, None, None, None, None
+        return dx, dy, dscale, None if bias is None else dbias, None, None, None
