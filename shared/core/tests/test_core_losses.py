@@ -8,9 +8,8 @@ from core_cases import CASES, Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nearfar import resident, streaming, symmetric, two_way
+from nearfar import resident, streaming
 
-SCHEDULES = (streaming, symmetric, two_way)
 EVERY = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 PATHS = pytest.mark.parametrize("path", ["reference", "streaming"])
 
@@ -18,8 +17,7 @@ PATHS = pytest.mark.parametrize("path", ["reference", "streaming"])
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
     # Batches of a test then have several tiles, and a ragged last one.
-    for schedule in SCHEDULES:
-        monkeypatch.setitem(schedule.TILE, "cpu", 5)
+    monkeypatch.setitem(streaming.TILE, "cpu", 5)
     monkeypatch.setitem(resident.WIDTH, "cpu", 3)
 
 
@@ -78,8 +76,7 @@ class TestEveryLoss:
         results = {}
         for path in ("reference", "streaming"):
             with pytest.MonkeyPatch.context() as patch:
-                for schedule in SCHEDULES:
-                    patch.setitem(schedule.TILE, "cpu", side)
+                patch.setitem(streaming.TILE, "cpu", side)
                 patch.setitem(resident.WIDTH, "cpu", 1 + side // 2)
                 loss = case.loss(*inputs, temperature=0.2, path=path)
             results[path] = value_and_gradients(loss, inputs)

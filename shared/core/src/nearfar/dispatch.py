@@ -49,7 +49,6 @@ def row_statistics(
     """The core operation: one tensor [N] a statistic, exact gradients to all four of the scores."""
     device = scores.queries.device
     chosen = loss_path(device, path)
-    # Products of scores in bf16 would cost more digits than the embeddings carry.
 
     def compute(scores: Scores, statistics: Sequence[Statistic]) -> tuple[Tensor, ...]:
         if chosen == "reference":
@@ -64,6 +63,7 @@ def row_statistics(
         return streaming.row_statistics(scores, statistics)
 
     group = distributed.current()
+    # Products of scores in bf16 would cost more digits than the embeddings carry.
     with torch.autocast(device.type, enabled=False):
         if isinstance(group, distributed.Ring):
             return ring.row_statistics(scores, statistics, group.group, compute)

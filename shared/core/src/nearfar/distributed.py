@@ -278,21 +278,24 @@ class _Gather(torch.autograd.Function):
         return upstream[ctx.own] * ctx.world, None, None
 
 
+def _summed(x: Tensor, group: dist.ProcessGroup) -> Tensor:
+    """The sum of all processes' x; theirs are left as they are."""
+    total = x.detach().contiguous().clone()
+    dist.all_reduce(total, group=group)
+    return total
+
+
 class _Total(torch.autograd.Function):
     """Each one's part -> the sum of all."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor, group: dist.ProcessGroup) -> Tensor:
         ctx.group = group
-        total = part.detach().clone()
-        dist.all_reduce(total, group=group)
-        return total
+        return _summed(part, group)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
-        total = upstream.contiguous().clone()
-        dist.all_reduce(total, group=ctx.group)
-        return total, None
+        return _summed(upstream, ctx.group), None
 
 
 class _Shared(torch.autograd.Function):
@@ -305,9 +308,7 @@ class _Shared(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
-        total = upstream.contiguous().clone()
-        dist.all_reduce(total, group=ctx.group)
-        return total, None
+        return _summed(upstream, ctx.group), None
 
 
 class _Joined(torch.autograd.Function):

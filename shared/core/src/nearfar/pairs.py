@@ -68,6 +68,11 @@ class Pairs:
             tuple(listing.of_rows(rows) for listing in self.lists),
         )
 
+    @property
+    def symmetric(self) -> bool:
+        """Whether (j, i) is admitted with (i, j), as one tensor on both sides shows."""
+        return not self.lists and all(match.rows is match.cols for match in self.matches)
+
     def turned(self) -> Pairs:
         """The same pairs with rows and columns exchanged."""
         return Pairs(

@@ -23,7 +23,7 @@ from torch.autograd.function import once_differentiable
 from nearfar.pairs import Pairs
 from nearfar.softplus import softplus
 from nearfar.statistic import Scores, Statistic
-from nearfar.streaming import TILE, gradients_of
+from nearfar.streaming import blocks, finite, gradients_of, side_of
 
 __all__ = ["fits", "losses"]
 
@@ -56,7 +56,7 @@ def losses(scores: Scores, pairs: Pairs, base: Tensor, *, base_inside: bool) -> 
     """
     kind = scores.queries.device.type
     room = RESIDENT.get(kind, 2**24)
-    side = min(TILE.get(kind, 4096), room // len(scores.keys))
+    side = min(side_of(scores.queries), room // len(scores.keys))
     result: Tensor = _Resident.apply(  # type: ignore[no-untyped-call]
         scores.queries, scores.keys, scores.scale, scores.bias, base,
         scores.bounded, pairs, base_inside, side,
@@ -81,7 +81,7 @@ class _Resident(torch.autograd.Function):
         _, for_y, for_scale, for_bias = ctx.needs_input_grad[:4]
         n, m = len(x), len(y)
         width = min(m, WIDTH.get(x.device.type, 4096))
-        blocks = [slice(c, min(c + width, m)) for c in range(0, m, width)]
+        columns = list(blocks(m, width))
         buffer = x.new_empty(min(side, n) * m)
         masks = pairs.tiles(side, width)
         along = torch.zeros_like(x)  # sum_j p_ij y_j
@@ -90,15 +90,14 @@ class _Resident(torch.autograd.Function):
         dbias = torch.zeros_like(bias) if for_bias and bias is not None else None
         lse = x.new_empty(n)
         share = x.new_empty(n)  # dl_i / dA_i
-        scaled = x * (scale[:, None] if scale.ndim else scale)
-        for start in range(0, n, side):
-            rows = slice(start, min(start + side, n))
-            block = rows.stop - start
-            tiles = [buffer[block * c.start : block * c.stop].view(block, -1) for c in blocks]
+        scaled = x * scale.reshape(-1, 1)
+        for rows in blocks(n, side):
+            block = rows.stop - rows.start
+            tiles = [buffer[block * c.start : block * c.stop].view(block, -1) for c in columns]
             top = x.new_full((block,), 0 if bounded else -torch.inf)
             shifts = []  # what has been taken off the scores of each tile
             total = x.new_zeros(block)
-            for cols, e in zip(blocks, tiles, strict=True):
+            for cols, e in zip(columns, tiles, strict=True):
                 torch.mm(scaled[rows], y[cols].T, out=e)
                 if bias is not None:
                     e.add_(bias[cols])
@@ -107,7 +106,7 @@ class _Resident(torch.autograd.Function):
                     e.masked_fill_(torch.as_tensor(mask, device=e.device), -torch.inf)
                 if not bounded:
                     raised = torch.maximum(top, e.amax(1))
-                    shift = _finite(raised)
+                    shift = finite(raised)
                     old = (top - shift).exp()
                     total *= old
                     along[rows] *= old[:, None]
@@ -116,14 +115,14 @@ class _Resident(torch.autograd.Function):
                     top = raised
                 total += e.exp_().sum(1)
                 along[rows].addmm_(e, y[cols])
-            top = _finite(top)
+            top = finite(top)
             lse[rows] = total.log() + top
             share[rows] = 1 if inside else (lse[rows] - base[rows]).sigmoid()
             part = torch.where(total > 0, 1 / total, 0)
             along[rows] *= part[:, None]
             part = part * share[rows]
             weighted = scaled[rows] * part[:, None]
-            for number, (cols, e) in enumerate(zip(blocks, tiles, strict=True)):
+            for number, (cols, e) in enumerate(zip(columns, tiles, strict=True)):
                 w, p = weighted, part
                 if not bounded:
                     # At most 1, but in a tile that admits nothing to a row, where all e are 0.
@@ -147,8 +146,7 @@ class _Resident(torch.autograd.Function):
         one = upstream[0]
         gradients: tuple[Tensor | None, ...]
         if bool((upstream == one).all()):
-            k = scale[:, None] if scale.ndim else scale
-            dx = along * (weight[:, None] * k) if needs[0] else None
+            dx = along * (weight[:, None] * scale.reshape(-1, 1)) if needs[0] else None
             if dscale is not None:
                 dscale = dscale * one if scale.ndim else dscale.sum() * one
             gradients = (
@@ -161,13 +159,8 @@ class _Resident(torch.autograd.Function):
             with torch.autocast(x.device.type, enabled=False):
                 gradients = gradients_of(
                     x, y, scale, bias, [Statistic("lse", ctx.pairs)], [lse], [lse], [weight],
-                    needs=needs[:4], side=TILE.get(x.device.type, 4096),
+                    needs=needs[:4], side=side_of(x),
                 )  # fmt: skip
         # A row without pairs has loss softplus(-inf) = 0, whatever its base.
         dbase = -weight if needs[4] else None
         return *gradients, dbase, None, None, None, None
-
-
-def _finite(shift: Tensor) -> Tensor:
-    """A row with no pair yet has shift -inf: exp(-inf - 0) is 0 where exp(-inf + inf) is NaN."""
-    return torch.where(shift.isinf(), 0, shift)

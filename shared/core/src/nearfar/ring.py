@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from nearfar.distributed import sizes_of
 from nearfar.pairs import Match, Pairs
 from nearfar.statistic import Scores, Statistic
-from nearfar.streaming import TILE, gradients_of
+from nearfar.streaming import gradients_of, side_of
 
 __all__ = ["row_statistics"]
 
@@ -157,7 +157,7 @@ class _Ring(torch.autograd.Function):
                     gx, gy, gs, gb = gradients_of(
                         x, keys, scale, shift, here, values, lses, upstream,
                         needs=(True, True, True, bias is not None),
-                        side=TILE.get(x.device.type, 4096),
+                        side=side_of(x),
                     )  # fmt: skip
                 assert gx is not None
                 assert gy is not None

@@ -22,7 +22,7 @@ from nearfar.pairs import Tiles
 from nearfar.softplus import softplus
 from nearfar.statistic import Scores, Statistic
 
-__all__ = ["row_statistics"]
+__all__ = ["TILE", "blocks", "finite", "gradients_of", "row_statistics", "side_of", "tiles_of"]
 
 # Square tiles that stay in a CPU's cache; a GPU wants fewer and larger ones.
 TILE = {"cpu": 512, "cuda": 8192}
@@ -32,7 +32,7 @@ def row_statistics(
     scores: Scores, statistics: Sequence[Statistic], *, tile: int | None = None
 ) -> tuple[Tensor, ...]:
     """One tensor [N] a statistic. ``tile`` is the side of a tile of scores."""
-    side = tile or TILE.get(scores.queries.device.type, 4096)
+    side = tile or side_of(scores.queries)
     outputs: tuple[Tensor, ...] = _Stream.apply(  # type: ignore[no-untyped-call]
         scores.queries, scores.keys, scores.scale, scores.bias,
         scores.bounded, tuple(statistics), side,
@@ -40,7 +40,13 @@ def row_statistics(
     return outputs
 
 
-def _blocks(size: int, side: int) -> Iterator[slice]:
+def side_of(rows: Tensor) -> int:
+    """The side of a tile on the device of ``rows``."""
+    return TILE.get(rows.device.type, 4096)
+
+
+def blocks(size: int, side: int) -> Iterator[slice]:
+    """0 to ``size`` in slices of ``side``, the last may be shorter."""
     for start in range(0, size, side):
         yield slice(start, min(start + side, size))
 
@@ -74,14 +80,14 @@ class _Stream(torch.autograd.Function):
         values: list[list[Tensor]] = [[] for _ in statistics]
         normalisers: list[list[Tensor]] = [[] for _ in statistics]
         masks = tiles_of(statistics, side)
-        for rows in _blocks(len(x), side):
+        for rows in blocks(len(x), side):
             k = _of_rows(scale, rows)
             states = [
                 # A weight moves the scores off the bound, down to where exp underflows.
                 _State(x[rows], bounded and statistic.log_weight is None)
                 for statistic in statistics
             ]
-            for cols in _blocks(len(y), side):
+            for cols in blocks(len(y), side):
                 s: Tensor | None = None
                 for statistic, state, tiles in zip(statistics, states, masks, strict=True):
                     mask = tiles.left_out(rows, cols)
@@ -130,16 +136,16 @@ def gradients_of(
     ``normalisers`` are the log-sum-exps of the statistics that have one.
     """
     # -inf (a row without pairs) would make exp(-inf + inf); its p_ij are all masked to zero.
-    normalisers = [_finite(a) for a in normalisers]
+    normalisers = [finite(a) for a in normalisers]
     for_x, for_y, for_scale, for_bias = needs
     along = torch.zeros_like(x) if for_x or for_scale else None  # sum_j G_ij y_j
     dy = torch.zeros_like(y) if for_y else None
     dbias = torch.zeros_like(bias) if for_bias and bias is not None else None
     masks = tiles_of(statistics, side)
-    for rows in _blocks(len(x), side):
+    for rows in blocks(len(x), side):
         k = _of_rows(scale, rows)
         scaled = x[rows] * k
-        for cols in _blocks(len(y), side):
+        for cols in blocks(len(y), side):
             g: Tensor | None = None
             s: Tensor | None = None
             for statistic, tiles, value, a, du in zip(
@@ -203,14 +209,14 @@ class _State:
                     e = logits.exp()
                 else:
                     self._raise_shift(logits.amax(1, keepdim=True))
-                    e = torch.sub(logits, _finite(self.shift)).exp_()
+                    e = torch.sub(logits, finite(self.shift)).exp_()
                 self.total += e.sum(1, keepdim=True)
                 if statistic.kind == "mean":
                     self.first += e.mul_(s).sum(1, keepdim=True)
 
     def _raise_shift(self, top: Tensor) -> None:
         shift = torch.maximum(self.shift, top)
-        old = (self.shift - _finite(shift)).exp()
+        old = (self.shift - finite(shift)).exp()
         self.total *= old
         self.first *= old
         self.shift = shift
@@ -227,7 +233,7 @@ class _State:
         return mean.squeeze(1), lse
 
 
-def _finite(shift: Tensor) -> Tensor:
+def finite(shift: Tensor) -> Tensor:
     """A row with no pair yet has shift -inf: exp(-inf - 0) is 0 where exp(-inf + inf) is NaN."""
     return torch.where(shift.isinf(), 0, shift)
 

@@ -20,11 +20,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nearfar.statistic import Scores, Statistic
-from nearfar.streaming import tiles_of
+from nearfar.streaming import side_of, tiles_of
 
 __all__ = ["fits", "row_statistics"]
-
-TILE = {"cpu": 512, "cuda": 8192}
 
 
 def fits(scores: Scores, statistics: Sequence[Statistic]) -> bool:
@@ -35,20 +33,15 @@ def fits(scores: Scores, statistics: Sequence[Statistic]) -> bool:
         and scores.scale.ndim == 0
         and scores.bias is None
         and all(
-            statistic.kind == "lse"
-            and statistic.log_weight is None
-            and not statistic.pairs.lists
-            and all(match.rows is match.cols for match in statistic.pairs.matches)
+            statistic.kind == "lse" and statistic.log_weight is None and statistic.pairs.symmetric
             for statistic in statistics
         )
     )
 
 
-def row_statistics(
-    scores: Scores, statistics: Sequence[Statistic], *, tile: int | None = None
-) -> tuple[Tensor, ...]:
+def row_statistics(scores: Scores, statistics: Sequence[Statistic]) -> tuple[Tensor, ...]:
     """One tensor [N] a statistic, of scores and statistics that :func:`fits`."""
-    side = tile or TILE.get(scores.queries.device.type, 4096)
+    side = side_of(scores.queries)
     outputs: tuple[Tensor, ...] = _Symmetric.apply(  # type: ignore[no-untyped-call]
         scores.queries, scores.scale, tuple(statistics), side
     )

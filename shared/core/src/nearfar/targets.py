@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag, normalize
+
+from nearfar.streaming import blocks
 
 __all__ = ["Factored", "Listed", "Targets", "Teacher"]
 
@@ -117,10 +118,10 @@ class _SoftmaxMean(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, c: Tensor, keys: Tensor) -> Tensor:
         result, normaliser = keys.new_empty(len(x), keys.shape[1]), keys.new_empty(len(x))
-        for rows in _blocks(len(x)):
+        for rows in blocks(len(x), TILE):
             shift = x.new_full((rows.stop - rows.start, 1), -torch.inf)
             total, mean = torch.zeros_like(shift), keys.new_zeros(len(shift), keys.shape[1])
-            for cols in _blocks(len(c)):
+            for cols in blocks(len(c), TILE):
                 s = x[rows] @ c[cols].T
                 top = torch.maximum(shift, s.amax(1, keepdim=True))
                 old, e = (shift - top).exp(), s.sub_(top).exp_()
@@ -138,16 +139,11 @@ class _SoftmaxMean(torch.autograd.Function):
         x, c, normaliser = ctx.saved_tensors
         gradient = upstream.new_zeros(len(c), upstream.shape[1])
         with torch.autocast(x.device.type, enabled=False):
-            for rows in _blocks(len(x)):
-                for cols in _blocks(len(c)):
+            for rows in blocks(len(x), TILE):
+                for cols in blocks(len(c), TILE):
                     p = (x[rows] @ c[cols].T).sub_(normaliser[rows, None]).exp_()
                     gradient[cols].addmm_(p.T, upstream[rows])
         return None, None, gradient
-
-
-def _blocks(size: int) -> Iterator[slice]:
-    for start in range(0, size, TILE):
-        yield slice(start, min(start + TILE, size))
 
 
 Targets = Listed | Factored | Teacher

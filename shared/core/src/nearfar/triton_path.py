@@ -181,7 +181,7 @@ class _Rows(torch.autograd.Function):
         values, lses = rest[:count], rest[count:]
         for_x, for_y, for_scale, for_bias = ctx.needs_input_grad[:4]
         problem = _Problem(x, x if ctx.same else y, scale, bias, ctx.products)
-        k = scale[:, None] if scale.ndim else scale
+        k = scale.reshape(-1, 1)
         along = torch.zeros_like(x) if for_x or for_scale else None
         dx, dy = (torch.zeros_like(t) if wanted else None for t, wanted in ((x, for_x), (y, for_y)))
         dbias = torch.zeros_like(bias) if for_bias and bias is not None else None
@@ -254,7 +254,7 @@ def _symmetric(statistic: Statistic, scale: Tensor, bias: Tensor | None) -> bool
         scale.ndim == 0
         and bias is None
         and statistic.log_weight is None
-        and all(match.rows is match.cols for match in statistic.pairs.matches)
+        and statistic.pairs.symmetric
     )
 
 

@@ -16,10 +16,9 @@ from torch.autograd.function import once_differentiable
 
 from nearfar.pairs import Pairs
 from nearfar.statistic import Scores
+from nearfar.streaming import blocks, side_of
 
 __all__ = ["fits", "two_way"]
-
-TILE = {"cpu": 512, "cuda": 8192}
 
 
 def fits(scores: Scores) -> bool:
@@ -27,17 +26,13 @@ def fits(scores: Scores) -> bool:
     return scores.bounded and scores.scale.ndim == 0 and scores.bias is None
 
 
-def two_way(scores: Scores, pairs: Pairs, *, tile: int | None = None) -> tuple[Tensor, Tensor]:
+def two_way(scores: Scores, pairs: Pairs) -> tuple[Tensor, Tensor]:
     """The log-sum-exp of each row [N] and of each column [M] over the pairs that are admitted."""
-    side = tile or TILE.get(scores.queries.device.type, 4096)
+    side = side_of(scores.queries)
     rows, cols = _TwoWay.apply(  # type: ignore[no-untyped-call]
         scores.queries, scores.keys, scores.scale, pairs, side
     )
     return rows, cols
-
-
-def _blocks(size: int, side: int) -> list[slice]:
-    return [slice(start, min(start + side, size)) for start in range(0, size, side)]
 
 
 class _TwoWay(torch.autograd.Function):
@@ -47,8 +42,8 @@ class _TwoWay(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         tiles, scaled = pairs.tiles(side), x * k
         of_row, of_col = x.new_zeros(len(x)), x.new_zeros(len(y))
-        for rows in _blocks(len(x), side):
-            for cols in _blocks(len(y), side):
+        for rows in blocks(len(x), side):
+            for cols in blocks(len(y), side):
                 mask = tiles.left_out(rows, cols)
                 if mask is True:
                     continue
@@ -72,8 +67,8 @@ class _TwoWay(torch.autograd.Function):
             tiles, scaled = ctx.pairs.tiles(ctx.side), x * k
             along = torch.zeros_like(x)  # sum_j G_ij y_j
             dy = torch.zeros_like(y)
-            for rows in _blocks(len(x), ctx.side):
-                for cols in _blocks(len(y), ctx.side):
+            for rows in blocks(len(x), ctx.side):
+                for cols in blocks(len(y), ctx.side):
                     mask = tiles.left_out(rows, cols)
                     if mask is True:
                         continue

@@ -97,8 +97,7 @@ def _own_scores(q: Tensor, own_negatives: Tensor, scale: Tensor, normalize: bool
             f"own_negatives has shape {tuple(own_negatives.shape)}; expected [{len(q)}, h, D]"
         )
     flat = embeddings("own_negatives", own_negatives.flatten(0, 1), normalize=normalize, like=q)
-    k = scale[:, None] if scale.ndim else scale
-    return (flat.view_as(own_negatives) * q[:, None]).sum(2) * k
+    return (flat.view_as(own_negatives) * q[:, None]).sum(2) * scale.reshape(-1, 1)
 
 
 def both_ways(scores: Scores, path: Path | None) -> Tensor:
