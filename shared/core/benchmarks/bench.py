@@ -16,6 +16,7 @@ import argparse
 import importlib.metadata
 import json
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -319,6 +320,12 @@ def described(device: str) -> str:
     return f"cpu ({platform.machine()}), {torch.get_num_threads()} threads"
 
 
+def peak_memory() -> int:
+    """Bytes of the resident set, this process's or a child's."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(w).ru_maxrss for w in who) * 1024  # kB on Linux
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/bench-core"))
@@ -356,7 +363,8 @@ def main() -> None:
         "schema": 1, "domain": "core", "verb": "bench",
         "date": time.strftime("%Y-%m-%d", time.gmtime()), "versions": versions_of(able),
         "device": described(asked.device), "loss_path": nearfar.loss_path(asked.device),
-        "seconds": round(time.monotonic() - began, 1), "peak_memory_bytes": 0, "settings_hash": "",
+        "seconds": round(time.monotonic() - began, 1), "peak_memory_bytes": peak_memory(),
+        "settings_hash": "",
     }  # fmt: skip
     lines = ",\n".join(f"  {json.dumps(record)}" for record in records)
     text = json.dumps(head, indent=1).removesuffix("\n}")
