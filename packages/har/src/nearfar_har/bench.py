@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +30,7 @@ from nearfar_kit.errors import UserError
 from nearfar_kit.metrics import Record, split_key
 from nearfar_kit.progress import Progress
 from nearfar_kit.seeds import seed_everything
+from nearfar_kit.workers import each
 
 __all__ = ["ABLATIONS", "METHODS", "Job", "make_jobs", "run_jobs"]
 
@@ -120,29 +120,21 @@ def run_jobs(
     open_jobs = [job for job in jobs if not (parts / job.file).exists()]
     work = partial(run_job, files=files, parts=parts, settings=settings, shares=tuple(shares))
     done = len(jobs) - len(open_jobs)
-    with Progress("benchmark", len(jobs), done=done, quiet=quiet) as bar:
-        for job in _each(work, open_jobs, processes):
-            bar.advance(last=f"{job.method} on {job.fold}, seed {job.seed}")
+    try:
+        with (
+            Progress("benchmark", len(jobs), done=done, quiet=quiet) as bar,
+            closing(each(work, open_jobs, processes)) as ended,
+        ):
+            for job in ended:
+                bar.advance(last=f"{job.method} on {job.fold}, seed {job.seed}")
+    finally:
+        for unfinished in parts.glob(".*.part"):  # a process stopped in the middle of writing
+            unfinished.unlink()
     records = []
     for job in jobs:
         content = json.loads((parts / job.file).read_text(encoding="utf-8"))
         records += [Record(**record) for record in content]
     return records
-
-
-def _each(work: Callable[[Job], Job], jobs: Sequence[Job], processes: int) -> Iterator[Job]:
-    if processes == 1:
-        yield from map(work, jobs)
-        return
-    # One thread a process: two would wait for each other.
-    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        try:
-            for future in as_completed([pool.submit(work, job) for job in jobs]):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
 
 
 _loaded: dict[Path, Windows] = {}  # a worker's windows, read once
