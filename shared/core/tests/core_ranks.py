@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,11 +11,11 @@ from torch import Tensor
 
 import nearfar
 import nearfar.functional as F
+from nearfar.batch import within
 from nearfar.dispatch import row_statistics
-from nearfar.distributed import within
 from nearfar.pairs import other, same
 from nearfar.statistic import Scores, Statistic
-from nearfar.targets import Factored, Listed
+from nearfar.targets import Factored, Listed, Teacher
 
 N, D = 19, 6
 SIZES = {2: [7, 12], 3: [9, 1, 9], 4: [2, 8, 4, 5]}  # rows of each process
@@ -49,10 +49,17 @@ IT = {"image": floats(N, D), "text": floats(N, D, seed=1)}
 EMBEDDED = {"embeddings": floats(N, D)}
 CENTRES = {"prototypes": floats(5, D, seed=3)}
 
+NSPT = {"student": floats(N, D), "teacher": floats(N, D, seed=1), "labels": codes(4),
+        "rehearsal": torch.arange(N) % 5 < 2}  # fmt: skip
+
 ENTRIES = {
     "info_nce": Entry("info_nce", QK),
     "info_nce, symmetric": Entry("info_nce", QK, settings={"symmetric": True}),
     "info_nce, queue": Entry("info_nce", QK, {"negatives": floats(8, D, seed=2)}),
+    "info_nce, queue and own": Entry(
+        "info_nce", {**QK, "own_negatives": floats(N, 3, D, seed=2)},
+        {"negatives": floats(8, D, seed=3)},
+    ),
     "info_nce, own": Entry("info_nce", {**QK, "own_negatives": floats(N, 3, D, seed=2)}),
     "nt_xent": Entry("nt_xent", TWO),
     "nt_xent, reference": Entry("nt_xent", TWO, settings={"path": "reference"}),
@@ -64,13 +71,22 @@ ENTRIES = {
                     learned="logit_scale"),
     "sup_con": Entry("sup_con", {**EMBEDDED, "labels": codes(4)}),
     "sup_con, in": Entry("sup_con", {**EMBEDDED, "labels": codes(4)}, settings={"positives": "in"}),
+    "sup_con, reference": Entry(
+        "sup_con", {**EMBEDDED, "labels": codes(4)},
+        {"reference": floats(8, D, seed=2), "reference_labels": torch.arange(8) % 3},
+    ),
     "hierarchical": Entry("hierarchical_sup_con",
                           {**EMBEDDED, "labels": codes(3), "sublabels": codes(7)}),
-    "nspt": Entry("nspt", {"student": floats(N, D), "teacher": floats(N, D, seed=1),
-                           "labels": codes(4), "rehearsal": codes(2).bool()}),
+    "nspt": Entry("nspt", NSPT),
+    "nspt, scl": Entry("nspt", NSPT, settings={"design": "scl"}),
     "meow": Entry("meow", {**QK, "clusters": codes(3, 2)}),
     "sup_remix": Entry("sup_remix", {**EMBEDDED, "labels": codes(5)}),
+    "sup_remix, reference": Entry(
+        "sup_remix", {**EMBEDDED, "labels": codes(5)},
+        {"reference": floats(8, D, seed=2), "reference_labels": torch.arange(8) % 3 + 1},
+    ),
     "swav": Entry("swav", TWO, CENTRES),
+    "swav, queue": Entry("swav", TWO, {**CENTRES, "queue": floats(8, D, seed=4)}),
     "linear_cross_entropy": Entry(
         "linear_cross_entropy", {"hidden": floats(N, D), "target": codes(5)},
         {"weight": floats(5, D, seed=4), "bias": floats(5, seed=5)}, learned="",
@@ -83,10 +99,18 @@ ENTRIES = {
     "proto_nce": Entry("proto_nce", {**EMBEDDED, "assignment": codes(5)}, CENTRES),
     "mlcd": Entry("mlcd", {**EMBEDDED, "positives": torch.stack([codes(2), codes(3) + 2], 1)},
                   CENTRES),
+    "uniformity, reference": Entry("uniformity", EMBEDDED, {"reference": floats(8, D, seed=2)},
+                                   learned=""),
     "uniformity": Entry("uniformity", EMBEDDED, learned=""),
     "alignment": Entry("alignment", TWO, learned=""),
     "joint_entropy": Entry("joint_entropy", {"first": floats(N, D), "second": floats(N, 3)}),
     "cacr": Entry("cacr", {"views": floats(3, N, D)}, learned="repulsion", dim=1),
+    "cacr, even": Entry("cacr", {"views": floats(3, N, D)}, learned="", dim=1,
+                        settings={"repulsion": 0.0, "normalize": False}),
+    "local_volumetric": Entry(
+        "local_volumetric", {"regions_a": floats(N, 4, D), "regions_b": floats(N, 4, D, seed=1)},
+        {"neighbours": torch.tensor([[1, 2], [2, 3], [3, 0], [0, 1]])},
+    ),
     "multi_view": Entry(
         "multi_view_weighted",
         {"anchors": floats(N, D), "positives": floats(2, N, D, seed=1),
@@ -95,22 +119,23 @@ ENTRIES = {
     ),
     "symile": Entry("symile", {"modalities": [floats(N, D, seed=s) for s in range(3)]},
                     learned="logit_scale", settings={"negatives": "all"}),
+    "symile, two": Entry("symile", {"modalities": [floats(N, D, seed=s) for s in range(2)]},
+                         learned="logit_scale"),
+    "teacher": Entry("soft_targets", {
+        **QK, "targets": Teacher(floats(N, 3, seed=7), floats(N, 3, seed=8), 0.7)}),
     "soft_targets": Entry("soft_targets", {
         **QK, "targets": Factored(floats(N, 2, seed=7).abs(), floats(N, 2, seed=8).abs())}),
 }  # fmt: skip
 
 
-# Losses that can go round a ring.
-ROUND = ["info_nce", "info_nce, symmetric", "info_nce, own", "nt_xent", "nt_xent, reference", "dcl",
-         "dclw", "hard_negative", "alignment", "linear_cross_entropy", "clip", "siglip", "sup_con",
-         "sup_con, in"]  # fmt: skip
+WAYS = {"gathered": lambda group: group, "ring": nearfar.Ring}
 
 
 def part(value: Any, rows: slice, dim: int) -> Any:
     if isinstance(value, list):
         return [part(v, rows, dim) for v in value]
-    if isinstance(value, Factored):
-        return Factored(value.rows[rows], value.cols[rows])
+    if isinstance(value, Factored | Teacher):
+        return replace(value, rows=value.rows[rows], cols=value.cols[rows])
     own = value.movedim(dim if value.ndim > 2 else 0, 0)[rows]
     return own.movedim(0, dim if value.ndim > 2 else 0).clone()
 
@@ -157,24 +182,21 @@ def work(rank: int, world: int, folder: str) -> None:
     store = dist.FileStore(f"{folder}/store", world)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
     rows, results = own_rows(rank, world), {}
-    for name, entry in ENTRIES.items():
-        for reduction in ("mean", "sum", "none"):
-            if reduction == "none" and entry.loss in ("nspt",):
-                continue
-            results[name, reduction] = run(entry, rows, dist.group.WORLD, reduction)
-    for name in ROUND:
-        for reduction in ("mean", "sum", "none"):
-            results[name, reduction, "ring"] = run(
-                ENTRIES[name], rows, nearfar.Ring(dist.group.WORLD), reduction
-            )
-    results["ring, mean of scores", "mean"] = mean_scores(rows, nearfar.Ring(dist.group.WORLD))
-    results["ring, far norms", "mean"] = far_norms(rows, nearfar.Ring(dist.group.WORLD))
-    results["info_nce", "per row"] = run(ENTRIES["info_nce"], rows, dist.group.WORLD, per_row=True)
-    results["listed", "mean"] = listed(rows, dist.group.WORLD)
-    results["ignored", "mean"] = ignored(rows, [rows], dist.group.WORLD)
-    results["places", "mean"] = places(rows, [rows], dist.group.WORLD)
-    results["sog_clr", "mean"] = sog_clr(rows, dist.group.WORLD)
-    results["amcl", "mean"] = amcl(rows, dist.group.WORLD)
+    for way, of in WAYS.items():
+        group = of(dist.group.WORLD)
+        for name, entry in ENTRIES.items():
+            for reduction in ("mean", "sum", "none"):
+                if reduction == "none" and entry.loss == "nspt":
+                    continue
+                results[name, reduction, way] = run(entry, rows, group, reduction)
+        results["per row", way] = run(ENTRIES["info_nce"], rows, group, per_row=True)
+        results["listed", way] = listed(rows, group)
+        results["ignored", way] = ignored(rows, [rows], group)
+        results["places", way] = places(rows, [rows], group)
+        results["sog_clr", way] = sog_clr(rows, group)
+        results["amcl", way] = amcl(rows, group)
+    results["mean of scores"] = mean_scores(rows, nearfar.Ring(dist.group.WORLD))
+    results["far norms"] = far_norms(rows, nearfar.Ring(dist.group.WORLD))
     torch.save(results, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 

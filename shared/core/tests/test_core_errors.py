@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.distributed as dist
 
 import nearfar
 import nearfar.functional as F
@@ -92,22 +91,3 @@ def test_an_unknown_path_in_the_environment(monkeypatch):
     monkeypatch.setenv("NEARFAR_PATH", "warp")
     with pytest.raises(ValueError, match="NEARFAR_PATH is 'warp'"):
         nearfar.loss_path()
-
-
-def test_what_does_not_go_round_a_ring():
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    try:
-        ring = nearfar.Ring(dist.group.WORLD)
-        for call, message in (
-            (lambda: F.cacr(torch.stack([X, X, X]), group=ring), "cacr does not go round a ring"),
-            (lambda: F.info_nce(X, X, negatives=X, group=ring), "without negatives and ignored"),
-            (
-                lambda: F.sup_con(X, LABELS, reference=X, reference_labels=LABELS, group=ring),
-                "without a reference set",
-            ),
-        ):
-            with pytest.raises(ValueError, match=message):
-                call()
-        assert torch.isclose(F.nt_xent(X, X, group=ring), F.nt_xent(X, X))
-    finally:
-        dist.destroy_process_group()

@@ -3,8 +3,8 @@
 The functions are in :mod:`nearfar.functional`; here are the same names in CamelCase as modules.
 """
 
+from nearfar.batch import Ring
 from nearfar.dispatch import loss_path
-from nearfar.distributed import Ring
 from nearfar.losses.amcl import AMCL
 from nearfar.losses.cacr import CACR
 from nearfar.losses.clip import CLIP

@@ -17,7 +17,7 @@ from typing import Literal, cast, get_args
 import torch
 from torch import Tensor
 
-from nearfar import distributed, reference, resident, ring, streaming, symmetric, two_way
+from nearfar import batch, distributed, reference, resident, ring, streaming, symmetric, two_way
 from nearfar.pairs import Pairs
 from nearfar.softplus import softplus
 from nearfar.statistic import Scores, Statistic
@@ -62,10 +62,10 @@ def row_statistics(
             return symmetric.row_statistics(scores, statistics)
         return streaming.row_statistics(scores, statistics)
 
-    group = distributed.current()
+    group = batch.current()
     # Products of scores in bf16 would cost more digits than the embeddings carry.
     with torch.autocast(device.type, enabled=False):
-        if isinstance(group, distributed.Ring):
+        if isinstance(group, batch.Ring):
             return ring.row_statistics(scores, statistics, group.group, compute)
         if group is not None:
             return distributed.row_statistics(scores, statistics, group, compute)
@@ -82,7 +82,7 @@ def contrast(
         base_inside: whether ``pairs`` hold the positive; if not, it is added to the sum.
     """
     device = scores.queries.device
-    alone = distributed.current() is None
+    alone = batch.current() is None
     if alone and loss_path(device, path) == "streaming" and resident.fits(scores):
         with torch.autocast(device.type, enabled=False):
             return resident.losses(scores, pairs, base, base_inside=base_inside)
@@ -97,7 +97,7 @@ def two_way_lse(scores: Scores, pairs: Pairs, *, path: Path | None = None) -> tu
     """
     device = scores.queries.device
     with torch.autocast(device.type, enabled=False):
-        chosen = loss_path(device, path) if distributed.current() is None else None
+        chosen = loss_path(device, path) if batch.current() is None else None
         if chosen == "streaming" and two_way.fits(scores):
             return two_way.two_way(scores, pairs)
         if chosen == "triton":

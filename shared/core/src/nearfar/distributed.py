@@ -16,105 +16,27 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from contextvars import ContextVar, Token
-from dataclasses import dataclass, replace
-from typing import Any, ParamSpec, TypeVar
+from dataclasses import replace
+from typing import Any, ParamSpec
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from nearfar.batch import Ring, within
+from nearfar.collectives import all_gather, own_of, sizes_of, summed
 from nearfar.graphs import outside_graphs
 from nearfar.precision import products_of
 from nearfar.statistic import Scores, Statistic
 from nearfar.targets import Factored, Listed, Teacher
 
-__all__ = [
-    "Group",
-    "Ring",
-    "all_of_ring",
-    "count_of",
-    "current",
-    "global_batch",
-    "row_numbers",
-    "row_statistics",
-    "sizes_of",
-    "total_of",
-    "within",
-]
+__all__ = ["global_batch", "row_statistics"]
 
-
-@dataclass(frozen=True)
-class Ring:
-    """A group whose processes never hold each other's rows all at once: keys go round instead.
-
-    ``loss(a, b, group=nearfar.Ring(group))``. Memory is that of a process's own rows and of one
-    other's; time is that of the general path, where ``group=group`` shares out the faster ones.
-    """
-
-    group: dist.ProcessGroup
-
-
-Group = dist.ProcessGroup | Ring | None
 P = ParamSpec("P")
-R = TypeVar("R")
-
-_current: ContextVar[Group] = ContextVar("group", default=None)
-_start: ContextVar[int] = ContextVar("start", default=0)
-
-
-def current() -> Group:
-    """The group or ring over which the loss that is being computed goes, or None."""
-    return _current.get()
-
-
-def row_numbers(rows: Tensor) -> Tensor:
-    """The number of each row in the whole batch: [N], from 0 where this process holds it all."""
-    return torch.arange(len(rows), device=rows.device) + _start.get()
-
-
-def total_of(part: Tensor) -> Tensor:
-    """The sum over a ring's processes of what each has; itself where there is no ring.
-
-    The gradient to each part is the sum of all processes' upstreams. Of a loss, which all have
-    alike, that is the number of processes, and DDP's mean divides it out.
-    """
-    ring = current()
-    if not isinstance(ring, Ring):
-        return part
-    return _Total.apply(part, ring.group)  # type: ignore[no-untyped-call, no-any-return]
-
-
-def all_of_ring(codes: Tensor) -> Tensor:
-    """All processes' integers [any], one process's after the other's; these where there is none."""
-    ring = current()
-    if not isinstance(ring, Ring):
-        return codes
-    return _all_gather(codes, sizes_of(len(codes), codes.device, ring.group), ring.group)
-
-
-def count_of(rows: Tensor) -> Tensor:
-    """How many of all processes' rows [N] are true: []."""
-    return total_of(rows.sum())
-
-
-class within(AbstractContextManager[None]):
-    """Losses inside go over ``group``, whose processes hold the same rows; may be entered again."""
-
-    def __init__(self, group: Group) -> None:
-        self.group = group
-        self.tokens: list[Token[Group]] = []
-
-    def __enter__(self) -> None:
-        self.tokens.append(_current.set(self.group))
-
-    def __exit__(self, *error: object) -> None:
-        _current.reset(self.tokens.pop())
 
 
 def global_batch(
-    *rows: str, dim: int = 0, numbers: tuple[str, ...] = (), ring: bool = False
+    *rows: str, dim: int = 0, numbers: tuple[str, ...] = ()
 ) -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
     """Makes a loss with a ``group`` keyword global over its processes.
 
@@ -122,8 +44,6 @@ def global_batch(
         rows: the arguments that hold one row a sample of this process's batch. A ``temperature`` is
             one where it has a number a row. All other tensors must be alike on every process.
         numbers: the arguments [any, k] whose numbers count this process's rows; below 0 means none.
-        ring: whether the loss can do with its own rows, and :func:`row_numbers` and
-            :func:`total_of`, so that a :class:`Ring` may be its group.
         dim: of the samples in those that have more than two dimensions.
     """
 
@@ -152,7 +72,7 @@ def global_batch(
                     given[name] = _all_rows(given[name], dim, sizes, group)
             for name in numbers:
                 if (index := given.get(name)) is not None:
-                    index = torch.where(index < 0, index, index + _own(sizes, group).start)
+                    index = torch.where(index < 0, index, index + own_of(sizes, group).start)
                     given[name] = _gathered(index, sizes_of(len(index), index.device, group), group)
             value = given.get("temperature")
             if isinstance(value, Tensor) and value.ndim == 1:
@@ -166,18 +86,11 @@ def global_batch(
             return _OwnRows.apply(value, sizes, group)  # type: ignore[no-untyped-call, no-any-return]
 
         def within_ring(group: Ring, /, *args: P.args, **kwargs: P.kwargs) -> Tensor:
-            if not ring:
-                raise ValueError(
-                    f"group: {loss.__name__} does not go round a ring; expected a process group"
-                )
             first = next(_tensors(signature.bind(*args, **kwargs).arguments[rows[0]]))
-            sizes = sizes_of(len(first), first.device, group.group)
-            token = _start.set(_own(sizes, group.group).start)
-            try:
-                with within(group):
-                    return loss(*args, **kwargs)
-            finally:
-                _start.reset(token)
+            samples = first.shape[dim if first.ndim > 2 else 0]
+            sizes = sizes_of(samples, first.device, group.group)
+            with within(group, own_of(sizes, group.group).start):
+                return loss(*args, **kwargs)
 
         return outside_graphs(over_group)
 
@@ -213,36 +126,12 @@ def row_statistics(
     )
 
 
-def sizes_of(rows: int, device: torch.device, group: dist.ProcessGroup) -> list[int]:
-    """How many rows each process of the group has, given this one's."""
-    world = dist.get_world_size(group)
-    sizes = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world)]
-    dist.all_gather(sizes, torch.tensor([rows], device=device), group=group)
-    return [int(size) for size in sizes]
-
-
-def _all_gather(x: Tensor, sizes: list[int], group: dist.ProcessGroup) -> Tensor:
-    """All processes' rows, one process's after the other's; they may have different numbers."""
-    # Collectives want equal shapes: shorter parts are padded to the longest and cut again.
-    padded = x.new_zeros(max(sizes), *x.shape[1:])
-    padded[: len(x)] = x
-    parts = [torch.empty_like(padded) for _ in sizes]
-    dist.all_gather(parts, padded, group=group)
-    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
-
-
-def _own(sizes: list[int], group: dist.ProcessGroup) -> slice:
-    rank = dist.get_rank(group)
-    start = sum(sizes[:rank])
-    return slice(start, start + sizes[rank])
-
-
 def _gathered(x: Tensor, sizes: list[int], group: dist.ProcessGroup) -> Tensor:
     if x.is_floating_point():
         return _Gather.apply(x, sizes, group)  # type: ignore[no-untyped-call, no-any-return]
     if x.dtype is torch.bool:
-        return _all_gather(x.to(torch.uint8), sizes, group).bool()
-    return _all_gather(x, sizes, group)
+        return all_gather(x.to(torch.uint8), sizes, group).bool()
+    return all_gather(x, sizes, group)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -257,7 +146,7 @@ def _all_rows(value: Any, dim: int, sizes: list[int], group: dist.ProcessGroup) 
         dim = dim if value.ndim > 2 else 0
         return _gathered(value.movedim(dim, 0).contiguous(), sizes, group).movedim(0, dim)
     if isinstance(value, Listed):  # numbers of this process's keys: counted from its first
-        index = value.index + _own(sizes, group).start
+        index = value.index + own_of(sizes, group).start
         return Listed(_gathered(index, sizes, group), _gathered(value.weight, sizes, group))
     if isinstance(value, Factored | Teacher):
         rows, cols = (_gathered(part, sizes, group) for part in (value.rows, value.cols))
@@ -270,32 +159,12 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, sizes: list[int], group: dist.ProcessGroup) -> Tensor:
-        ctx.own, ctx.world = _own(sizes, group), len(sizes)
-        return _all_gather(x.detach(), sizes, group)
+        ctx.own, ctx.world = own_of(sizes, group), len(sizes)
+        return all_gather(x, sizes, group)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
         return upstream[ctx.own] * ctx.world, None, None
-
-
-def _summed(x: Tensor, group: dist.ProcessGroup) -> Tensor:
-    """The sum of all processes' x; theirs are left as they are."""
-    total = x.detach().contiguous().clone()
-    dist.all_reduce(total, group=group)
-    return total
-
-
-class _Total(torch.autograd.Function):
-    """Each one's part -> the sum of all."""
-
-    @staticmethod
-    def forward(ctx: Any, part: Tensor, group: dist.ProcessGroup) -> Tensor:
-        ctx.group = group
-        return _summed(part, group)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
-        return _summed(upstream, ctx.group), None
 
 
 class _Shared(torch.autograd.Function):
@@ -308,7 +177,7 @@ class _Shared(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
-        return _summed(upstream, ctx.group), None
+        return summed(upstream, ctx.group), None
 
 
 class _Joined(torch.autograd.Function):
@@ -316,8 +185,8 @@ class _Joined(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, sizes: list[int], group: dist.ProcessGroup) -> Tensor:
-        ctx.own = _own(sizes, group)
-        return _all_gather(x.detach(), sizes, group)
+        ctx.own = own_of(sizes, group)
+        return all_gather(x, sizes, group)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
@@ -329,7 +198,7 @@ class _OwnRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, losses: Tensor, sizes: list[int], group: dist.ProcessGroup) -> Tensor:
-        ctx.own, ctx.group, ctx.shape = _own(sizes, group), group, losses.shape
+        ctx.own, ctx.group, ctx.shape = own_of(sizes, group), group, losses.shape
         ctx.samples = sum(sizes)
         if len(losses) % ctx.samples:
             raise ValueError(

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from nearfar.distributed import count_of, total_of
+from nearfar.batch import count_of, size_of, total_of
 
 __all__ = ["Reduction", "reduce"]
 
@@ -29,5 +29,5 @@ def reduce(losses: Tensor, reduction: Reduction, *, valid: Tensor | None = None)
     if reduction == "sum":
         return total
     if valid is None:
-        valid = losses.new_ones(len(losses), dtype=torch.bool)
+        return total / max(1, size_of(losses))
     return total / count_of(valid).clamp(min=1)

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from nearfar.batch import all_of_ring, size_of
+
 __all__ = ["sinkhorn"]
 
 
@@ -38,8 +40,10 @@ def sinkhorn(scores: Tensor, *, epsilon: float = 0.05, iterations: int = 3) -> T
             f"epsilon {epsilon}, iterations {iterations}; expected above 0 and 1 or up"
         )
     log_q = scores.to(torch.promote_types(scores.dtype, torch.float32)) / epsilon
-    rows, columns = scores.shape
+    rows, columns = size_of(scores), scores.shape[1]
     for _ in range(iterations):
-        log_q = log_q - log_q.logsumexp(0, keepdim=True) - math.log(columns)
+        # Each column's sum is of all processes' rows.
+        of_column = all_of_ring(log_q.logsumexp(0, keepdim=True)).logsumexp(0, keepdim=True)
+        log_q = log_q - of_column - math.log(columns)
         log_q = log_q - log_q.logsumexp(1, keepdim=True) - math.log(rows)
     return (log_q + math.log(rows)).exp()

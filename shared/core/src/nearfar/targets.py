@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag, normalize
 
+from nearfar.batch import ring_now, total_of
+from nearfar.collectives import Round
 from nearfar.streaming import blocks
 
 __all__ = ["Factored", "Listed", "Targets", "Teacher"]
@@ -73,11 +76,14 @@ class Factored:
 
     def totals(self, keys: Tensor) -> Tensor:
         with torch.autocast(keys.device.type, enabled=False):
-            return self.rows.to(keys) @ self.cols.to(keys).sum(0)
+            sums: Tensor = self.rows.to(keys) @ total_of(self.cols.to(keys).sum(0))
+        return sums
 
     def sums(self, keys: Tensor) -> Tensor:
         with torch.autocast(keys.device.type, enabled=False):
-            return self.rows.to(keys) @ (self.cols.to(keys).T @ keys)  # (N x F)(F x D)
+            # (N x F)(F x D)
+            sums: Tensor = self.rows.to(keys) @ total_of(self.cols.to(keys).T @ keys)
+        return sums
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,10 @@ class Teacher:
     def sums(self, keys: Tensor) -> Tensor:
         with torch.autocast(keys.device.type, enabled=False):
             total: Tensor = _SoftmaxMean.apply(  # type: ignore[no-untyped-call]
-                self.rows.detach().to(keys) / self.temperature, self.cols.detach().to(keys), keys
+                self.rows.detach().to(keys) / self.temperature,
+                self.cols.detach().to(keys),
+                keys,
+                ring_now(),
             )
         return total
 
@@ -116,34 +125,36 @@ class _SoftmaxMean(torch.autograd.Function):
     """``softmax(x c^T) keys``, tile by tile, with the gradient to keys."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, c: Tensor, keys: Tensor) -> Tensor:
-        result, normaliser = keys.new_empty(len(x), keys.shape[1]), keys.new_empty(len(x))
-        for rows in blocks(len(x), TILE):
-            shift = x.new_full((rows.stop - rows.start, 1), -torch.inf)
-            total, mean = torch.zeros_like(shift), keys.new_zeros(len(shift), keys.shape[1])
-            for cols in blocks(len(c), TILE):
-                s = x[rows] @ c[cols].T
-                top = torch.maximum(shift, s.amax(1, keepdim=True))
-                old, e = (shift - top).exp(), s.sub_(top).exp_()
-                total = total * old + e.sum(1, keepdim=True)
-                mean = (mean * old).addmm_(e, keys[cols])
-                shift = top
-            result[rows] = mean / total
-            normaliser[rows] = (shift + total.log())[:, 0]
-        ctx.save_for_backward(x, c, normaliser)
-        return result
+    def forward(
+        ctx: Any, x: Tensor, c: Tensor, keys: Tensor, group: dist.ProcessGroup | None
+    ) -> Tensor:
+        shift = x.new_full((len(x), 1), -torch.inf)
+        total, mean = torch.zeros_like(shift), keys.new_zeros(len(x), keys.shape[1])
+        for some_c, some_keys in Round([c, keys], group):
+            for rows in blocks(len(x), TILE):
+                for cols in blocks(len(some_c), TILE):
+                    s = x[rows] @ some_c[cols].T
+                    top = torch.maximum(shift[rows], s.amax(1, keepdim=True))
+                    old, e = (shift[rows] - top).exp(), s.sub_(top).exp_()
+                    total[rows] = total[rows] * old + e.sum(1, keepdim=True)
+                    mean[rows] = (mean[rows] * old).addmm_(e, some_keys[cols])
+                    shift[rows] = top
+        ctx.save_for_backward(x, c, shift + total.log())
+        ctx.group = group
+        return mean / total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[None, None, Tensor]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[None, None, Tensor, None]:
         x, c, normaliser = ctx.saved_tensors
-        gradient = upstream.new_zeros(len(c), upstream.shape[1])
+        around = Round([c, upstream.new_zeros(len(c), upstream.shape[1])], ctx.group, home=True)
         with torch.autocast(x.device.type, enabled=False):
-            for rows in blocks(len(x), TILE):
-                for cols in blocks(len(c), TILE):
-                    p = (x[rows] @ c[cols].T).sub_(normaliser[rows, None]).exp_()
-                    gradient[cols].addmm_(p.T, upstream[rows])
-        return None, None, gradient
+            for some_c, gradient in around:
+                for rows in blocks(len(x), TILE):
+                    for cols in blocks(len(some_c), TILE):
+                        p = (x[rows] @ some_c[cols].T).sub_(normaliser[rows]).exp_()
+                        gradient[cols].addmm_(p.T, upstream[rows])
+        return None, None, around.here()[1], None
 
 
 Targets = Listed | Factored | Teacher

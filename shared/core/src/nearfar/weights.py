@@ -20,6 +20,13 @@ class PairWeight(Protocol):
     def of_rows(self, rows: slice) -> PairWeight:
         """The weights of some rows alone."""
 
+    @property
+    def of_keys(self) -> Tensor:
+        """What belongs to the keys: [M, ...]."""
+
+    def with_keys(self, keys: Tensor) -> PairWeight:
+        """The weights of the same rows with other keys, of whom this is ``of_keys``."""
+
 
 @dataclass(frozen=True)
 class ClusterDisagreement:
@@ -41,6 +48,13 @@ class ClusterDisagreement:
     def of_rows(self, rows: slice) -> ClusterDisagreement:
         return replace(self, rows=self.rows[rows])
 
+    @property
+    def of_keys(self) -> Tensor:
+        return self.cols
+
+    def with_keys(self, keys: Tensor) -> ClusterDisagreement:
+        return replace(self, cols=keys)
+
 
 @dataclass(frozen=True)
 class LabelDistance:
@@ -54,3 +68,10 @@ class LabelDistance:
 
     def of_rows(self, rows: slice) -> LabelDistance:
         return replace(self, rows=self.rows[rows])
+
+    @property
+    def of_keys(self) -> Tensor:
+        return self.cols
+
+    def with_keys(self, keys: Tensor) -> LabelDistance:
+        return replace(self, cols=keys)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nearfar.distributed import Group, global_batch
+from nearfar.batch import Group
+from nearfar.distributed import global_batch
 from nearfar.losses.nt_xent import nt_xent
+from nearfar.reduction import reduce
 from nearfar.temperature import AnchorTemperature
 
 __all__ = ["AMCL"]
@@ -67,4 +69,4 @@ class AMCL(nn.Module):
 @global_batch("tau")
 def _held(tau: Tensor, width: int, *, group: Group = None) -> Tensor:
     """What keeps temperatures [N] from 0 and from their bound."""
-    return (width / 2 * tau.log() + 1 / tau).mean()
+    return reduce(width / 2 * tau.log() + 1 / tau, "mean")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nearfar.batch import Group, row_numbers, size_of, total_of
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.inputs import embeddings, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
@@ -64,7 +65,8 @@ def cacr(
     losses = attraction_weight * (far * d).sum(1).flatten()
 
     # -d_ij = 2 <x_i, x_j> - |x_j|^2 - |x_i|^2; the last is the same all along a row.
-    sample = torch.arange(samples, device=z.device).repeat(count)
+    sample = row_numbers(v[0]).repeat(count)
+    everyone = size_of(v[0])
     norm = z.square().sum(1)
     bias = None if normalize else -repulsion * norm
     if repulsion > 0:
@@ -74,11 +76,11 @@ def cacr(
         (m,) = row_statistics(scores, [mean], path=path)
         d_near = norm + (norm if normalize else 0) - m / repulsion
     else:  # all weigh alike: the mean distance, from sums alone
-        total = z.sum(0) - v.sum(0).repeat(count, 1)
-        rest = max(1, count * (samples - 1))
-        norms = norm.sum() - norm.view(count, samples).sum(0).repeat(count)
+        total = total_of(z.sum(0)) - v.sum(0).repeat(count, 1)
+        rest = max(1, count * (everyone - 1))
+        norms = total_of(norm.sum()) - norm.view(count, samples).sum(0).repeat(count)
         d_near = norm + (norms - 2 * (z * total).sum(1)) / rest
-    if samples > 1:
+    if everyone > 1:
         losses = losses - repulsion_weight * d_near
     return reduce(losses, reduction)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from nearfar.batch import Group
 from nearfar.dispatch import Path
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.inputs import embeddings, positive, scores_of
 from nearfar.losses.info_nce import both_ways
 from nearfar.module import Loss
@@ -14,7 +15,7 @@ from nearfar.reduction import Reduction, reduce
 __all__ = ["CLIP", "clip"]
 
 
-@global_batch("image", "text", ring=True)
+@global_batch("image", "text")
 def clip(
     image: Tensor,
     text: Tensor,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nearfar.batch import Group
 from nearfar.dispatch import Path
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.losses.two_views import two_views
 from nearfar.module import Loss
 from nearfar.reduction import Reduction, reduce
@@ -14,7 +15,7 @@ from nearfar.reduction import Reduction, reduce
 __all__ = ["DCL", "dcl"]
 
 
-@global_batch("view_a", "view_b", ring=True)
+@global_batch("view_a", "view_b")
 def dcl(
     view_a: Tensor,
     view_b: Tensor,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nearfar.batch import Group, all_of_ring, count_of, total_of
 from nearfar.dispatch import Path
-from nearfar.distributed import Group, all_of_ring, count_of, global_batch, total_of
+from nearfar.distributed import global_batch
 from nearfar.inputs import embeddings
 from nearfar.losses.two_views import two_views
 from nearfar.module import Loss
@@ -15,7 +16,7 @@ from nearfar.reduction import Reduction, reduce
 __all__ = ["DCLW", "dclw"]
 
 
-@global_batch("view_a", "view_b", ring=True)
+@global_batch("view_a", "view_b")
 def dclw(
     view_a: Tensor,
     view_b: Tensor,

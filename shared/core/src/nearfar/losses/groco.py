@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
-from nearfar.distributed import Group, global_batch
+from nearfar.batch import Group, ring_now, row_numbers, size_of
+from nearfar.collectives import Round
+from nearfar.distributed import global_batch
 from nearfar.inputs import embeddings
 from nearfar.module import Loss
 from nearfar.nearest import nearest
@@ -60,17 +62,29 @@ def groco(
         raise ValueError(
             f"hardest is {hardest}, steepness {steepness}; expected at least 1, and above 0"
         )
-    z, n = torch.cat([a, b]), len(a)
-    if n == 1:  # nobody else is there
+    z, everyone = torch.cat([a, b]), size_of(a)
+    if everyone == 1:  # nobody else is there
         return reduce(z.sum(1) * 0, reduction, valid=torch.zeros(2, dtype=torch.bool).to(a.device))
     held = z.detach()
-    sample = torch.arange(n, device=z.device).repeat(2)
-    index, _ = nearest(held, held, min(hardest, 2 * n - 2), pairs=other(sample, sample))
-    candidates = torch.cat([held[index.flip(1)], held.roll(n, 0)[:, None]], 1)  # 2N x (h + 1) x D
+    negatives = _hardest(held, row_numbers(a).repeat(2), min(hardest, 2 * everyone - 2))
+    # 2N x (h + 1) x D
+    candidates = torch.cat([negatives, held.roll(len(a), 0)[:, None]], 1)
     top = _top_of_sort((candidates * z[:, None]).sum(2), steepness)
     is_positive = torch.zeros_like(top)
     is_positive[:, -1] = 1
     return reduce(binary_cross_entropy(top, is_positive, reduction="none").mean(1), reduction)
+
+
+def _hardest(rows: Tensor, sample: Tensor, k: int) -> Tensor:
+    """The k nearest rows [N, k, D] of other samples to each of rows [N, D], the nearest last."""
+    best = rows.new_full((len(rows), 0), -torch.inf)
+    found = rows.new_empty(len(rows), 0, rows.shape[1])
+    for keys, of in Round([rows, sample], ring_now()):
+        index, score = nearest(rows, keys, min(k, len(keys)), pairs=other(sample, of))
+        best, order = torch.cat([best, score], 1).topk(min(k, best.shape[1] + score.shape[1]))
+        both = torch.cat([found, keys[index]], 1)
+        found = both.gather(1, order[:, :, None].expand(-1, -1, rows.shape[1]))
+    return found.flip(1)
 
 
 def _top_of_sort(values: Tensor, steepness: float) -> Tensor:

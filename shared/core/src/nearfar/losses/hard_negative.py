@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nearfar.batch import Group, size_of
 from nearfar.dispatch import Path
-from nearfar.distributed import Group, count_of, global_batch
+from nearfar.distributed import global_batch
 from nearfar.losses.two_views import two_views
 from nearfar.module import Loss
 from nearfar.reduction import Reduction, reduce
@@ -15,7 +16,7 @@ from nearfar.softplus import softplus
 __all__ = ["HardNegative", "hard_negative"]
 
 
-@global_batch("view_a", "view_b", ring=True)
+@global_batch("view_a", "view_b")
 def hard_negative(
     view_a: Tensor,
     view_b: Tensor,
@@ -67,7 +68,7 @@ def hard_negative(
         )
 
     s, r = lse(1.0)
-    log_m = (count_of(torch.ones_like(s)) - 2).clamp(min=1).log()
+    log_m = s.new_tensor(max(1, size_of(s) - 2)).log()
     if beta > 0:
         top, bottom = lse(1 + beta)[1], lse(beta)[1]
         # log( M E_w[e^s] ) = log M + log sum e^{(1 + beta) s} - log sum e^{beta s}

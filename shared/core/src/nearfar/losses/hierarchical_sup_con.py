@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from nearfar import inputs
+from nearfar.batch import Group, codes_of, count_of, total_of
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.inputs import labels_of, paired, positive, scores_of
 from nearfar.losses.sup_con import sup_con
 from nearfar.module import Loss
@@ -61,16 +62,15 @@ def hierarchical_sup_con(
         tensor(True)
     """
     x = inputs.embeddings("embeddings", embeddings, normalize=normalize)
-    label = torch.unique(labels_of("labels", labels, x), return_inverse=True)[1]
+    label, of_label = codes_of(labels_of("labels", labels, x))
     pairs = torch.stack([label, labels_of("sublabels", sublabels, x).to(label)], 1)
-    sub = torch.unique(pairs, dim=0, return_inverse=True)[1]
-    of_label, of_sub = torch.bincount(label), torch.bincount(sub)
+    sub, of_sub = codes_of(pairs)
     near, far = of_sub[sub] > 1, of_label[label] > of_sub[sub]  # has a positive in each term
-    if not (near | far).any():
+    if count_of(near | far) == 0:
         raise ValueError(f"labels: none of {len(x)} rows has a positive; expected a repeated label")
 
     losses = x.new_zeros(len(x))
-    if near.any():
+    if count_of(near) > 0:
         losses = sup_con(
             x, sub, temperature=temperature, normalize=False, reduction="none", path=path
         )
@@ -80,7 +80,8 @@ def hierarchical_sup_con(
     (a,) = row_statistics(scores, [Statistic("lse", other(sub, sub))], path=path)
 
     def sums(codes: Tensor, size: Tensor) -> Tensor:
-        return x.new_zeros(len(size), x.shape[1]).index_add(0, codes, x)[codes]  # N x D
+        own = x.new_zeros(len(size), x.shape[1]).index_add(0, codes, x)
+        return total_of(own)[codes]  # N x D
 
     rest = sums(label, of_label) - sums(sub, of_sub)
     count = of_label[label] - of_sub[sub]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nearfar.batch import Group, at_hand, row_numbers
 from nearfar.dispatch import Path, contrast, row_statistics, two_way_lse
-from nearfar.distributed import Group, Ring, global_batch, row_numbers
+from nearfar.distributed import global_batch
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
-from nearfar.pairs import other, unlisted
+from nearfar.pairs import everything, other, unlisted
 from nearfar.reduction import Reduction, reduce
 from nearfar.softplus import softplus
 from nearfar.statistic import Scores, Statistic
@@ -17,7 +18,7 @@ from nearfar.statistic import Scores, Statistic
 __all__ = ["InfoNCE", "info_nce"]
 
 
-@global_batch("queries", "keys", "own_negatives", numbers=("ignored",), ring=True)
+@global_batch("queries", "keys", "own_negatives", numbers=("ignored",))
 def info_nce(
     queries: Tensor,
     keys: Tensor,
@@ -66,28 +67,30 @@ def info_nce(
     s = paired(q, k, scale)  # N
     own = row_numbers(q)
 
-    if isinstance(group, Ring) and (negatives is not None or ignored is not None):
-        raise ValueError("group: a ring goes without negatives and ignored; expected a group")
-    pool, ids = k, own
-    if negatives is not None:
-        pool = torch.cat([k, embeddings("negatives", negatives, normalize=normalize, like=q)])
-        ids = torch.cat([own, own.new_full((len(negatives),), -1)])
-    scores, rest = scores_of(q, pool, scale, normalized=normalize), other(own, ids)
-    if ignored is not None:
-        if len(ignored) != len(q):
-            raise ValueError(f"ignored has {len(ignored)} rows; expected {len(q)}, one a query")
-        rest = rest & unlisted(ignored.to(own), len(pool))
+    scores, rest = scores_of(q, k, scale, normalized=normalize), other(own, own)
     if symmetric:
         if negatives is not None or own_negatives is not None or ignored is not None:
             raise ValueError(
                 "symmetric goes without negatives, own_negatives and ignored: they have one side"
             )
         return reduce(both_ways(scores, path), reduction)
+    if ignored is not None:
+        if len(ignored) != len(q):
+            raise ValueError(f"ignored has {len(ignored)} rows; expected {len(q)}, one a query")
+        rest = rest & unlisted(ignored.to(own), len(k))
+    if negatives is None and own_negatives is None:
+        return reduce(contrast(scores, rest, s, base_inside=False, path=path), reduction)
+    (r,) = row_statistics(scores, [Statistic("lse", rest)], path=path)
+    if negatives is not None:
+        queue = embeddings("negatives", negatives, normalize=normalize, like=q)
+        scores = scores_of(q, queue, scale, normalized=normalize)
+        with at_hand():
+            (t,) = row_statistics(scores, [Statistic("lse", everything())], path=path)
+        r = torch.logaddexp(r, t)
     if own_negatives is not None:
-        (r,) = row_statistics(scores, [Statistic("lse", rest)], path=path)
-        t = _own_scores(q, own_negatives, scale, normalize)
-        return reduce(softplus(torch.logaddexp(r, t.logsumexp(1)) - s), reduction)
-    return reduce(contrast(scores, rest, s, base_inside=False, path=path), reduction)
+        own_scores = _own_scores(q, own_negatives, scale, normalize)
+        r = torch.logaddexp(r, own_scores.logsumexp(1))
+    return reduce(softplus(r - s), reduction)
 
 
 def _own_scores(q: Tensor, own_negatives: Tensor, scale: Tensor, normalize: bool) -> Tensor:

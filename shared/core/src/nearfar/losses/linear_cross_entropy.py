@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 from torch import Tensor
 
+from nearfar.batch import Group, at_hand
 from nearfar.dispatch import Path, contrast
-from nearfar.distributed import Group, Ring, global_batch, within
+from nearfar.distributed import global_batch
 from nearfar.inputs import embeddings, paired, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything
@@ -16,7 +15,7 @@ from nearfar.reduction import Reduction, reduce
 __all__ = ["LinearCrossEntropy", "linear_cross_entropy"]
 
 
-@global_batch("hidden", "target", ring=True)
+@global_batch("hidden", "target")
 def linear_cross_entropy(
     hidden: Tensor,
     weight: Tensor,
@@ -81,7 +80,7 @@ def linear_cross_entropy(
         # The mean of a row's logits is linear in them: no pass over the classes.
         mean = (rows * w.mean(0)).sum(1) + (0 if b is None else b.mean())
         s = (1 - label_smoothing) * s + label_smoothing * mean
-    with within(None) if isinstance(group, Ring) else nullcontext():  # each has all classes
+    with at_hand():
         losses = contrast(scores, everything(), s, base_inside=True, path=path)
     if reduction == "none":
         return x.new_zeros(len(x)).index_put((valid,), losses)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
+from nearfar.batch import Group, row_numbers
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
@@ -62,7 +62,7 @@ def meow(
             f"[{len(q)}, K]"
         )
     codes = clusters.to(q.device)
-    own = torch.arange(len(q), device=q.device)
+    own = row_numbers(q)
     scale = 1 / positive("temperature", temperature, q)
     rest = Statistic("lse", other(own, own), ClusterDisagreement(codes, codes))
     (r,) = row_statistics(scores_of(q, k, scale, normalized=normalize), [rest], path=path)

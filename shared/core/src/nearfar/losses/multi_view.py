@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nearfar.batch import Group, row_numbers
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.inputs import embeddings, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
@@ -72,7 +73,7 @@ def multi_view_weighted(
     if shared_negatives is not None:
         views = _views("shared_negatives", shared_negatives, x, normalize)
         weight = _log_weights("shared_weights", shared_weights, views)
-        moment = torch.arange(len(x), device=x.device)
+        moment = row_numbers(x)
         shared = Statistic(
             "lse",
             other(moment, moment.repeat(len(views))),

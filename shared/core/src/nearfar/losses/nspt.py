@@ -7,8 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from nearfar.batch import Group, codes_of, count_of, row_numbers
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.inputs import embeddings, labels_of, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other, same
@@ -72,8 +73,8 @@ def nspt(
     if design not in ("nspt", "scl", "ntpt"):
         raise ValueError(f"design is {design!r}; expected 'nspt', 'scl' or 'ntpt'")
     rehearsal = rehearsal.to(x.device)
-    own = torch.arange(len(x), device=x.device)
-    if not rehearsal.any():
+    own = row_numbers(x)
+    if count_of(rehearsal) == 0:
         return reduce(x.new_zeros(0) if reduction == "none" else x.sum()[None] * 0, reduction)
     anchors, row = x[rehearsal], label[rehearsal]
     scale = 1 / positive("temperature", temperature, anchors)
@@ -87,7 +88,7 @@ def nspt(
         positives, [Statistic("moment", near), Statistic("lse", near)], path=path
     )
     (r,) = row_statistics(negatives, [Statistic("lse", other(row, label))], path=path)
-    _, code, size = torch.unique(label, return_inverse=True, return_counts=True)
+    code, size = codes_of(label)
     count = size[code][rehearsal] - int(design == "scl")  # |P(k)|
     some = count > 0
     p = torch.where(some, p, 0)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from nearfar.batch import Group
 from nearfar.dispatch import Path
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.losses.two_views import two_views
 from nearfar.module import Loss
 from nearfar.reduction import Reduction, reduce
@@ -14,7 +15,7 @@ from nearfar.softplus import softplus
 __all__ = ["NTXent", "nt_xent"]
 
 
-@global_batch("view_a", "view_b", ring=True)
+@global_batch("view_a", "view_b")
 def nt_xent(
     view_a: Tensor,
     view_b: Tensor,

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from nearfar import inputs
+from nearfar.batch import Group, at_hand
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.inputs import labels_of, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything, other
@@ -64,7 +65,8 @@ def proto_nce(
     )
     rest = Statistic("lse", other(own, torch.arange(len(c), device=x.device)))
     one = x.new_ones(())
-    (r,) = row_statistics(Scores(x, c, one), [rest], path=path)
+    with at_hand():
+        (r,) = row_statistics(Scores(x, c, one), [rest], path=path)
     return reduce(softplus(r - paired(x, c[own], one)), reduction)
 
 
@@ -142,7 +144,8 @@ def mlcd(
     rule = everything()
     for column in positives.to(x.device).unbind(1):
         rule = rule & other(column, ids)
-    (r,) = row_statistics(scores, [Statistic("lse", rule)], path=path)
+    with at_hand():
+        (r,) = row_statistics(scores, [Statistic("lse", rule)], path=path)
     # log(1 + sum e^u) = softplus(log sum e^u), and a row without negatives has -inf: 0.
     return reduce(softplus((-near).logsumexp(1)) + softplus(r), reduction)
 

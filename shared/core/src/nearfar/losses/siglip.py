@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nearfar.batch import Group, row_numbers
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch, row_numbers
+from nearfar.distributed import global_batch
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
@@ -17,7 +18,7 @@ from nearfar.statistic import Statistic
 __all__ = ["SigLIP", "siglip"]
 
 
-@global_batch("image", "text", ring=True)
+@global_batch("image", "text")
 def siglip(
     image: Tensor,
     text: Tensor,

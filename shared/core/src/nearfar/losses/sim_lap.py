@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize as to_unit_norm
 
 from nearfar import inputs
+from nearfar.batch import Group, count_of, row_numbers, total_of
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.inputs import labels_of, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other, same
@@ -63,28 +64,29 @@ def sim_lap(
     scale = 1 / positive("temperature", temperature, x)
     if scale.ndim:
         raise ValueError(f"temperature has shape {tuple(scale.shape)}; expected one number")
-    own = torch.arange(len(x), device=x.device)
+    own = row_numbers(x)
     losses = []
     for (first, second), gate in zip(class_pairs.tolist(), gates.to(x), strict=True):
-        anchors = own[y == first]
-        outside = ((y != first) & (y != second)).long()
-        count = (y == second).sum() * len(anchors) - (len(anchors) if first == second else 0)
-        if count == 0 or not outside.any():
+        of_first, of_second = y == first, y == second
+        outside = (~of_first & ~of_second).long()
+        anchors = count_of(of_first)
+        count = anchors * count_of(of_second) - (anchors if first == second else 0)
+        if count == 0 or count_of(outside) == 0:
             continue
         z = to_unit_norm(x * gate, dim=1)
-        a = z[anchors]
-        ones = torch.ones_like(anchors)
+        a = z[of_first]
+        ones = torch.ones_like(y[of_first])
         negatives = Statistic("lse", same(ones, outside))
         (r,) = row_statistics(scores_of(a, z, scale, normalized=True), [negatives], path=path)
         # One more column takes r off each score: softplus(r_i - s_ip) is a sum over pairs then.
         left = torch.cat([a * scale, -r[:, None]], 1)
         right = torch.cat([z, torch.ones_like(z[:, :1])], 1)
-        positives = same(ones * second, y) & other(anchors, own)
+        positives = same(ones * second, y) & other(own[of_first], own)
         (total,) = row_statistics(
             Scores(left, right, torch.ones_like(scale)), [Statistic("softminus", positives)],
             path=path,
         )  # fmt: skip
-        losses.append(total.sum() / count)
+        losses.append(total_of(total.sum()) / count)
     if not losses:
         return x.sum() * 0
     return torch.stack(losses).mean()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from nearfar.batch import Group
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything

@@ -7,10 +7,12 @@ import math
 import torch
 from torch import Tensor, nn
 
+from nearfar.batch import Group, all_of_ring, row_numbers, size_of
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.inputs import embeddings, paired, scores_of
 from nearfar.pairs import other
+from nearfar.reduction import reduce
 from nearfar.statistic import Statistic
 
 __all__ = ["ISogCLR", "SogCLR"]
@@ -75,7 +77,7 @@ class SogCLR(nn.Module):
         log_g, _ = self._log_g(view_a, view_b, index, tau.detach(), mean=False)
         log_u = self._update(log_g, index)
         held = (log_g.detach() - log_u.repeat(2)).exp()
-        return (tau.detach().repeat(2) * held * log_g).mean()
+        return reduce(tau.detach().repeat(2) * held * log_g, "mean")
 
     def temperatures(self, index: Tensor, like: Tensor) -> Tensor:
         """The temperature of each sample [N]."""
@@ -88,9 +90,12 @@ class SogCLR(nn.Module):
         """log g [2N], and, where asked, the softmax mean of h / tau [2N]."""
         a = embeddings("view_a", view_a, normalize=self.normalize)
         b = embeddings("view_b", view_b, normalize=self.normalize, like=a)
-        if len(a) != len(b) or len(a) < 2:
-            raise ValueError(f"view_a and view_b have {len(a)} and {len(b)} rows; expected as many "
-                             "of both, two or more")  # fmt: skip
+        everyone = size_of(a)
+        if len(a) != len(b) or everyone < 2:
+            raise ValueError(
+                f"view_a and view_b have {len(a)} and {len(b)} rows; expected as many of both, two "
+                "or more"
+            )
         samples = len(self.log_u)
         if index.shape != (len(a),) or index.is_floating_point():
             raise ValueError(
@@ -101,13 +106,13 @@ class SogCLR(nn.Module):
             raise ValueError(f"index reaches {int(index.max())}; expected 0 to {samples - 1}")
         z = torch.cat([a, b])
         scale = 1 / tau.to(z).repeat(2)
-        sample = torch.arange(len(a), device=a.device).repeat(2)
+        sample = row_numbers(a).repeat(2)
         rest = other(sample, sample)
         wanted = [Statistic("lse", rest), *([Statistic("mean", rest)] if mean else [])]
         scores = scores_of(z, z, scale, normalized=self.normalize)
         rows = row_statistics(scores, wanted, path=self.path)
         s = paired(z, torch.cat([b, a]), scale)
-        return rows[0] - s - math.log(2 * len(a) - 2), rows[1] - s if mean else None
+        return rows[0] - s - math.log(2 * everyone - 2), rows[1] - s if mean else None
 
     @torch.no_grad()
     def _update(self, log_g: Tensor, index: Tensor) -> Tensor:
@@ -117,8 +122,12 @@ class SogCLR(nn.Module):
         if self.gamma < 1:
             moved = torch.logaddexp(old + math.log(1 - self.gamma), new + math.log(self.gamma))
             new = torch.where(old.isinf(), new, moved)
-        self.log_u[index] = new
+        self._keep(self.log_u, index, new)
         return new.to(log_g)
+
+    def _keep(self, state: Tensor, index: Tensor, values: Tensor) -> None:
+        """Writes values [N] of samples ``index`` [N], and in a ring every process's."""
+        state[all_of_ring(index)] = all_of_ring(values)
 
 
 class ISogCLR(SogCLR):
@@ -181,14 +190,15 @@ class ISogCLR(SogCLR):
         if self.training:
             slope = log_u + self.rho - (held * h.detach()).view(2, -1).mean(0)
             self._step(slope, index)
-        return (tau.repeat(2) * held * log_g).mean()
+        return reduce(tau.repeat(2) * held * log_g, "mean")
 
     @torch.no_grad()
     def _step(self, slope: Tensor, index: Tensor) -> None:
         slope = slope.clamp(-self.clip, self.clip).to(self.velocity)
         velocity = (1 - self.momentum) * self.velocity[index] + self.momentum * slope
-        self.velocity[index] = velocity
-        self.tau[index] = (self.tau[index] - self.rate * velocity).clamp(*self.bounds)
+        tau = (self.tau[index] - self.rate * velocity).clamp(*self.bounds)
+        self._keep(self.velocity, index, velocity)
+        self._keep(self.tau, index, tau)
 
 
 @global_batch("view_a", "view_b", "index")

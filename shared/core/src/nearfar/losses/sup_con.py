@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from nearfar import inputs
+from nearfar.batch import Group, at_hand, codes_of, count_of, row_numbers, total_of
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import (
-    Group,
-    Ring,
-    all_of_ring,
-    count_of,
-    global_batch,
-    row_numbers,
-    total_of,
-)
+from nearfar.distributed import global_batch
 from nearfar.inputs import labels_of, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything, other, same
@@ -28,7 +22,7 @@ from nearfar.statistic import Statistic
 __all__ = ["SupCon", "sup_con"]
 
 
-@global_batch("embeddings", "labels", ring=True)
+@global_batch("embeddings", "labels")
 def sup_con(
     embeddings: Tensor,
     labels: Tensor,
@@ -75,43 +69,44 @@ def sup_con(
     row = labels_of("labels", labels, x)
     if (reference is None) != (reference_labels is None):
         raise ValueError("reference and reference_labels go together; expected both or neither")
-    if isinstance(group, Ring) and reference is not None:
-        raise ValueError("group: a ring goes without a reference set; expected a process group")
-    own = row_numbers(x)
     if reference is None or reference_labels is None:
+        own, keys_at_hand = row_numbers(x), False
+        row, size = codes_of(row)
+        count = size[row] - 1  # |P(i)|
+        # One tensor on both sides tells the symmetric schedule that it fits.
         y, col, admitted = x, row, other(own, own)
     else:
-        y = inputs.embeddings("reference", reference, normalize=normalize, like=x)
+        y, keys_at_hand = (
+            inputs.embeddings("reference", reference, normalize=normalize, like=x),
+            True,
+        )
         col, admitted = labels_of("reference_labels", reference_labels, y), everything()
-    # Labels may be any integers; the sums over classes want them counted from 0.
-    known = torch.unique(all_of_ring(torch.cat([row, col])))
-    row, col = torch.searchsorted(known, row), torch.searchsorted(known, col)
-    if reference is None:
-        col = row  # one tensor on both sides tells the symmetric schedule that it fits
-    size = total_of(torch.bincount(col, minlength=len(known)))
-    count = size[row] - (1 if reference is None else 0)  # |P(i)|
+        known = torch.unique(torch.cat([row, col]))
+        row, col = torch.searchsorted(known, row), torch.searchsorted(known, col)
+        size = torch.bincount(col, minlength=len(known))
+        count = size[row]
     some = count > 0
     if count_of(some) == 0:
         raise ValueError(f"labels: none of {len(x)} rows has a positive; expected a repeated label")
 
     scale = 1 / positive("temperature", temperature, x)
     scores = scores_of(x, y, scale, normalized=normalize)
-    everyone = Statistic("lse", admitted)
-    if positives == "out":
-        # The mean over positives is linear in the scores: a class sum, no pass over pairs.
-        (a,) = row_statistics(scores, [everyone], path=path)
-        sums = y.new_zeros(len(size), y.shape[1]).index_add(0, col, y)
-        total = total_of(sums)[row]  # N x D
-        if reference is None:
-            total = total - x
-        losses = torch.where(some, a, 0) - paired(x, total, scale) / count.clamp(min=1)
-    elif positives == "in":
-        near = Statistic("lse", admitted & same(row, col))
-        far = Statistic("lse", admitted & other(row, col))
-        p, r = row_statistics(scores, [near, far], path=path)
-        losses = softplus(r - torch.where(some, p, 0)) + count.clamp(min=1).to(p).log()
-    else:
-        raise ValueError(f"positives is {positives!r}; expected 'out' or 'in'")
+    with at_hand() if keys_at_hand else nullcontext():
+        if positives == "out":
+            # The mean over positives is linear in the scores: a class sum, no pass over pairs.
+            (a,) = row_statistics(scores, [Statistic("lse", admitted)], path=path)
+            sums = y.new_zeros(len(size), y.shape[1]).index_add(0, col, y)
+            total = total_of(sums)[row]  # N x D
+            if reference is None:
+                total = total - x
+            losses = torch.where(some, a, 0) - paired(x, total, scale) / count.clamp(min=1)
+        elif positives == "in":
+            near = Statistic("lse", admitted & same(row, col))
+            far = Statistic("lse", admitted & other(row, col))
+            p, r = row_statistics(scores, [near, far], path=path)
+            losses = softplus(r - torch.where(some, p, 0)) + count.clamp(min=1).to(p).log()
+        else:
+            raise ValueError(f"positives is {positives!r}; expected 'out' or 'in'")
     return reduce(losses, reduction, valid=some)
 
 

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from nearfar import inputs
+from nearfar.batch import Group, at_hand, codes_of, count_of, row_numbers, total_of
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.inputs import paired, positive, scores_of
 from nearfar.module import Loss
-from nearfar.pairs import other
+from nearfar.pairs import everything, other
 from nearfar.reduction import Reduction, reduce
 from nearfar.statistic import Statistic
 from nearfar.weights import LabelDistance
@@ -59,24 +60,31 @@ def sup_remix(
     """
     x = inputs.embeddings("embeddings", embeddings, normalize=normalize)
     row = _numbers("labels", labels, x)
-    y, col = x, row
     if (reference is None) != (reference_labels is None):
         raise ValueError("reference and reference_labels go together; expected both or neither")
-    if reference is not None and reference_labels is not None:
-        more = inputs.embeddings("reference", reference, normalize=normalize, like=x)
-        y = torch.cat([x, more])
-        col = torch.cat([row, _numbers("reference_labels", reference_labels, more)])
-    own = torch.arange(len(x), device=x.device)
-    ids = torch.cat([own, own.new_full((len(y) - len(x),), -1)])
-    _, codes, size = torch.unique(col, return_inverse=True, return_counts=True)
-    count = size[codes[: len(x)]] - 1  # |P(i)|
-    some = count > 0
-    if not some.any():
-        raise ValueError(f"labels: none of {len(x)} rows has a positive; expected a repeated label")
     scale = 1 / positive("temperature", temperature, x)
-    everyone = Statistic("lse", other(own, ids), LabelDistance(row, col))
-    (a,) = row_statistics(scores_of(x, y, scale, normalized=normalize), [everyone], path=path)
-    total = y.new_zeros(len(size), y.shape[1]).index_add(0, codes, y)[codes[: len(x)]] - x
+    own = row_numbers(x)
+    everyone = Statistic("lse", other(own, own), LabelDistance(row, row))
+    (a,) = row_statistics(scores_of(x, x, scale, normalized=normalize), [everyone], path=path)
+    code, size = codes_of(row)
+    total = total_of(x.new_zeros(len(size), x.shape[1]).index_add(0, code, x))[code] - x
+    count = size[code] - 1  # |P(i)|
+    if reference is not None and reference_labels is not None:
+        y = inputs.embeddings("reference", reference, normalize=normalize, like=x)
+        col = _numbers("reference_labels", reference_labels, y)
+        further = Statistic("lse", everything(), LabelDistance(row, col))
+        with at_hand():
+            (b,) = row_statistics(
+                scores_of(x, y, scale, normalized=normalize), [further], path=path
+            )
+        a = torch.logaddexp(a, b)
+        known = torch.unique(torch.cat([row, col]))
+        at, of = torch.searchsorted(known, row), torch.searchsorted(known, col)
+        total = total + y.new_zeros(len(known), y.shape[1]).index_add(0, of, y)[at]
+        count = count + torch.bincount(of, minlength=len(known))[at]
+    some = count > 0
+    if count_of(some) == 0:
+        raise ValueError(f"labels: none of {len(x)} rows has a positive; expected a repeated label")
     losses = torch.where(some, a, 0) - paired(x, total, scale) / count.clamp(min=1)
     return reduce(losses, reduction, valid=some)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nearfar.batch import Group, at_hand, leads_batch
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.inputs import embeddings, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything
@@ -61,7 +62,9 @@ def swav(
     c = embeddings("prototypes", prototypes, normalize=normalize, like=a)
     more = a.new_zeros(0, a.shape[1])
     if queue is not None:
-        more = embeddings("queue", queue, normalize=normalize, like=a)
+        queue = embeddings("queue", queue, normalize=normalize, like=a)
+        if leads_batch():  # all have the same queue, and its rows count once
+            more = queue
     scale = 1 / positive("temperature", temperature, a)
 
     def predicts(x: Tensor, other: Tensor) -> Tensor:
@@ -69,7 +72,8 @@ def swav(
             q = sinkhorn(torch.cat([other, more]) @ c.T, epsilon=epsilon, iterations=iterations)
             q = q[: len(x)]  # N x K
         scores = scores_of(x, c, scale, normalized=normalize)
-        (a,) = row_statistics(scores, [Statistic("lse", everything())], path=path)
+        with at_hand():
+            (a,) = row_statistics(scores, [Statistic("lse", everything())], path=path)
         with torch.autocast(x.device.type, enabled=False):
             # sum_c q_c <x, c>: the mean prototype, no pass over pairs.
             return a - (x * (q @ c)).sum(1) * scale

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from nearfar import distributed
+from nearfar.batch import Group, again, keys_of_ring, row_numbers
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
@@ -50,7 +50,7 @@ def symile(
         logit_scale: above 0; a number or a tensor [] that may require grad.
         negatives: ``shuffled`` or ``all``.
         normalize: scale all rows to unit norm first.
-        generator: of the shuffles.
+        generator: of the shuffles; in a ring each process shuffles its own rows.
         reduction: ``mean``, ``sum`` or ``none`` ([N]).
 
     Raises:
@@ -96,7 +96,7 @@ def _shuffled(
     path: Path | None,
 ) -> Tensor:
     """Log-sum-exp [N] over the products of rows that were shuffled each by itself."""
-    own = torch.arange(len(anchor), device=anchor.device)
+    own = row_numbers(anchor)
     if len(others) > 1:
         device = own.device if generator is None else generator.device
         orders = [
@@ -110,7 +110,9 @@ def _shuffled(
 
 def _all(anchor: Tensor, b: Tensor, c: Tensor, scale: Tensor, path: Path | None) -> Tensor:
     """Log-sum-exp [N] over all <anchor_i, b_j c_k> but j = k = i."""
-    own = torch.arange(len(anchor), device=anchor.device)
+    own = row_numbers(anchor)
+    # N^3 products: the rows of one modality are the least of it.
+    b = keys_of_ring(b)
 
     def block(anchor: Tensor, b: Tensor, c: Tensor, scale: Tensor, ids: Tensor) -> Tensor:
         # <a_i, b_j c_k> = <a_i b_j, c_k>: the queries are (i, j), the keys k.
@@ -121,14 +123,14 @@ def _all(anchor: Tensor, b: Tensor, c: Tensor, scale: Tensor, path: Path | None)
         (r,) = row_statistics(scores, [Statistic("lse", other(code, own))], path=path)
         return r.view(len(anchor), len(ids)).logsumexp(1)
 
-    group = distributed.current()
+    here = again()
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), distributed.within(group)  # the backward pass makes blocks again
+        return nullcontext(), here  # the backward pass makes blocks again
 
     parts = []
     for start in range(0, len(b), BLOCK):
-        ids = own[start : start + BLOCK]
+        ids = torch.arange(start, min(start + BLOCK, len(b)), device=own.device)
         part = checkpoint(
             block, anchor, b[ids], c, scale, ids, use_reentrant=False, context_fn=contexts
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nearfar.batch import row_numbers
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import row_numbers
 from nearfar.inputs import embeddings, paired, positive, scores_of
 from nearfar.pairs import other
 from nearfar.statistic import Statistic

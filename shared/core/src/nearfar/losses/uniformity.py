@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from nearfar import inputs
+from nearfar.batch import Group, at_hand, lse_of, row_numbers, size_of
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.module import Loss
 from nearfar.pairs import everything, other
 from nearfar.reduction import Reduction, reduce
@@ -18,7 +19,7 @@ from nearfar.statistic import Scores, Statistic
 __all__ = ["Alignment", "JointEntropy", "Uniformity", "alignment", "joint_entropy", "uniformity"]
 
 
-@global_batch("view_a", "view_b", ring=True)
+@global_batch("view_a", "view_b")
 def alignment(
     view_a: Tensor,
     view_b: Tensor,
@@ -81,16 +82,16 @@ def uniformity(
     x = inputs.embeddings("embeddings", embeddings, normalize=normalize)
     if not t > 0:
         raise ValueError(f"t is {t}; expected above 0")
-    own = torch.arange(len(x), device=x.device)
+    own, everyone = row_numbers(x), size_of(x)
     if reference is None:
-        if len(x) < 2:
+        if everyone < 2:
             raise ValueError("embeddings has one row; expected two or more")
-        y, pairs, count = x, other(own, own), len(x) * (len(x) - 1)
-    else:
-        y = inputs.embeddings("reference", reference, normalize=normalize, like=x)
-        pairs, count = everything(), len(x) * len(y)
-    a = _log_kernel_sums([(x, y, t)], Statistic("lse", pairs), path)
-    return a.logsumexp(0) - math.log(count)
+        a = _log_kernel_sums([(x, x, t)], Statistic("lse", other(own, own)), path)
+        return lse_of(a) - math.log(everyone * (everyone - 1))
+    y = inputs.embeddings("reference", reference, normalize=normalize, like=x)
+    with at_hand():
+        a = _log_kernel_sums([(x, y, t)], Statistic("lse", everything()), path)
+    return lse_of(a) - math.log(everyone * len(y))
 
 
 @global_batch("first", "second")
@@ -132,7 +133,7 @@ def joint_entropy(
     t = 1 / (2 * temperature)
     # A product of two Gaussian kernels is one of the rows laid side by side.
     a = _log_kernel_sums([(x, x, t), (y.to(x), y.to(x), t)], Statistic("lse", everything()), path)
-    return reduce(a - math.log(len(x)), reduction)
+    return reduce(a - math.log(size_of(x)), reduction)
 
 
 def _log_kernel_sums(

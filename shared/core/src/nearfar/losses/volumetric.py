@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from nearfar import inputs
+from nearfar.batch import Group, size_of, total_of
 from nearfar.dispatch import Path, row_statistics
-from nearfar.distributed import Group, global_batch
+from nearfar.distributed import global_batch
 from nearfar.inputs import labels_of, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
@@ -69,7 +70,8 @@ def global_volumetric(
     (r,) = row_statistics(scores_of(x, x, scale, normalized=normalize), [rest], path=path)
     a, b = positives.to(x.device).unbind(1)
     s = (x[a] * x[b]).sum(1) * scale
-    return (softplus(r[a] - s) + softplus(r[b] - s)).sum() / len(x)
+    losses = softplus(r[a] - s) + softplus(r[b] - s)
+    return total_of(losses.sum()) / size_of(x)
 
 
 @global_batch("regions_a", "regions_b")
