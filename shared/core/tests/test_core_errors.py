@@ -23,7 +23,7 @@ def with_nan():
     ("call", "message"),
     [
         (lambda: F.info_nce(X, X[:, :3]), r"keys has rows of 3 numbers; expected 4"),
-        (lambda: F.info_nce(X, X[:5]), r"keys has 5 rows; expected one for each of 6 queries"),
+        (lambda: F.info_nce(X, X[:5]), r"keys has 5 rows; expected 6, one a row of queries"),
         (lambda: F.info_nce(X[0], X), r"queries is torch.float32 of shape \(4,\)"),
         (lambda: F.info_nce(X.long(), X), r"queries is torch.int64 of shape \(6, 4\)"),
         (lambda: F.nt_xent(X[:0], X[:0]), r"view_a is empty, shape \(0, 4\)"),

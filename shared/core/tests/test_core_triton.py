@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import nearfar.functional as F
 from nearfar import dispatch, precision, reference
 from nearfar.pairs import everything, other, same
+from nearfar.scope import Scope
 from nearfar.statistic import Scores, Statistic
 
 pytest.importorskip("triton")
@@ -126,7 +127,7 @@ def test_float16_gradients_of_a_large_batch_do_not_underflow():
     x.requires_grad_()
     grads = []
     for products in (None, torch.float16):
-        with precision._Products(products):
+        with Scope(precision._current, products):
             (value,) = triton_path.row_statistics(
                 Scores(x, x.detach(), torch.tensor(1.0)), [Statistic("lse", everything())]
             )

@@ -7,7 +7,7 @@ A loss is written once. With one process, or with all rows gathered, the answers
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from nearfar.collectives import all_gather, own_of, sizes_of, summed
+from nearfar.scope import Scope
 
 __all__ = [
     "Group",
@@ -54,23 +55,14 @@ Group = dist.ProcessGroup | Ring | None
 _here: ContextVar[tuple[Group, int]] = ContextVar("batch", default=(None, 0))
 
 
-class within(AbstractContextManager[None]):
+def within(group: Group, first: int = 0) -> AbstractContextManager[None]:
     """Losses inside go over ``group``, of whose rows this process's begin at ``first``."""
-
-    def __init__(self, group: Group, first: int = 0) -> None:
-        self.here = group, first
-        self.tokens: list[Token[tuple[Group, int]]] = []
-
-    def __enter__(self) -> None:
-        self.tokens.append(_here.set(self.here))
-
-    def __exit__(self, *error: object) -> None:
-        _here.reset(self.tokens.pop())
+    return Scope(_here, (group, first))
 
 
-def again() -> within:
+def again() -> AbstractContextManager[None]:
     """The batch of now, for what a backward pass will compute once more."""
-    return within(*_here.get())
+    return Scope(_here, _here.get())
 
 
 def at_hand() -> AbstractContextManager[None]:

@@ -8,7 +8,7 @@ from torch.nn.functional import normalize as to_unit_norm
 
 from nearfar.statistic import Scores
 
-__all__ = ["embeddings", "labels_of", "paired", "positive", "scores_of"]
+__all__ = ["beside", "embeddings", "labels_of", "one_positive", "paired", "positive", "scores_of"]
 
 # exp of scores within this bound, and sums of billions of them, are normal float32 numbers: no
 # running maximum has to be taken off first. Unit vectors keep to it down to a temperature of 0.025.
@@ -33,6 +33,16 @@ def embeddings(name: str, x: Tensor, *, normalize: bool, like: Tensor | None = N
         raise ValueError(f"{name}, shape {tuple(x.shape)}, has NaN or infinity in row {row}")
     x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     return to_unit_norm(x, dim=1) if normalize else x
+
+
+def beside(name: str, x: Tensor, other_name: str, other: Tensor, *, normalize: bool) -> Tensor:
+    """``x`` [N, D] as :func:`embeddings`, a row for each of ``other``'s N, of the same width."""
+    x = embeddings(name, x, normalize=normalize, like=other)
+    if len(x) != len(other):
+        raise ValueError(
+            f"{name} has {len(x)} rows; expected {len(other)}, one a row of {other_name}"
+        )
+    return x
 
 
 def labels_of(name: str, labels: Tensor, rows: Tensor) -> Tensor:
@@ -77,4 +87,12 @@ def positive(name: str, value: float | Tensor, rows: Tensor) -> Tensor:
         )
     if tensor.device.type == "cpu" and not (tensor > 0).all():
         raise ValueError(f"{name} is {tensor.detach().min().item():g}; expected above 0")
+    return tensor
+
+
+def one_positive(name: str, value: float | Tensor, rows: Tensor) -> Tensor:
+    """``value``, one number alone, as a tensor [] that is above 0."""
+    tensor = positive(name, value, rows)
+    if tensor.ndim:
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected one number")
     return tensor

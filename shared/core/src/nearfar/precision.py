@@ -8,11 +8,13 @@ factors with float32 sums; what was given in half loses no more by it than by it
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from nearfar.scope import Scope
 
 __all__ = ["current", "products_of"]
 
@@ -32,15 +34,4 @@ def products_of(arguments: tuple[Any, ...]) -> AbstractContextManager[None]:
     kinds = {t.dtype for t in flat
              if isinstance(t, Tensor) and t.ndim > 1 and t.is_floating_point()}  # fmt: skip
     kind = kinds.pop() if len(kinds) == 1 else None
-    return _Products(kind) if kind in HALF else nullcontext()
-
-
-class _Products(AbstractContextManager[None]):
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
-
-    def __enter__(self) -> None:
-        self.token: Token[torch.dtype | None] = _current.set(self.dtype)
-
-    def __exit__(self, *error: object) -> None:
-        _current.reset(self.token)
+    return Scope(_current, kind) if kind in HALF else nullcontext()

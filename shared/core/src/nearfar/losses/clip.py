@@ -7,7 +7,7 @@ from torch import Tensor
 from nearfar.batch import Group
 from nearfar.dispatch import Path
 from nearfar.distributed import global_batch
-from nearfar.inputs import embeddings, positive, scores_of
+from nearfar.inputs import beside, embeddings, positive, scores_of
 from nearfar.losses.info_nce import both_ways
 from nearfar.module import Loss
 from nearfar.reduction import Reduction, reduce
@@ -46,9 +46,7 @@ def clip(
         tensor(True)
     """
     x = embeddings("image", image, normalize=normalize)
-    y = embeddings("text", text, normalize=normalize, like=x)
-    if len(x) != len(y):
-        raise ValueError(f"text has {len(y)} rows; expected {len(x)}, one a row of image")
+    y = beside("text", text, "image", x, normalize=normalize)
     scale = positive("logit_scale", logit_scale, x)
     return reduce(both_ways(scores_of(x, y, scale, normalized=normalize), path), reduction)
 

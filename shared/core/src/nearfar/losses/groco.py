@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy
 from nearfar.batch import Group, ring_now, row_numbers, size_of
 from nearfar.collectives import Round
 from nearfar.distributed import global_batch
-from nearfar.inputs import embeddings
+from nearfar.inputs import beside, embeddings
 from nearfar.module import Loss
 from nearfar.nearest import nearest
 from nearfar.pairs import other
@@ -55,9 +55,7 @@ def groco(
         tensor(True)
     """
     a = embeddings("view_a", view_a, normalize=normalize)
-    b = embeddings("view_b", view_b, normalize=normalize, like=a)
-    if len(a) != len(b):
-        raise ValueError(f"view_b has {len(b)} rows; expected {len(a)}, one a row of view_a")
+    b = beside("view_b", view_b, "view_a", a, normalize=normalize)
     if hardest < 1 or steepness <= 0:
         raise ValueError(
             f"hardest is {hardest}, steepness {steepness}; expected at least 1, and above 0"

@@ -8,7 +8,7 @@ from torch import Tensor
 from nearfar.batch import Group, at_hand, row_numbers
 from nearfar.dispatch import Path, contrast, row_statistics, two_way_lse
 from nearfar.distributed import global_batch
-from nearfar.inputs import embeddings, paired, positive, scores_of
+from nearfar.inputs import beside, embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything, other, unlisted
 from nearfar.reduction import Reduction, reduce
@@ -60,9 +60,7 @@ def info_nce(
         tensor(True)
     """
     q = embeddings("queries", queries, normalize=normalize)
-    k = embeddings("keys", keys, normalize=normalize, like=q)
-    if len(k) != len(q):
-        raise ValueError(f"keys has {len(k)} rows; expected one for each of {len(q)} queries")
+    k = beside("keys", keys, "queries", q, normalize=normalize)
     scale = 1 / positive("temperature", temperature, q)
     s = paired(q, k, scale)  # N
     own = row_numbers(q)

@@ -7,7 +7,7 @@ from torch import Tensor
 from nearfar.batch import Group, row_numbers
 from nearfar.dispatch import Path, row_statistics
 from nearfar.distributed import global_batch
-from nearfar.inputs import embeddings, paired, positive, scores_of
+from nearfar.inputs import beside, embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
 from nearfar.reduction import Reduction, reduce
@@ -48,14 +48,13 @@ def meow(
         ValueError: shapes disagree, an input is empty or not finite, temperature <= 0.
 
     Example:
+        >>> import torch
         >>> z = torch.ones(4, 2)  # all alike, and all in one cluster: nothing to push apart
         >>> meow(z, z, torch.zeros(4, 1, dtype=torch.long))
         tensor(0.)
     """
     q = embeddings("queries", queries, normalize=normalize)
-    k = embeddings("keys", keys, normalize=normalize, like=q)
-    if len(k) != len(q):
-        raise ValueError(f"keys has {len(k)} rows; expected one for each of {len(q)} queries")
+    k = beside("keys", keys, "queries", q, normalize=normalize)
     if clusters.ndim != 2 or len(clusters) != len(q) or clusters.is_floating_point():
         raise ValueError(
             f"clusters is {clusters.dtype} of shape {tuple(clusters.shape)}; expected integers "

@@ -10,7 +10,7 @@ from torch import Tensor
 from nearfar.batch import Group, codes_of, count_of, row_numbers
 from nearfar.dispatch import Path, row_statistics
 from nearfar.distributed import global_batch
-from nearfar.inputs import embeddings, labels_of, positive, scores_of
+from nearfar.inputs import beside, embeddings, labels_of, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other, same
 from nearfar.reduction import Reduction, reduce
@@ -61,9 +61,7 @@ def nspt(
         tensor(True)
     """
     x = embeddings("student", student, normalize=normalize)
-    y = embeddings("teacher", teacher, normalize=normalize, like=x).detach()
-    if len(y) != len(x):
-        raise ValueError(f"teacher has {len(y)} rows; expected {len(x)}, one a row of student")
+    y = beside("teacher", teacher, "student", x, normalize=normalize).detach()
     label = labels_of("labels", labels, x)
     if rehearsal.shape != (len(x),) or rehearsal.dtype is not torch.bool:
         raise ValueError(

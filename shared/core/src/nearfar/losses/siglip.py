@@ -8,7 +8,7 @@ from torch import Tensor
 from nearfar.batch import Group, row_numbers
 from nearfar.dispatch import Path, row_statistics
 from nearfar.distributed import global_batch
-from nearfar.inputs import embeddings, paired, positive, scores_of
+from nearfar.inputs import beside, embeddings, paired, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
 from nearfar.reduction import Reduction, reduce
@@ -51,9 +51,7 @@ def siglip(
         tensor(True)
     """
     x = embeddings("image", image, normalize=normalize)
-    y = embeddings("text", text, normalize=normalize, like=x)
-    if len(x) != len(y):
-        raise ValueError(f"text has {len(y)} rows; expected {len(x)}, one a row of image")
+    y = beside("text", text, "image", x, normalize=normalize)
     scale = positive("logit_scale", logit_scale, x)
     shift = torch.as_tensor(logit_bias, dtype=x.dtype, device=x.device)
     if shift.ndim:

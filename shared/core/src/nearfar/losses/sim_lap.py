@@ -10,7 +10,7 @@ from nearfar import inputs
 from nearfar.batch import Group, count_of, row_numbers, total_of
 from nearfar.dispatch import Path, row_statistics
 from nearfar.distributed import global_batch
-from nearfar.inputs import labels_of, positive, scores_of
+from nearfar.inputs import labels_of, one_positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other, same
 from nearfar.statistic import Scores, Statistic
@@ -61,9 +61,7 @@ def sim_lap(
         raise ValueError(
             f"gates has shape {tuple(gates.shape)}; expected ({len(class_pairs)}, {x.shape[1]})"
         )
-    scale = 1 / positive("temperature", temperature, x)
-    if scale.ndim:
-        raise ValueError(f"temperature has shape {tuple(scale.shape)}; expected one number")
+    scale = 1 / one_positive("temperature", temperature, x)
     own = row_numbers(x)
     losses = []
     for (first, second), gate in zip(class_pairs.tolist(), gates.to(x), strict=True):

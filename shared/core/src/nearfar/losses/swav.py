@@ -8,7 +8,7 @@ from torch import Tensor
 from nearfar.batch import Group, at_hand, leads_batch
 from nearfar.dispatch import Path, row_statistics
 from nearfar.distributed import global_batch
-from nearfar.inputs import embeddings, positive, scores_of
+from nearfar.inputs import beside, embeddings, positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything
 from nearfar.reduction import Reduction, reduce
@@ -56,9 +56,7 @@ def swav(
         tensor(True)
     """
     a = embeddings("view_a", view_a, normalize=normalize)
-    b = embeddings("view_b", view_b, normalize=normalize, like=a)
-    if len(a) != len(b):
-        raise ValueError(f"view_b has {len(b)} rows; expected {len(a)}, one a row of view_a")
+    b = beside("view_b", view_b, "view_a", a, normalize=normalize)
     c = embeddings("prototypes", prototypes, normalize=normalize, like=a)
     more = a.new_zeros(0, a.shape[1])
     if queue is not None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nearfar.batch import row_numbers
 from nearfar.dispatch import Path, row_statistics
-from nearfar.inputs import embeddings, paired, positive, scores_of
+from nearfar.inputs import beside, embeddings, paired, positive, scores_of
 from nearfar.pairs import other
 from nearfar.statistic import Statistic
 
@@ -27,9 +27,7 @@ def two_views(
     Rows are view_a's then view_b's; the log-sum-exp of one pair alone (N = 1) is -inf.
     """
     a = embeddings("view_a", view_a, normalize=normalize)
-    b = embeddings("view_b", view_b, normalize=normalize, like=a)
-    if len(a) != len(b):
-        raise ValueError(f"view_b has {len(b)} rows; expected {len(a)}, one a row of view_a")
+    b = beside("view_b", view_b, "view_a", a, normalize=normalize)
     z = torch.cat([a, b])  # 2N x D
     scale = 1 / positive("temperature", temperature, z)
     sample = row_numbers(a).repeat(2)

@@ -45,9 +45,7 @@ def alignment(
         tensor(2.)
     """
     a = inputs.embeddings("view_a", view_a, normalize=normalize)
-    b = inputs.embeddings("view_b", view_b, normalize=normalize, like=a)
-    if len(a) != len(b):
-        raise ValueError(f"view_b has {len(b)} rows; expected {len(a)}, one a row of view_a")
+    b = inputs.beside("view_b", view_b, "view_a", a, normalize=normalize)
     square = (a - b).square().sum(1)
     return reduce(square if power == 2 else square.clamp(min=1e-30) ** (power / 2), reduction)
 

@@ -9,7 +9,7 @@ from nearfar import inputs
 from nearfar.batch import Group, size_of, total_of
 from nearfar.dispatch import Path, row_statistics
 from nearfar.distributed import global_batch
-from nearfar.inputs import labels_of, positive, scores_of
+from nearfar.inputs import labels_of, one_positive, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import other
 from nearfar.reduction import Reduction, reduce
@@ -63,9 +63,7 @@ def global_volumetric(
         )
     if len(positives) and not 0 <= int(positives.min()) <= int(positives.max()) < len(x):
         raise ValueError(f"positives reaches {int(positives.max())}; expected 0 to {len(x) - 1}")
-    scale = 1 / positive("temperature", temperature, x)
-    if scale.ndim:
-        raise ValueError(f"temperature has shape {tuple(scale.shape)}; expected one number")
+    scale = 1 / one_positive("temperature", temperature, x)
     rest = Statistic("lse", other(code, code))
     (r,) = row_statistics(scores_of(x, x, scale, normalized=normalize), [rest], path=path)
     a, b = positives.to(x.device).unbind(1)
@@ -123,9 +121,7 @@ def local_volumetric(
         )
     a = inputs.embeddings("regions_a", regions_a.flatten(0, 1), normalize=normalize).view(shape)
     b = inputs.embeddings("regions_b", regions_b.flatten(0, 1), normalize=normalize).view(shape)
-    scale = 1 / positive("temperature", temperature, a[:, 0])
-    if scale.ndim:
-        raise ValueError(f"temperature has shape {tuple(scale.shape)}; expected one number")
+    scale = 1 / one_positive("temperature", temperature, a[:, 0])
     near = neighbours.to(a.device)
 
     def one_way(x: Tensor, y: Tensor) -> Tensor:
