@@ -168,7 +168,7 @@ def bench(
     from nearfar_har.bench import METHODS
     from nearfar_har.comparison import PROFILES, compare, usable_sets, write_comparison
     from nearfar_har.data import data_sets, windows_from
-    from nearfar_har.report import facts
+    from nearfar_kit.report import facts
 
     if profile not in PROFILES:
         raise UserError(f"--profile {profile}: expected one of {', '.join(PROFILES)}")
@@ -295,7 +295,8 @@ def _report(
 ) -> None:
     """Metrics, pictures and page of one model."""
     from nearfar_har.evaluate import evaluate as scores
-    from nearfar_har.report import by_device, facts, training_pictures
+    from nearfar_har.report import by_device, training_pictures
+    from nearfar_kit.report import facts
 
     report = _new_report(
         "Activity recognition from body-worn sensors",

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from nearfar_har.bench import ABLATIONS, METHODS, make_jobs, run_jobs
-from nearfar_har.report import by_device, by_share, facts, percent, shares_plot
+from nearfar_har.report import by_device, by_share, percent, shares_plot
 from nearfar_har.settings import HarSettings
 from nearfar_har.windows import Windows, save_npz
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
 from nearfar_kit.metrics import Metrics, Record, parse_split
-from nearfar_kit.report import Report
+from nearfar_kit.report import Report, facts
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Table
 

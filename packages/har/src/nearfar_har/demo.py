@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from nearfar_har.comparison import compare, write_comparison
-from nearfar_har.report import facts, training_pictures
+from nearfar_har.report import training_pictures
 from nearfar_har.settings import HarSettings
 from nearfar_har.simulate import simulate
 from nearfar_har.train import train
 from nearfar_har.windows import Windows, cut_windows
 from nearfar_kit.metrics import Metrics
-from nearfar_kit.report import Report
+from nearfar_kit.report import Report, facts
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Table
 

@@ -10,12 +10,12 @@ from nearfar_har.figures import confusion_plot, distance_plot, embedding_plot
 from nearfar_har.model import HarModel
 from nearfar_har.windows import Windows
 from nearfar_kit import plots
-from nearfar_kit.metrics import Metrics, Record, parse_split
+from nearfar_kit.metrics import Record, parse_split
 from nearfar_kit.report import Report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Cell, Table, summarise
 
-__all__ = ["by_device", "by_share", "facts", "shares_plot", "training_pictures"]
+__all__ = ["by_device", "by_share", "shares_plot", "training_pictures"]
 
 
 def named(record: Record) -> str:
@@ -107,17 +107,3 @@ def training_pictures(
         path = run.path / "devices.png"
         distance_plot(model, train, path, "Distances between devices (MMD²)")
         report.figure(path, "Device selection: the nearer, the better a positive.")
-
-
-def facts(metrics: Metrics) -> dict[str, object]:
-    """What a reader wants to know of how the figures were made."""
-    versions = ", ".join(f"{name} {version}" for name, version in metrics.versions.items())
-    return {
-        "date": metrics.date,
-        "device": metrics.device,
-        "loss path": metrics.loss_path,
-        "time": f"{metrics.seconds:.0f} s",
-        "peak memory": f"{metrics.peak_memory_bytes / 2**20:.0f} MiB",
-        "versions": versions,
-        "settings": metrics.settings_hash,
-    }

@@ -8,9 +8,10 @@ from html import escape
 from pathlib import Path
 
 from nearfar_kit.atomic import write_atomic
+from nearfar_kit.metrics import Metrics
 from nearfar_kit.table import Cell, Table
 
-__all__ = ["Report"]
+__all__ = ["Report", "facts"]
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #5b6675; --line: #dde2e8; --paper: #fff;
@@ -91,3 +92,17 @@ class Report:
 
 def _text(cell: Cell | str) -> str:
     return str(cell)
+
+
+def facts(metrics: Metrics) -> dict[str, object]:
+    """What a reader wants to know of how the figures were made."""
+    versions = ", ".join(f"{name} {version}" for name, version in metrics.versions.items())
+    return {
+        "date": metrics.date,
+        "device": metrics.device,
+        "loss path": metrics.loss_path,
+        "time": f"{metrics.seconds:.0f} s",
+        "peak memory": f"{metrics.peak_memory_bytes / 2**20:.0f} MiB",
+        "versions": versions,
+        "settings": metrics.settings_hash,
+    }
