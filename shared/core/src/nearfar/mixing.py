@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.distributions import Beta
@@ -43,11 +45,11 @@ def hard_mixtures(
     index, _ = nearest(queries, negatives, hardest)
 
     def pick(count: int) -> Tensor:
-        column = torch.randint(hardest, (n, count), generator=generator).to(index)
+        column = torch.randint(hardest, (n, count), **_chance(generator)).to(index)
         return negatives[index.gather(1, column)]  # n x count x D
 
     def share(count: int, below: float) -> Tensor:
-        return below * torch.rand(n, count, 1, generator=generator).to(queries)
+        return below * torch.rand(n, count, 1, **_chance(generator)).to(queries)
 
     a = share(between_negatives, 1.0)
     first = a * pick(between_negatives) + (1 - a) * pick(between_negatives)
@@ -82,12 +84,12 @@ def mix_rows(
     """
     n = len(rows)
     b = _beta(alpha, alpha, n, generator)
-    left_alone = torch.rand(n, generator=generator) >= chance
+    left_alone = torch.rand(n, **_chance(generator)).cpu() >= chance
     if n == 1:
         left_alone[:] = True
     b = torch.where(left_alone, torch.ones(()), b).to(rows)
     # A random cycle through all rows: each row's partner is another row.
-    cycle = torch.randperm(n, generator=generator)
+    cycle = torch.randperm(n, **_chance(generator))
     partner = torch.empty_like(cycle)
     partner[cycle] = cycle.roll(1)
     partner = partner.to(rows.device)
@@ -97,9 +99,14 @@ def mix_rows(
     return share * rows + (1 - share) * rows[partner], targets
 
 
+def _chance(generator: torch.Generator | None) -> dict[str, Any]:
+    """Where to draw: on the generator's device, and else on the CPU, whatever the default."""
+    return {"generator": generator, "device": "cpu" if generator is None else generator.device}
+
+
 def _beta(a: float, b: float, n: int, generator: torch.Generator | None) -> Tensor:
     """Draws [n] of Beta(a, b), which torch gives from its global generator alone."""
-    seed = int(torch.randint(2**31, (), generator=generator))
+    seed = int(torch.randint(2**31, (), **_chance(generator)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Beta(a, b).sample((n,))
@@ -130,7 +137,9 @@ def label_mixtures(
         some = allowed.any(1)
         index = torch.zeros(n, dtype=torch.int64, device=embeddings.device)
         if some.any():
-            index[some] = torch.multinomial(allowed[some].double(), 1, generator=generator)[:, 0]
+            weights = allowed[some].double().to(_chance(generator)["device"])
+            drawn = torch.multinomial(weights, 1, generator=generator)[:, 0]
+            index[some] = drawn.to(index)
         return index, some
 
     def mixture(a: Tensor, i: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nearfar.batch import Group, all_of_ring, count_of, total_of
+from nearfar.batch import Group, lse_of, size_of
 from nearfar.dispatch import Path
 from nearfar.distributed import global_batch
 from nearfar.inputs import embeddings
@@ -56,8 +56,7 @@ def dclw(
     a = embeddings("view_a", view_a, normalize=normalize)
     b = embeddings("view_b", view_b, normalize=normalize)
     logits = (a * b).sum(1) / sigma
-    e = (logits - all_of_ring(logits.detach().max().view(1)).max()).exp()
-    w = 2 - count_of(torch.ones_like(e)) * e / total_of(e.sum())  # N: a softmax over the batch
+    w = 2 - size_of(a) * (logits - lse_of(logits)).exp()  # N: a softmax over the batch
     some = ~r.isinf()
     return reduce(torch.where(some, r, 0) - w.repeat(2) * s, reduction, valid=some)
 
