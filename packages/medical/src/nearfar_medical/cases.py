@@ -1,0 +1,222 @@
+"""Cases: a volume's files, whose they are, and what a data set says of them."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from nearfar_kit.errors import UserError
+
+__all__ = [
+    "ENDINGS",
+    "Case",
+    "DataSet",
+    "Role",
+    "case_name",
+    "find_cases",
+    "nifti_files",
+    "stem_of",
+    "subject_of",
+]
+
+Role = Literal["training", "validation", "test"]
+
+ENDINGS = (".nii.gz", ".nii")
+
+_UNSAFE = re.compile(r"[^\w.+-]")  # in the name of a file on any system
+_BIDS = re.compile(r"(sub-[^\W_]+)(_|$)")
+_SESSION = re.compile(r"(.+?)[_-](?:frame|ses|session|visit|scan|run|time|tp)[_-]?\d+$", re.I)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One volume, as files.
+
+    Attributes:
+        name: unique in its data set, and fit for the name of a file.
+        subject: whose volume it is; no split parts the volumes of one subject.
+        images: one file a channel, or one file, of a single or of several channels.
+        label: the mask's file, or None.
+        role: what the data set itself assigns the case to, or None.
+    """
+
+    name: str
+    subject: str
+    images: tuple[Path, ...]
+    label: Path | None = None
+    role: Role | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name or self.name.startswith(".") or _UNSAFE.search(self.name):
+            raise ValueError(f"a case's name is {self.name!r}; expected one fit for a file")
+        if not self.images:
+            raise ValueError(f"case {self.name} has no image; expected a file or more")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Cases, by name.
+
+    Attributes:
+        classes: value in the masks -> name, 0 the background, without gaps; empty where the
+            layout does not tell.
+        layout: a name of ``layouts.LAYOUTS``.
+        root: the folder.
+
+    Raises:
+        UserError: there is no case, or two have one name.
+    """
+
+    cases: tuple[Case, ...]
+    classes: dict[int, str]
+    layout: str
+    root: Path
+
+    def __post_init__(self) -> None:
+        if not self.cases:
+            raise UserError(f"{self.root}: holds no volume; expected .nii or .nii.gz files")
+        object.__setattr__(self, "cases", tuple(sorted(self.cases, key=lambda c: c.name)))
+        # Not every file system tells a from A, and results are files by these names.
+        first: dict[str, Case] = {}
+        for case in self.cases:
+            other = first.setdefault(case.name.lower(), case)
+            if other is not case:
+                raise UserError(
+                    f"{case.images[0]}: has the name {case.name!r} like {other.images[0]}; "
+                    "expected another name for each case"
+                )
+
+    @property
+    def labelled(self) -> tuple[Case, ...]:
+        return tuple(case for case in self.cases if case.label is not None)
+
+
+def stem_of(path: Path) -> str:
+    """The file's name without .nii or .nii.gz.
+
+    Example:
+        >>> stem_of(Path("imagesTr/la_007.nii.gz"))
+        'la_007'
+    """
+    for ending in ENDINGS:
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)]
+    return path.name
+
+
+def case_name(text: str) -> str:
+    """``text`` made fit for the name of a file.
+
+    Example:
+        >>> case_name("site 2/case:7")
+        'site_2_case_7'
+    """
+    return _UNSAFE.sub("_", text).lstrip(".") or "_"
+
+
+def subject_of(name: str) -> str:
+    """Whose volume it is, as far as its name tells; else the name itself.
+
+    Example:
+        >>> subject_of("sub-01_ses-2_T1w"), subject_of("patient007_frame12"), subject_of("la_007")
+        ('sub-01', 'patient007', 'la_007')
+    """
+    if match := _BIDS.match(name):
+        return match[1]
+    # As many endings as there are: patient007_ses-1_run-2.
+    while match := _SESSION.match(name):
+        name = match[1]
+    return name
+
+
+def nifti_files(folder: Path) -> list[Path]:
+    """The NIfTI files of a folder, sorted; hidden ones (macOS leaves ``._name``) do not count."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.name.lower().endswith(ENDINGS) and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def find_cases(
+    path: Path | str,
+    layout: str | None = None,
+    *,
+    subjects: Path | None = None,
+    labels: bool = True,
+    **options: Any,
+) -> DataSet:
+    """The cases of a data set in any known layout.
+
+    Args:
+        path: a folder, a Decathlon or MONAI JSON file, or one NIfTI file.
+        layout: a name of ``layouts.LAYOUTS``; None: the first that fits what lies at ``path``.
+        subjects: CSV or TSV file with columns ``case,subject``, which says whose a case is where
+            names do not tell; a row may name a subject, too, and then renames it.
+        labels: False takes every case as unlabelled, and asks no choice among masks.
+        options: the layout's own: ``image_suffix`` and ``label_suffix`` of BIDS, the folder
+            ``root`` that a JSON file's paths begin at.
+
+    Raises:
+        UserError: nothing fits, an unknown layout or option, or a fault in the data.
+    """
+    from nearfar_medical.layouts import LAYOUTS, find_layout  # they make cases, and import this
+
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; expected a data set")
+    if layout is None:
+        layout = find_layout(path)
+    elif layout not in LAYOUTS:
+        raise UserError(f"layout {layout!r} is unknown; expected one of {', '.join(LAYOUTS)}")
+    reader = LAYOUTS[layout].reader
+    known = list(inspect.signature(reader).parameters)[1:]
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in known:
+            expected = f"expected some of {', '.join(known)}" if known else "it has none"
+            raise UserError(f"{path}: layout {layout} has no option {name!r}; {expected}")
+    if not labels and "labels" in known:
+        given["labels"] = False
+    found = reader(path, **given)
+    if not labels:
+        found = replace(found, cases=tuple(replace(c, label=None) for c in found.cases))
+    return found if subjects is None else _with_subjects(found, Path(subjects))
+
+
+def _with_subjects(dataset: DataSet, path: Path) -> DataSet:
+    names = {case.name for case in dataset.cases}
+    owners = {case.subject for case in dataset.cases}
+    told: dict[str, str] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            separator = "\t" if path.suffix.lower() == ".tsv" else ","
+            rows = csv.DictReader(file, delimiter=separator, strict=True)
+            columns = [name.strip() for name in rows.fieldnames or ()]
+            if not {"case", "subject"} <= set(columns):
+                raise UserError(f"{path}: columns are {columns}; expected case and subject")
+            rows.fieldnames = columns
+            for row in rows:
+                case, subject = (row["case"] or "").strip(), (row["subject"] or "").strip()
+                where = f"{path}, line {rows.line_num}"
+                if case not in names and case not in owners:
+                    example = f"a name like {dataset.cases[0].name}"
+                    raise UserError(f"{where}: no case {case!r} in {dataset.root}; {example}")
+                if not subject:
+                    raise UserError(f"{where}: no subject for {case!r}; expected a name")
+                if told.setdefault(case, subject) != subject:
+                    raise UserError(
+                        f"{where}: {case!r} is of {subject!r}, but of {told[case]!r} before"
+                    )
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is no CSV or TSV file ({error})") from None
+    cases = [
+        replace(c, subject=told.get(c.name, told.get(c.subject, c.subject))) for c in dataset.cases
+    ]
+    return replace(dataset, cases=tuple(cases))

@@ -1,0 +1,86 @@
+"""A trained model on files: masks on each file's own voxels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nearfar_kit.atomic import write_atomic
+from nearfar_kit.errors import UserError
+from nearfar_kit.progress import Progress
+from nearfar_medical.cases import Case, DataSet
+from nearfar_medical.segment import probabilities
+from nearfar_medical.volume import Grid, Volume, read_volume, write_mask
+from nearfar_medical.weights import Model
+
+if TYPE_CHECKING:
+    from nearfar_kit.launch import Device
+
+__all__ = ["predict_case", "segment_cases"]
+
+
+def predict_case(model: Model, case: Case) -> tuple[NDArray[np.uint8], Volume, Grid]:
+    """The mask [X, Y, Z] in RAS of one case, its volume and its file's grid.
+
+    Raises:
+        UserError: a fault in the file, or another number of channels than was trained with.
+    """
+    volume, grid = read_volume(case)
+    if len(volume.image) != len(model.channels):
+        raise UserError(
+            f"{case.images[0]}: {len(volume.image)} channels; expected {len(model.channels)}, as "
+            "the model was trained with"
+        )
+    image, _, placement = model.preparation.apply(volume)
+    found = probabilities(model.network, image, model.settings)
+    return model.preparation.undo(found, placement), volume, grid
+
+
+def segment_cases(
+    model: Model, dataset: DataSet, out: Path, *, device: Device = "auto", quiet: bool = True
+) -> list[Path]:
+    """Writes a mask for each case; gives the files.
+
+    A BIDS data set's masks are a derivative of it: the same tree, with a description of its own.
+
+    Raises:
+        UserError: ``out`` has a mask of one of these names already.
+    """
+    cuda = device != "cpu" and torch.cuda.is_available()
+    model.network.to("cuda" if cuda else "cpu")
+    paths = list(_paths(dataset, out))
+    for path in paths:
+        if path.exists():
+            raise UserError(f"{path}: is there already; expected an --out without it")
+    if dataset.layout == "bids":
+        about = {
+            "Name": "nearfar-medical segmentation",
+            "BIDSVersion": "1.10.0",
+            "DatasetType": "derivative",
+            "GeneratedBy": [{"Name": "nearfar-medical"}],
+        }
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomic(out / "dataset_description.json", json.dumps(about, indent=1) + "\n")
+    with Progress("segment", len(paths), quiet=quiet) as bar:
+        for case, path in zip(dataset.cases, paths, strict=True):
+            mask, _, grid = predict_case(model, case)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_mask(path, mask, grid)
+            bar.advance(last=case.name)
+    return paths
+
+
+def _paths(dataset: DataSet, out: Path) -> Iterator[Path]:
+    for case in dataset.cases:
+        if dataset.layout != "bids":
+            yield out / f"{case.name}.nii.gz"
+            continue
+        inside = case.images[0].resolve().parent.relative_to(dataset.root.resolve())
+        entities = case.name.rsplit("_", 1)[0]  # without the suffix of the image's kind
+        yield out / inside / f"{entities}_desc-nearfar_dseg.nii.gz"

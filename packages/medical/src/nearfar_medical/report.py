@@ -1,0 +1,147 @@
+"""The report of a test: scores a case, and slices with the truth and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearfar_kit.atomic import replacing
+from nearfar_kit.metrics import Metrics, Record, split_key
+from nearfar_kit.progress import Progress
+from nearfar_kit.report import Report, facts
+from nearfar_kit.run import RunFolder
+from nearfar_kit.table import Table
+from nearfar_medical.cases import Case
+from nearfar_medical.predict import predict_case
+from nearfar_medical.scores import Score, mean_scores, score_case, write_scores
+from nearfar_medical.volume import Volume, read_mask
+from nearfar_medical.weights import Model
+
+__all__ = ["overlay", "write_test_report"]
+
+SHOWN = 3  # cases: the best, the middle one and the worst
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+
+
+def write_test_report(
+    run: RunFolder,
+    metrics: Metrics,
+    model: Model,
+    cases: Sequence[Case],
+    dataset: str,
+    seed: int,
+    *,
+    quiet: bool = True,
+) -> Table:
+    """Segments labelled cases and writes scores, pictures, metrics and the page; gives a table."""
+    rows: list[Score] = []
+    with Progress("test", len(cases), quiet=quiet) as bar:
+        for case in cases:
+            found, volume, grid = predict_case(model, case)
+            assert case.label is not None
+            truth = read_mask(case.label, grid, model.classes)
+            rows += score_case(case.name, case.subject, found, truth, volume.spacing, model.classes)
+            bar.advance(last=case.name)
+    write_scores(run.path, rows)
+    means = mean_scores(rows)
+    for structure, cells in means.items():
+        for metric, cell in cells.items():
+            metrics.add([
+                Record(dataset, split_key(structure=structure), "train", seed, metric, cell.mean,
+                       cell.n)
+            ])  # fmt: skip
+    table = Table(
+        f"{len(cases)} volumes of subjects held out: mean ± standard deviation over volumes.",
+        ["structure", "Dice", "HD95, mm"],
+        [[name, cells["dice"], cells["hd95"]] for name, cells in means.items()],
+    )
+    report = Report(
+        "Segmentation of volumes never seen",
+        "Not a medical device: for research alone.",
+    )
+    report.section("How well structures are found")
+    report.table(table)
+    for case in _shown(rows, cases):
+        found, volume, grid = predict_case(model, case)
+        assert case.label is not None
+        truth = read_mask(case.label, grid, model.classes)
+        path = run.path / f"overlay_{case.name}.png"
+        dice = np.nanmean([row.dice for row in rows if row.case == case.name])
+        overlay(
+            path, volume, truth, found, list(model.classes.values()), model.settings.slice_axis,
+            title=f"{case.name}: mean Dice {dice:.3f}",
+        )  # fmt: skip
+        report.figure(path, "Image, truth, and what was found, in slices that hold some of it.")
+    metrics.write(run.metrics)
+    report.section("How this was made")
+    report.facts(facts(metrics))
+    report.write(run.report)
+    return table
+
+
+def _shown(rows: Sequence[Score], cases: Sequence[Case]) -> list[Case]:
+    of_case = {
+        case.name: float(np.nanmean([r.dice for r in rows if r.case == case.name] or [np.nan]))
+        for case in cases
+    }
+    order = sorted(cases, key=lambda case: -of_case[case.name])
+    picks = sorted({0, len(order) // 2, len(order) - 1})
+    return [order[n] for n in picks][:SHOWN]
+
+
+def overlay(
+    path: Path,
+    volume: Volume,
+    truth: NDArray[np.integer],
+    found: NDArray[np.integer],
+    names: Sequence[str],
+    axis: int,
+    *,
+    title: str,
+    slices: int = 5,
+) -> Path:
+    """A PNG of some slices: the image, and on it the truth's and the found classes' outlines.
+
+    Args:
+        truth, found: [X, Y, Z] in RAS. names: of the classes, the background first.
+        axis: across which slices are taken.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    image, a, b = (np.moveaxis(v, axis, 0) for v in (volume.image[0], truth, found))
+    some = np.flatnonzero((a > 0).any((1, 2)) | (b > 0).any((1, 2)))
+    at = np.linspace(some[0], some[-1], slices + 2)[1:-1] if len(some) else [len(image) / 2]
+    low, high = np.percentile(image, [1, 99])
+    height, width = np.delete(np.array(volume.spacing), axis)[::-1]
+    figure = Figure(figsize=(2.1 * len(at), 6.6), layout="constrained", dpi=130)
+    axes = figure.subplots(3, len(at), squeeze=False)
+    for column, position in enumerate(at):
+        n = round(float(position))
+        for row, mask in enumerate((None, a, b)):
+            cell = axes[row, column]
+            # Rows of a picture run down: superior (or anterior) is shown at the top.
+            cell.imshow(image[n].T, cmap="gray", vmin=low, vmax=high, origin="lower",
+                        aspect=height / width)  # fmt: skip
+            for value in range(1, len(names)):
+                if mask is not None and (mask[n] == value).any():
+                    cell.contour(
+                        (mask[n] == value).T.astype(float), levels=[0.5], linewidths=1.2,
+                        colors=[COLOURS[(value - 1) % len(COLOURS)]],
+                    )  # fmt: skip
+            cell.set_xticks([])
+            cell.set_yticks([])
+            if row == 0:
+                cell.set_title(f"slice {n}", fontsize=9)
+    for row, name in enumerate(("image", "truth", "found")):
+        axes[row, 0].set_ylabel(name)
+    keys = [Line2D([], [], color=COLOURS[n % len(COLOURS)], label=name)
+            for n, name in enumerate(names[1:])]  # fmt: skip
+    figure.legend(handles=keys, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    with replacing(path) as beside:
+        figure.savefig(beside, format="png")
+    return path

@@ -1,0 +1,84 @@
+"""Simulated volumes: two structures, one behind the other, among others that look like them.
+
+Each volume is an ellipsoid of tissue with a curved rod along axis 1 (posterior to anterior) that is
+thick and round in front (class 1) and thin behind (class 2); rods and balls of the same brightness
+lie elsewhere, so that place and shape tell, not brightness. Size, position, contrast, a bias field,
+smooth deformation and noise differ from volume to volume. Nothing here is anatomy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from nearfar_kit.atomic import replacing
+
+__all__ = ["CLASSES", "simulate_volume", "write_simulated"]
+
+CLASSES = {0: "background", 1: "front", 2: "back"}
+SHAPE = (40, 44, 40)
+
+
+def simulate_volume(seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Image and mask, both [40, 44, 40] in RAS, about 1 mm a voxel.
+
+    Example:
+        >>> image, mask = simulate_volume(0)
+        >>> image.shape, sorted(set(mask.flat))
+        ((40, 44, 40), [np.uint8(0), np.uint8(1), np.uint8(2)])
+    """
+    rng = np.random.default_rng(seed)
+    at = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij"))
+    bend = np.stack([_smooth(rng, 8.0) for _ in range(3)]) * 0.09
+    x, y, z = at + bend + rng.normal(0, 0.05, 3)[:, None, None, None]
+    scale = rng.uniform(0.85, 1.15)
+
+    tissue = (x / 0.9) ** 2 + (y / 0.95) ** 2 + (z / 0.9) ** 2 < 1
+    # The rod's middle line and its radius along the axis.
+    middle_x, middle_z = 0.12 * np.sin(2 * y), 0.18 * y
+    radius = scale * np.where(y > 0.1, 0.34 - 0.28 * (y - 0.42) ** 2 / 0.1, 0.16 + 0.05 * y)
+    inside = ((x - middle_x) ** 2 + (z - middle_z) ** 2 < radius**2) & (abs(y) < 0.72)
+    mask = np.where(inside, np.where(y > 0.1, 1, 2), 0).astype(np.uint8)
+
+    like = np.zeros(SHAPE, bool)
+    for _ in range(rng.integers(5, 9)):
+        centre, size = rng.uniform(-0.75, 0.75, 3), rng.uniform(0.1, 0.24, 3)
+        ball = sum(((a - c) / s) ** 2 for a, c, s in zip((x, y, z), centre, size, strict=True))
+        like |= ball < 1
+    like &= ~inside
+
+    brightness = np.where(tissue, 0.45, 0.1)
+    brightness[like] = rng.uniform(0.6, 0.8)
+    brightness[mask == 1] = rng.uniform(0.62, 0.78)
+    brightness[mask == 2] = rng.uniform(0.6, 0.76)
+    image = brightness + 0.08 * _smooth(rng, 1.5) + 0.12 * _smooth(rng, 12.0)
+    image = gaussian_filter(image, 0.6) + rng.normal(0, 0.03, SHAPE)
+    return (image * rng.uniform(200, 2000)).astype(np.float32), mask
+
+
+def _smooth(rng: np.random.Generator, width: float) -> NDArray[np.float64]:
+    """A random field of standard deviation 1 that changes over ``width`` voxels."""
+    field = gaussian_filter(rng.normal(size=SHAPE), width)
+    result: NDArray[np.float64] = (field - field.mean()) / field.std()
+    return result
+
+
+def write_simulated(folder: Path, volumes: int, *, seed: int = 0) -> None:
+    """``images/`` and ``labels/`` of NIfTI files, the first half in RAS and the others in LPS."""
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for number in range(volumes):
+        image, mask = simulate_volume(1000 * seed + number)
+        affine = np.diag([1.0, 1.0, 1.0, 1.0])
+        if number >= volumes // 2:
+            affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+            image, mask = image[::-1, ::-1], mask[::-1, ::-1]
+        for kind, data in (("images", image), ("labels", mask)):
+            path = folder / kind / f"simulated_{number:03d}.nii"
+            with replacing(path) as beside:
+                file = nib.Nifti1Image(np.ascontiguousarray(data), affine)
+                beside.write_bytes(file.to_bytes())

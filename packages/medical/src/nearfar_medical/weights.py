@@ -1,0 +1,193 @@
+"""Weights that travel: one file of tensors and settings, and what of it fits another network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.errors import UserError
+from nearfar_medical.network import Network
+from nearfar_medical.prepare import Preparation
+from nearfar_medical.settings import MedicalSettings
+
+__all__ = ["Match", "Model", "load_model", "load_weights", "save_model", "unet_state"]
+
+FORMAT = 1
+# What other programs put before the names of a network's weights.
+PREFIXES = ("module.", "model.", "net.", "network.", "unet.", "_forward_module.", "_orig_mod.")
+
+
+@dataclass
+class Model:
+    """A network and all that its use needs.
+
+    Attributes:
+        classes: value -> name, 0 the background.
+        channels: names of the image's channels.
+        preparation: how volumes are brought before it.
+        trained_depth: blocks of the decoder that have been trained; below ``depths + 1`` it is a
+            pre-trained network that gives no classes yet.
+    """
+
+    network: Network
+    settings: MedicalSettings
+    classes: dict[int, str]
+    channels: tuple[str, ...]
+    preparation: Preparation
+    trained_depth: int
+
+
+def save_model(path: Path, model: Model) -> None:
+    """One safetensors file: the weights, and in its header all else."""
+    # Axes and orientation are said, as weights of another order of axes load and do not work.
+    save_checkpoint(path, {
+        "format": FORMAT,
+        "axes": "slice, row, column" if model.network.dims == 3 else "row, column",
+        "orientation": "RAS",
+        "settings": model.settings.model_dump(mode="json"),
+        "classes": dict(model.classes),
+        "channels": list(model.channels),
+        "spacing": list(model.preparation.spacing),
+        "trained_depth": model.trained_depth,
+        "network": {"channels_in": model.network.channels_in, "classes": model.network.classes},
+        "weights": dict(model.network.unet.state_dict()),
+    })  # fmt: skip
+
+
+def load_model(path: Path) -> Model:
+    """What :func:`save_model` wrote.
+
+    Raises:
+        UserError: no such file, a damaged one, or one of another kind.
+    """
+    kept = load_checkpoint(path)
+    if kept.get("format") != FORMAT or "weights" not in kept:
+        raise UserError(f"{path}: is no model of nearfar-medical of format {FORMAT}")
+    settings = MedicalSettings(**kept["settings"])
+    network = Network(
+        settings.dims, kept["network"]["channels_in"], kept["network"]["classes"],
+        widths=settings.widths, norm=settings.norm,
+    )  # fmt: skip
+    network.unet.load_state_dict(kept["weights"])
+    return Model(
+        network=network.eval(),
+        settings=settings,
+        classes={int(value): name for value, name in kept["classes"].items()},
+        channels=tuple(kept["channels"]),
+        preparation=replace(
+            Preparation.of(settings, [(1.0, 1.0, 1.0)]), spacing=tuple(kept["spacing"])
+        ),
+        trained_depth=kept["trained_depth"],
+    )
+
+
+@dataclass(frozen=True)
+class Match:
+    """Which weights of a file went where.
+
+    Attributes:
+        taken: names in the network that were filled.
+        other_shape: names on both sides whose shapes differ.
+        missing: names of the network that the file has not.
+        unused: names of the file that the network has not.
+    """
+
+    taken: tuple[str, ...]
+    other_shape: tuple[str, ...]
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.taken)} weights taken, {len(self.other_shape)} of another shape, "
+            f"{len(self.missing)} missing, {len(self.unused)} unused"
+        )
+
+
+def load_weights(network: nn.Module, path: Path) -> Match:
+    """Fills what fits of a network from a file of weights, and says what did not.
+
+    Reads a model of :func:`save_model`, a safetensors file, or a file of ``torch.save``, of which
+    nothing but tensors is loaded. Prefixes that other programs put before names are seen through.
+
+    Raises:
+        UserError: the file cannot be read, or none of its weights fits.
+    """
+    state = _read(path)
+    own = network.state_dict()
+    best: dict[str, Tensor] = {}
+    for stripped in _readings(state):
+        if len(stripped.keys() & own.keys()) > len(best.keys() & own.keys()):
+            best = stripped
+    same = [name for name in own if name in best]
+    taken = [name for name in same if best[name].shape == own[name].shape]
+    if not taken:
+        shown = next(iter(state), "nothing")
+        raise UserError(
+            f"{path}: none of its {len(state)} weights fits the network's {len(own)}; it has names "
+            f"as {shown!r}, expected as {next(iter(own))!r}"
+        )
+    network.load_state_dict(own | {name: best[name] for name in taken})
+    return Match(
+        taken=tuple(taken),
+        other_shape=tuple(name for name in same if best[name].shape != own[name].shape),
+        missing=tuple(name for name in own if name not in best),
+        unused=tuple(name for name in best if name not in own),
+    )
+
+
+def unet_state(model: Model) -> dict[str, Tensor]:
+    """The weights by the names of a plain ``monai.networks.nets.UNet(**network.recipe())``."""
+    return dict(model.network.unet.state_dict())
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.exists():
+        raise UserError(f"{path}: no such file of weights")
+    if path.suffix == ".safetensors":
+        try:
+            kept: Any = load_checkpoint(path)
+        except UserError:
+            from safetensors import SafetensorError
+            from safetensors.torch import load_file
+
+            try:
+                kept = load_file(path)
+            except (SafetensorError, OSError) as error:
+                raise UserError(f"{path}: is no safetensors file ({error})") from None
+    else:
+        try:
+            kept = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever a file of a stranger brings about
+            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(f"{path}: holds more than tensors, or is damaged ({text})") from None
+    for key in ("weights", "state_dict", "model", "network_weights"):
+        if isinstance(kept, Mapping) and isinstance(kept.get(key), Mapping):
+            kept = kept[key]
+    found = {k: v for k, v in kept.items() if isinstance(v, Tensor)} if isinstance(
+        kept, Mapping) else {}  # fmt: skip
+    if not found:
+        raise UserError(f"{path}: holds no weights; expected names and tensors")
+    return found
+
+
+def _readings(state: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The state with none, one, two and more prefixes off all names, and with one put before."""
+    readings = [
+        {added + name: value for name, value in state.items()}
+        for added in ("", "unet.", "model.", "unet.model.")
+    ]
+    now = dict(state)
+    while True:
+        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in now)), None)
+        if prefix is None:
+            return readings
+        now = {name.removeprefix(prefix): value for name, value in now.items()}
+        readings.append(now)
+        readings.append({f"unet.{name}": value for name, value in now.items()})

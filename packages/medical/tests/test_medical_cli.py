@@ -1,0 +1,121 @@
+"""The command line end to end, on simulated volumes: train, segment, evaluate, bench."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from nearfar_medical.simulate import write_simulated
+
+QUICK = ["--set=slice_axis=1", "--set=size=[40,40]", "--set=widths=[4,8,8,8]",
+         "--set=local_depth=1", "--set=global_steps=2", "--set=local_steps=2",
+         "--set=tuned_steps=4", "--set=validate_every=2", "--set=volumes=2"]  # fmt: skip
+
+
+def medical(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "nearfar_medical.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("simulated")
+    write_simulated(folder, 10)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "r"
+    done = medical("train", "--data", data, "--out", out, "--test", 2, "--quiet", *QUICK,
+                   "--set=labelled=2")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_train_leaves_all_that_a_run_folder_holds(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert names >= {"settings.yaml", "metrics.json", "log.jsonl", "checkpoint", "report.html",
+                     "scores.csv", "scores.json"}  # fmt: skip
+    assert (trained / "checkpoint" / "model.safetensors").exists()
+    assert len(list(trained.glob("overlay_*.png"))) == 2
+    rows = list(csv.DictReader((trained / "scores.csv").open()))
+    assert len(rows) == 2 * 2
+    assert {r["structure"] for r in json.loads((trained / "scores.json").read_text())["scores"]}
+
+
+def test_masks_land_on_the_inputs_voxels(trained, data, tmp_path):
+    done = medical("segment", "--model", trained, "--data", data / "images", "--out",
+                   tmp_path / "masks", "--quiet")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for image in sorted((data / "images").iterdir()):
+        mask = nib.load(tmp_path / "masks" / f"{image.stem}.nii.gz")
+        own = nib.load(image)
+        assert mask.shape == own.shape
+        assert np.array_equal(mask.affine, own.affine)
+        assert mask.get_data_dtype() == np.uint8
+    again = medical("segment", "--model", trained, "--data", data / "images", "--out",
+                    tmp_path / "masks", "--quiet")  # fmt: skip
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+
+
+def test_evaluate(trained, data, tmp_path):
+    done = medical("evaluate", "--model", trained, "--data", data, "--out", tmp_path / "e",
+                   "--quiet")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(list(csv.DictReader((tmp_path / "e" / "scores.csv").open()))) == 20
+
+
+def test_pretrained_weights_are_trains_to_begin_with(data, tmp_path):
+    done = medical(
+        "pretrain", "--data", data / "images", "--out", tmp_path / "p", "--quiet", *QUICK
+    )
+    assert done.returncode == 0, done.stderr
+    refused = medical("segment", "--model", tmp_path / "p", "--data", data / "images", "--out",
+                      tmp_path / "m")  # fmt: skip
+    assert refused.returncode == 2
+    assert "is pre-trained alone" in refused.stderr
+    done = medical("train", "--data", data, "--out", tmp_path / "t", "--weights", tmp_path / "p",
+                   "--test", 2, "--quiet", *QUICK)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "weights taken" in done.stderr
+
+
+def test_the_bench_writes_its_table(data, tmp_path):
+    done = medical(
+        "bench", "--data", data, "--out", tmp_path / "b", "--profile", "smoke", "--methods",
+        "baseline;G^D + L^R;all labels", "--processes", 1, "--quiet", *QUICK,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    table = (tmp_path / "b" / "table.md").read_text()
+    assert "| G^D + L^R | " in table
+    assert "gain in mean Dice" in table
+    records = json.loads((tmp_path / "b" / "metrics.json").read_text())["records"]
+    assert {r["method"] for r in records} == {"baseline", "G^D + L^R", "all labels"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--data", "nowhere"], "nowhere: no such file or folder"),
+        (["bench", "--data", ".", "--profile", "big"], "expected one of smoke, cpu, gpu"),
+        (["bench", "--data", ".", "--methods", "magic"], "no method 'magic'"),
+        (["segment", "--model", "nowhere", "--data", ".", "--out", "x"], "nowhere"),
+        (["train", "--data", ".", "--set", "size=[30,30]"], "multiples of 8"),
+    ],
+)
+def test_mistakes_in_the_call(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = medical(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(Path().iterdir())
