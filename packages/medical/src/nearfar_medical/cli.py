@@ -84,7 +84,7 @@ def pretrain(
     from nearfar_medical.train import new_network
     from nearfar_medical.train import pretrain as learn
 
-    dataset = find_cases(data, layout, subjects=subjects)
+    dataset = find_cases(data, layout, subjects=subjects, labels=False)
     fabric = launch(_device(device))
     run, _ = _begin("pretrain", out, settings, device, seed, resume)
     preparation = _preparation(settings, dataset.cases)
@@ -177,7 +177,7 @@ def segment(
     from nearfar_medical.predict import segment_cases
 
     trained = _load(model)
-    dataset = find_cases(data, layout)
+    dataset = find_cases(data, layout, labels=False)
     paths = segment_cases(trained, dataset, out, device=_device(device), quiet=quiet)
     if not quiet:
         typer.echo(f"{len(paths)} masks: {out}")
