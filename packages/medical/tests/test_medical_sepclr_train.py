@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from nearfar_kit.errors import UserError
 from nearfar_medical.sepclr.baselines import METHODS, method_settings, simclr
@@ -85,6 +86,14 @@ def test_a_resumed_run_comes_to_the_same_weights(schedule):
     assert second.done == 4
     assert torch.equal(weights(whole), weights(second))
     assert whole.terms == second.terms
+
+
+def test_fabric_changes_no_number():
+    fabric = Fabric(accelerator="cpu", devices=1)
+    runs = [Separation(TINY, PAIRS, seed=0, fabric=where) for where in (None, fabric)]
+    for run in runs:
+        run.run()
+    torch.testing.assert_close(weights(runs[0]), weights(runs[1]))
 
 
 def test_batches_are_half_background_and_half_target():
