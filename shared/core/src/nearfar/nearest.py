@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nearfar.masks import fill_
 from nearfar.pairs import Pairs, everything
 
 __all__ = ["nearest"]
@@ -56,9 +57,7 @@ def nearest(
             mask = masks.left_out(rows, cols)
             if mask is True:
                 continue
-            s = x @ keys[cols].T
-            if isinstance(mask, Tensor):
-                s = s.masked_fill(mask, -torch.inf)
+            s = fill_(x @ keys[cols].T, mask, -torch.inf)
             top, at = s.topk(min(k, s.shape[1]), dim=1)
             best, order = torch.cat([best, top], 1).topk(k, dim=1)
             where = torch.cat([where, at + begin], 1).gather(1, order)

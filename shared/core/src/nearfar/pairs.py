@@ -9,9 +9,12 @@ kernel can test all the matches; lists go by the streaming path.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from nearfar.masks import Diagonal, Mask, either
 
 __all__ = ["Match", "Pairs", "Tiles", "everything", "other", "same", "unlisted"]
 
@@ -86,7 +89,8 @@ class Pairs:
 
     def mask(self) -> Tensor | bool:
         """The pairs left out, dense: for definitions and small problems."""
-        return self.tiles(2**62).left_out(slice(0, None), slice(0, None))
+        mask = self.tiles(2**62).left_out(slice(0, None), slice(0, None))
+        return mask.dense() if isinstance(mask, Diagonal) else mask
 
 
 class Tiles:
@@ -97,42 +101,59 @@ class Tiles:
         self.sides = row_side, col_side
         # Codes are mostly sorted (row numbers, sorted labels), so that whole tiles share an answer.
         # Asking costs a wait for the device on a GPU, where the mask is cheap anyway.
-        self.ranges = [
-            (_ranges(match.rows, row_side), _ranges(match.cols, col_side))
-            if match.rows.device.type == "cpu"
-            else None
-            for match in pairs.matches
-        ]
+        self.blocks: list[tuple[list[Block], list[Block]] | None] = []
+        for match in pairs.matches:
+            if match.rows.device.type != "cpu":
+                self.blocks.append(None)
+                continue
+            rows = _blocks(match.rows, row_side)
+            alike = match.rows is match.cols and row_side == col_side
+            self.blocks.append((rows, rows if alike else _blocks(match.cols, col_side)))
 
-    def left_out(self, rows: slice, cols: slice) -> Tensor | bool:
-        """Of one tile: a boolean [rows, cols] tensor, or one bool where it is uniform."""
+    def left_out(self, rows: slice, cols: slice) -> Mask:
+        """Of one tile."""
         i, j = rows.start // self.sides[0], cols.start // self.sides[1]
-        mask: Tensor | bool = False
-        for match, ranges in zip(self.matches, self.ranges, strict=True):
-            if ranges is not None:
-                (row_low, row_high), (col_low, col_high) = ranges[0][i], ranges[1][j]
-                if row_low > col_high or row_high < col_low:  # no code is on both sides
+        mask: Mask = False
+        for match, blocks in zip(self.matches, self.blocks, strict=True):
+            if blocks is not None:
+                row, col = blocks[0][i], blocks[1][j]
+                if row.low > col.high or row.high < col.low:  # no code is on both sides
                     if match.equal:
                         return True
                     continue
-            row, col = match.rows[rows, None], match.cols[cols]
-            out = row != col if match.equal else row == col  # n x m
-            mask = out if mask is False else mask | out
+                if row.counts and col.counts and not match.equal:
+                    shape, device = (row.size, col.size), match.rows.device
+                    mask = either(mask, Diagonal(row.low - col.low, shape, device))
+                    continue
+            of_row, of_col = match.rows[rows, None], match.cols[cols]
+            mask = either(mask, of_row != of_col if match.equal else of_row == of_col)  # n x m
         for listing in self.lists:
-            named = listing.left_out(rows, cols)
-            mask = named if mask is False else mask | named
+            mask = either(mask, listing.left_out(rows, cols))
         return mask
 
 
-def _ranges(codes: Tensor, side: int) -> list[tuple[int, int]]:
-    """The least and the greatest code of each block."""
-    if len(codes) == 0:
-        return [(0, 0)]
-    blocks = torch.split(codes, side)
-    low, high = (
-        torch.stack([bound(b) for b in blocks]).tolist() for bound in (torch.amin, torch.amax)
-    )
-    return list(zip(low, high, strict=True))
+class Block(NamedTuple):
+    """What is known of the codes of a block of rows."""
+
+    size: int
+    low: int
+    high: int
+    counts: bool  # each code is the one before and 1: the numbers of rows
+
+
+def _blocks(codes: Tensor, side: int) -> list[Block]:
+    size = len(codes)
+    if size == 0:
+        return [Block(0, 0, 0, False)]
+    side = min(side, size)
+    last = codes[-1:].expand(-size % side)  # the last code again adds neither range nor step
+    padded = torch.cat([codes, last]).view(-1, side)
+    steps = (padded.diff(dim=1) == 1).sum(1).tolist()
+    low, high = padded.amin(1).tolist(), padded.amax(1).tolist()
+    sizes = [min(side, size - start) for start in range(0, size, side)]
+    return [
+        Block(n, a, b, step == n - 1) for n, a, b, step in zip(sizes, low, high, steps, strict=True)
+    ]
 
 
 def everything() -> Pairs:

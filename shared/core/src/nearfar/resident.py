@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nearfar.masks import fill_
 from nearfar.pairs import Pairs
 from nearfar.softplus import softplus
 from nearfar.statistic import Scores, Statistic
@@ -101,9 +102,7 @@ class _Resident(torch.autograd.Function):
                 torch.mm(scaled[rows], y[cols].T, out=e)
                 if bias is not None:
                     e.add_(bias[cols])
-                mask = masks.left_out(rows, cols)
-                if mask is not False:
-                    e.masked_fill_(torch.as_tensor(mask, device=e.device), -torch.inf)
+                fill_(e, masks.left_out(rows, cols), -torch.inf)
                 if not bounded:
                     raised = torch.maximum(top, e.amax(1))
                     shift = finite(raised)

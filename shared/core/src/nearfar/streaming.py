@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nearfar.masks import Mask, fill, fill_
 from nearfar.pairs import Tiles
 from nearfar.softplus import softplus
 from nearfar.statistic import Scores, Statistic
@@ -190,21 +191,17 @@ class _State:
         self.total = x.new_zeros(len(x), 1)
         self.first = x.new_zeros(len(x), 1)
 
-    def add(
-        self, s: Tensor, statistic: Statistic, mask: Tensor | bool, rows: slice, cols: slice
-    ) -> None:
+    def add(self, s: Tensor, statistic: Statistic, mask: Mask, rows: slice, cols: slice) -> None:
         match statistic.kind:
             case "moment":
-                self.total += _keep(s, mask).sum(1, keepdim=True)
+                self.total += fill(s, mask, 0).sum(1, keepdim=True)
             case "softplus":
-                self.total += _keep(softplus(s), mask).sum(1, keepdim=True)
+                self.total += fill(softplus(s), mask, 0).sum(1, keepdim=True)
             case "softminus":
-                self.total += _keep(softplus(-s), mask).sum(1, keepdim=True)
+                self.total += fill(softplus(-s), mask, 0).sum(1, keepdim=True)
             case "lse" | "mean":
                 weight = statistic.weight_tile(rows, cols, s.dtype)
-                logits = s if weight is None else s + weight
-                if isinstance(mask, Tensor):
-                    logits = logits.masked_fill(mask, -torch.inf)
+                logits = fill(s if weight is None else s + weight, mask, -torch.inf)
                 if self.bounded:
                     e = logits.exp()
                 else:
@@ -238,15 +235,10 @@ def finite(shift: Tensor) -> Tensor:
     return torch.where(shift.isinf(), 0, shift)
 
 
-def _keep(values: Tensor, mask: Tensor | bool) -> Tensor:
-    """Zero where the mask leaves out."""
-    return values if isinstance(mask, bool) else values.masked_fill(mask, 0)
-
-
 def _score_gradient(
     s: Tensor,
     statistic: Statistic,
-    mask: Tensor | bool,
+    mask: Mask,
     rows: slice,
     cols: slice,
     value: Tensor,
@@ -270,4 +262,4 @@ def _score_gradient(
             # A masked score may be far over the normaliser: its exp is inf, and inf times a zero
             # gradient NaN. Masking after every product leaves exact zeros.
             g.mul_(upstream)
-    return _keep(g, mask)
+    return fill_(g, mask, 0)

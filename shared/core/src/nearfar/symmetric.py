@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nearfar.masks import Mask, fill, fill_
+from nearfar.pairs import Tiles
 from nearfar.statistic import Scores, Statistic
-from nearfar.streaming import side_of, tiles_of
+from nearfar.streaming import blocks, side_of, tiles_of
 
 __all__ = ["fits", "row_statistics"]
 
@@ -48,24 +50,36 @@ def row_statistics(scores: Scores, statistics: Sequence[Statistic]) -> tuple[Ten
     return outputs
 
 
-def _triangle(size: int, side: int) -> Iterator[tuple[slice, slice]]:
-    for i in range(0, size, side):
-        for j in range(i, size, side):
-            yield slice(i, min(i + side, size)), slice(j, min(j + side, size))
-
-
-class _Tiles:
-    """The tiles' exponentials, written into one buffer after another's use."""
+class _Triangle:
+    """The tiles on and above the diagonal, each an exponential [n, m], made one after another."""
 
     def __init__(self, z: Tensor, k: Tensor, side: int) -> None:
-        self.left, self.right = z * k, z
+        self.k, self.blocks = k, torch.split(z, side)
+        self.slices = list(blocks(len(z), side))
         side = min(side, len(z))
-        self.buffer = z.new_empty(side * side)
+        self.buffers = z.new_empty(2, side * side)
 
-    def exponentials(self, rows: slice, cols: slice) -> Tensor:
-        x, y = self.left[rows], self.right[cols]
-        e = self.buffer[: len(x) * len(y)].view(len(x), len(y))
-        return torch.mm(x, y.T, out=e).exp_()
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """The numbers of the block of rows and of the block of columns."""
+        for i, x in enumerate(self.blocks):
+            self.scaled = x * self.k
+            for j in range(i, len(self.blocks)):
+                self.at = i, j
+                yield i, j
+
+    def exponentials(self) -> Tensor:
+        """Of the present tile. They stand until the next tile's are asked for."""
+        return torch.mm(self.scaled, self.blocks[self.at[1]].T, out=self.room(0)).exp_()
+
+    def room(self, number: int) -> Tensor:
+        """One of two buffers, shaped as the present tile; the first holds its exponentials."""
+        n, m = (len(self.blocks[number]) for number in self.at)
+        return self.buffers[number, : n * m].view(n, m)
+
+    def left_out(self, tiles: Tiles) -> Mask:
+        """Of the present tile."""
+        i, j = self.at
+        return tiles.left_out(self.slices[i], self.slices[j])
 
 
 class _Symmetric(torch.autograd.Function):
@@ -73,22 +87,23 @@ class _Symmetric(torch.autograd.Function):
     def forward(
         ctx: Any, z: Tensor, k: Tensor, statistics: tuple[Statistic, ...], side: int
     ) -> tuple[Tensor, ...]:
-        tiles = _Tiles(z, k, side)
+        triangle, masks = _Triangle(z, k, side), tiles_of(statistics, side)
         totals = [z.new_zeros(len(z)) for _ in statistics]  # sum_j e_ij
-        masks = tiles_of(statistics, side)
-        for rows, cols in _triangle(len(z), side):
+        of_block = [torch.split(total, side) for total in totals]
+        leave_out = fill_ if len(statistics) == 1 else fill
+        for i, j in triangle:
             e: Tensor | None = None
-            for outside, total in zip(masks, totals, strict=True):
-                mask = outside.left_out(rows, cols)
+            for tiles, total in zip(masks, of_block, strict=True):
+                mask = triangle.left_out(tiles)
                 if mask is True:
                     continue
-                e = tiles.exponentials(rows, cols) if e is None else e
-                own = e.masked_fill(mask, 0) if isinstance(mask, Tensor) else e
-                total[rows] += own.sum(1)
-                if rows != cols:
-                    total[cols] += own.sum(0)
+                e = triangle.exponentials() if e is None else e
+                own = leave_out(e, mask, 0)
+                total[i].add_(own.sum(1))
+                if i != j:
+                    total[j].add_(own.sum(0))
         ctx.save_for_backward(z, k, *totals)
-        ctx.statistics, ctx.side = statistics, side
+        ctx.masks, ctx.side = masks, side
         return tuple(total.log() for total in totals)
 
     @staticmethod
@@ -96,34 +111,31 @@ class _Symmetric(torch.autograd.Function):
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         z, k, *totals = ctx.saved_tensors
         with torch.autocast(z.device.type, enabled=False):
-            tiles = _Tiles(z, k, ctx.side)
-            masks = tiles_of(ctx.statistics, ctx.side)
+            triangle = _Triangle(z, k, ctx.side)
             # A row without pairs has no gradient, whatever comes from above.
             shares = [
-                torch.where(total > 0, du / total, 0)
+                torch.split(torch.where(total > 0, du / total, 0), ctx.side)
                 for du, total in zip(upstream, totals, strict=True)
             ]
-            along = torch.zeros_like(z)  # sum_j (G_ij + G_ji) z_j
-            for rows, cols in _triangle(len(z), ctx.side):
-                e: Tensor | None = None
+            whole = torch.zeros_like(z)  # sum_j (G_ij + G_ji) z_j
+            along = torch.split(whole, ctx.side)
+            for i, j in triangle:
                 h: Tensor | None = None
-                for outside, share in zip(masks, shares, strict=True):
-                    mask = outside.left_out(rows, cols)
+                for tiles, share in zip(ctx.masks, shares, strict=True):
+                    mask = triangle.left_out(tiles)
                     if mask is True:
                         continue
-                    e = tiles.exponentials(rows, cols) if e is None else e
-                    part = share[rows, None] + share[cols]  # n x m
-                    if isinstance(mask, Tensor):
-                        part.masked_fill_(mask, 0)
+                    room = triangle.room(1) if h is None else None
+                    part = fill_(torch.add(share[i][:, None], share[j], out=room), mask, 0)
                     h = part if h is None else h.add_(part)
-                if e is None or h is None:
+                if h is None:
                     continue
-                h = h.mul_(e)
-                along[rows].addmm_(h, z[cols])
-                if rows != cols:
-                    along[cols].addmm_(h.T, z[rows])
+                g = triangle.exponentials().mul_(h)
+                along[i].addmm_(g, triangle.blocks[j])
+                if i != j:
+                    along[j].addmm_(g.T, triangle.blocks[i])
         for_z, for_k = ctx.needs_input_grad[:2]
-        dz = along * k if for_z else None
-        # Each pair stands twice in sum_i <z_i, along_i>.
-        dk = (z * along).sum() / 2 if for_k else None
+        dz = whole * k if for_z else None
+        # Each pair stands twice in sum_i <z_i, whole_i>.
+        dk = (z * whole).sum() / 2 if for_k else None
         return dz, dk, None, None

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nearfar.masks import fill_
 from nearfar.pairs import Pairs
 from nearfar.statistic import Scores
 from nearfar.streaming import blocks, side_of
@@ -47,9 +48,7 @@ class _TwoWay(torch.autograd.Function):
                 mask = tiles.left_out(rows, cols)
                 if mask is True:
                     continue
-                e = (scaled[rows] @ y[cols].T).exp_()  # n x m
-                if isinstance(mask, Tensor):
-                    e.masked_fill_(mask, 0)
+                e = fill_((scaled[rows] @ y[cols].T).exp_(), mask, 0)  # n x m
                 of_row[rows] += e.sum(1)
                 of_col[cols] += e.sum(0)
         ctx.save_for_backward(x, y, k, of_row, of_col)
@@ -74,8 +73,7 @@ class _TwoWay(torch.autograd.Function):
                         continue
                     g = (scaled[rows] @ y[cols].T).exp_()
                     g.mul_(a[rows, None] + b[cols])
-                    if isinstance(mask, Tensor):
-                        g.masked_fill_(mask, 0)
+                    fill_(g, mask, 0)
                     along[rows].addmm_(g, y[cols])
                     dy[cols].addmm_(g.T, scaled[rows])
         for_x, for_y, for_k = ctx.needs_input_grad[:3]

@@ -96,7 +96,7 @@ def sup_con(
             # The mean over positives is linear in the scores: a class sum, no pass over pairs.
             (a,) = row_statistics(scores, [Statistic("lse", admitted)], path=path)
             sums = y.new_zeros(len(size), y.shape[1]).index_add(0, col, y)
-            total = total_of(sums)[row]  # N x D
+            total = total_of(sums).index_select(0, row)  # N x D
             if reference is None:
                 total = total - x
             losses = torch.where(some, a, 0) - paired(x, total, scale) / count.clamp(min=1)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nearfar.batch import row_numbers
 from nearfar.dispatch import Path, row_statistics
-from nearfar.inputs import beside, embeddings, paired, positive, scores_of
+from nearfar.inputs import beside, embeddings, positive, scores_of
 from nearfar.pairs import other
 from nearfar.statistic import Statistic
 
@@ -33,4 +33,4 @@ def two_views(
     sample = row_numbers(a).repeat(2)
     negatives = Statistic("lse", other(sample, sample))  # neither itself nor its other view
     (r,) = row_statistics(scores_of(z, z, scale, normalized=normalize), [negatives], path=path)
-    return paired(z, torch.cat([b, a]), scale), r
+    return (a * b).sum(1).repeat(2) * scale, r
