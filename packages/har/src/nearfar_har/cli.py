@@ -23,7 +23,8 @@ from nearfar_kit.command import (
     run_app,
 )  # fmt: skip
 from nearfar_kit.errors import UserError
-from nearfar_kit.settings import load_settings, settings_hash
+from nearfar_kit.settings import load_settings
+from nearfar_kit.verb import begin, device_of, end
 
 app = new_app("Activity recognition from several body-worn sensors with few labels (ColloSSL).")
 
@@ -36,6 +37,8 @@ Read = Annotated[
     typer.Option("--read", help="Option of the reader, key=value, as columns.time=timestamp."),
 ]
 Model = Annotated[Path, typer.Option("--model", help="Run folder that train has left.")]
+
+TOLD = ("numpy", "scikit-learn")  # packages whose versions metrics.json has
 
 # torch, scikit-learn and matplotlib take seconds to import: each verb imports what it needs, so
 # that --help and a mistake in the call answer at once.
@@ -54,10 +57,10 @@ def demo(
     from nearfar_har.demo import DEMO, run_demo
 
     settings = load_settings(HarSettings, config, overrides or [], base=DEMO.model_dump())
-    run, metrics = _begin("demo", out, settings, "cpu", seed, resume)
+    run, metrics = begin("har", "demo", out, settings, seed=seed, resume=resume, packages=TOLD)
     table = run_demo(run, metrics, settings, seed, quiet)
     Console().print(table.terminal())
-    _end(run)
+    end(run)
 
 
 @app.command()
@@ -88,12 +91,14 @@ def train(
     rest, test = windows.split_by_subject(held_out) if held_out else (windows, None)
     if test is not None:
         _all_trained(rest, test)
-    fabric = launch(_device(device))
-    run, metrics = _begin("train", out, settings, device, seed, resume)
+    fabric = launch(device_of(device))
+    run, metrics = begin(
+        "har", "train", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
+    )
     model = run_training(rest, settings, seed, run=run, fabric=fabric, quiet=quiet)
     if fabric.is_global_zero:
         _report(run, metrics, model, rest, test, data.stem, settings, seed)
-        _end(run)
+        end(run)
 
 
 @app.command()
@@ -117,9 +122,9 @@ def evaluate(
         _, windows = windows.split_by_subject(subjects)
     trained.check(windows)
     with_activities_of(trained, windows)  # refused before anything is written
-    run, metrics = _begin("evaluate", out, settings, "cpu", 0, resume=False)
+    run, metrics = begin("har", "evaluate", out, settings, packages=TOLD)
     _report(run, metrics, trained, windows, windows, data.stem, settings, 0)
-    _end(run)
+    end(run)
 
 
 @app.command()
@@ -185,7 +190,7 @@ def bench(
         found = {dataset: found[dataset]}
     windows = {name: windows_from(path, settings) for name, path in found.items()}
     windows = usable_sets(windows, needed=dataset is not None)
-    run, metrics = _begin("bench", out, settings, "cpu", 0, resume)
+    run, metrics = begin("har", "bench", out, settings, resume=resume, packages=TOLD)
     compare(
         windows, run, settings, metrics,
         methods=names, seeds=seeds or chosen.seeds, ablation_seeds=seeds or chosen.ablation_seeds,
@@ -202,47 +207,11 @@ def bench(
     report.section("How this was made")
     report.facts(facts(metrics))
     report.write(run.report)
-    _end(run)
+    end(run)
 
 
 def main() -> None:
     run_app(app)
-
-
-def _device(device: str) -> Any:
-    if device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"--device {device}: expected auto, cpu or cuda")
-    return device
-
-
-def _begin(
-    verb: str, out: Path, settings: HarSettings, device: str, seed: int, resume: bool
-) -> tuple[Any, Any]:
-    """The run folder and the metrics of a run that begins, all chance seeded."""
-    import nearfar
-    from nearfar_kit.launch import describe_device
-    from nearfar_kit.metrics import Metrics, versions_of
-    from nearfar_kit.run import RunFolder
-    from nearfar_kit.seeds import seed_everything
-
-    run = RunFolder(out, settings, resume=resume)
-    run.log("begin", verb=verb, seed=seed, resume=resume)
-    seed_everything(seed)
-    described = describe_device(_device(device))
-    metrics = Metrics(
-        domain="har",
-        verb=verb,
-        versions=versions_of("nearfar-har", "numpy", "scikit-learn"),
-        device=described,
-        loss_path=nearfar.loss_path(described.split()[0]),
-        settings_hash=settings_hash(settings),
-    )
-    return run, metrics
-
-
-def _end(run: Any) -> None:
-    run.log("end")
-    typer.echo(f"report: {run.report}")
 
 
 def _new_report(title: str, subtitle: str) -> Any:

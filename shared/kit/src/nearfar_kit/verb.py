@@ -1,0 +1,69 @@
+"""What a verb that makes a run does first and last, alike in every domain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast, get_args
+
+import typer
+
+from nearfar_kit.errors import UserError
+from nearfar_kit.launch import Device, describe_device
+from nearfar_kit.metrics import Metrics, versions_of
+from nearfar_kit.run import RunFolder
+from nearfar_kit.settings import Settings, settings_hash
+
+__all__ = ["begin", "device_of", "end"]
+
+
+def device_of(given: str) -> Device:
+    """The device that ``--device`` names.
+
+    Raises:
+        UserError: it names none.
+    """
+    for device in get_args(Device):
+        if given == device:
+            return cast(Device, device)
+    raise UserError(f"--device {given}: expected auto, cpu or cuda")
+
+
+def begin(
+    domain: str,
+    verb: str,
+    out: Path,
+    settings: Settings,
+    *,
+    device: str = "cpu",
+    seed: int = 0,
+    resume: bool = False,
+    packages: tuple[str, ...] = (),
+) -> tuple[RunFolder, Metrics]:
+    """The run folder and the metrics of a run that begins, all chance seeded.
+
+    Args:
+        packages: whose versions the metrics tell, beside the house's own.
+    """
+    # torch takes seconds to import: --help and a mistake in the call answer at once.
+    import nearfar
+    from nearfar_kit.seeds import seed_everything
+
+    run = RunFolder(out, settings, resume=resume)
+    run.log("begin", verb=verb, seed=seed, resume=resume)
+    seed_everything(seed)
+    described = describe_device(device_of(device))
+    metrics = Metrics(
+        domain=domain,
+        verb=verb,
+        versions=versions_of(f"nearfar-{domain}", *packages),
+        device=described,
+        loss_path=nearfar.loss_path(described.split()[0]),
+        settings_hash=settings_hash(settings),
+    )
+    return run, metrics
+
+
+def end(run: RunFolder) -> None:
+    """Says in the log and to the user that the run is done."""
+    run.log("end")
+    typer.echo(f"report: {run.report}")
