@@ -104,23 +104,35 @@ class TestCheckpoint:
         assert torch.equal(back["row"], whole[1])
         assert back["scalar"].shape == ()
 
-    def test_an_optimizers_state_is_the_same_optimizer(self, tmp_path):
+    @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+    def test_an_optimizers_state_is_the_same_optimizer(self, tmp_path, layout):
+        """Fused Adam goes through memory as it lies: the order of axes there must come back."""
+
         def train(steps, state=None):
             torch.manual_seed(0)
-            net = torch.nn.Linear(3, 1)
-            optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
+            net = torch.nn.Conv2d(2, 2, 3).to(memory_format=layout)
+            optimizer = torch.optim.Adam(net.parameters(), lr=0.1, fused=True)
             if state is not None:
                 net.load_state_dict(state["net"])
                 optimizer.load_state_dict(state["optimizer"])
+            x = torch.arange(18.0).view(1, 2, 3, 3)
             for _ in range(steps):
                 optimizer.zero_grad()
-                net(torch.ones(2, 3)).square().sum().backward()
+                net(x).square().sum().backward()
                 optimizer.step()
             return {"net": dict(net.state_dict()), "optimizer": optimizer.state_dict()}
 
         save_checkpoint(tmp_path / "c", train(3))
         resumed = train(2, load_checkpoint(tmp_path / "c"))
         assert torch.equal(resumed["net"]["weight"], train(5)["net"]["weight"])
+
+    def test_the_order_of_axes_in_memory_is_kept(self, tmp_path):
+        x = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+        save_checkpoint(tmp_path / "c", {"x": x, "wide": x.expand(2, 3, 4, 5)[..., :1]})
+        back = load_checkpoint(tmp_path / "c")
+        assert torch.equal(back["x"], x)
+        assert back["x"].stride() == x.stride()
+        assert torch.equal(back["wide"], x[..., :1])
 
     def test_what_it_cannot_hold(self, tmp_path):
         with pytest.raises(TypeError, match="cannot hold a ndarray"):

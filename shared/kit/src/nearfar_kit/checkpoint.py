@@ -45,7 +45,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             skeleton = json.loads((file.metadata() or {})[KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         state: dict[str, Any] = _restore(skeleton, tensors)
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (
+        OSError, SafetensorError, LookupError, ValueError, TypeError, RuntimeError
+    ) as error:  # fmt: skip
         raise UserError(f"{path}: is no checkpoint, or a damaged one ({error})") from None
     return state
 
@@ -55,8 +57,14 @@ def _flatten(value: Any, tensors: dict[str, Any]) -> Any:
 
     if isinstance(value, torch.Tensor):
         name = str(len(tensors))
-        tensors[name] = value.detach().contiguous().clone()  # safetensors refuses shared memory
-        return {"tensor": name}
+        # The order of the axes in memory is kept: an optimizer whose state lies otherwise than its
+        # parameters (channels last) goes on with the wrong numbers.
+        strides = value.stride()
+        order = sorted(range(value.ndim), key=lambda axis: -strides[axis])
+        kept = value.detach().permute(order).contiguous()
+        tensors[name] = kept.clone()  # safetensors refuses shared memory
+        in_order = order == list(range(value.ndim))
+        return {"tensor": name} if in_order else {"permuted": [name, order]}
     if isinstance(value, dict):
         # Optimizers number their parameters: JSON keys would turn the numbers into text.
         return {"dict": [[key, _flatten(item, tensors)] for key, item in value.items()]}
@@ -74,6 +82,9 @@ def _restore(value: Any, tensors: dict[str, Any]) -> Any:
     ((kind, content),) = value.items()
     if kind == "tensor":
         return tensors[content]
+    if kind == "permuted":
+        name, order = content
+        return tensors[name].permute([order.index(axis) for axis in range(len(order))])
     if kind == "dict":
         return {key: _restore(item, tensors) for key, item in content}
     items = [_restore(item, tensors) for item in content]
