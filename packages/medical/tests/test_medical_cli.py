@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from nearfar_medical.cases import find_cases
 from nearfar_medical.simulate import write_simulated
 
 QUICK = ["--set=slice_axis=1", "--set=size=[40,40]", "--set=widths=[4,8,8,8]",
@@ -67,6 +68,52 @@ def test_masks_land_on_the_inputs_voxels(trained, data, tmp_path):
     assert "is there already" in again.stderr
 
 
+def test_masks_of_a_bids_tree_are_a_derivative_of_it(trained, data, tmp_path):
+    root = tmp_path / "bids"
+    for n, file in enumerate(sorted((data / "images").iterdir())[:3]):
+        session = "ses-1/" if n == 2 else ""
+        name = f"sub-0{n}/{session}anat/sub-0{n}_{session.replace('/', '_')}T1w.nii"
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_bytes(file.read_bytes())
+    out = root / "derivatives" / "nearfar"
+    done = medical("segment", "--model", trained, "--data", root, "--out", out, "--quiet")
+    assert done.returncode == 0, done.stderr
+    about = json.loads((out / "dataset_description.json").read_text())
+    assert about["DatasetType"] == "derivative"
+    assert about["GeneratedBy"][0]["Name"] == "nearfar-medical"
+    # Read back as what it is: each image's mask.
+    found = find_cases(root)
+    assert [case.label for case in found.cases] == [
+        out / "sub-00/anat/sub-00_desc-nearfar_dseg.nii.gz",
+        out / "sub-01/anat/sub-01_desc-nearfar_dseg.nii.gz",
+        out / "sub-02/ses-1/anat/sub-02_ses-1_desc-nearfar_dseg.nii.gz",
+    ]
+    for case in found.cases:
+        mask, image = nib.load(case.label), nib.load(case.images[0])
+        assert mask.shape == image.shape
+        assert np.array_equal(mask.affine, image.affine)
+
+
+def test_a_model_becomes_a_monai_bundle(trained, tmp_path):
+    done = medical("export", "--model", trained, "--out", tmp_path / "bundle")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "bundle" / "configs" / "inference.json").exists()
+    again = medical("export", "--model", trained, "--out", tmp_path / "bundle")
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+
+
+def test_the_time_is_told_before_it_is_spent(data, tmp_path):
+    quick = [*QUICK, "--set=labelled=1", "--set=tuned_batch=4"]
+    done = medical("train", "--data", data, "--out", tmp_path / "r", "--test", 2, *quick)
+    assert done.returncode == 0, done.stderr
+    assert "about 1 min in all: global contrast 1 min, local contrast 1 min" in done.stderr
+    assert "fine-tuning 1 min" in done.stderr
+    done = medical("pretrain", "--data", data, "--out", tmp_path / "p", *quick)
+    assert done.returncode == 0, done.stderr
+    assert "in all: global contrast 1 min, local contrast 1 min\n" in done.stderr
+
+
 def test_evaluate(trained, data, tmp_path):
     done = medical("evaluate", "--model", trained, "--data", data, "--out", tmp_path / "e",
                    "--quiet")  # fmt: skip
@@ -110,6 +157,8 @@ def test_the_bench_writes_its_table(data, tmp_path):
         (["bench", "--data", ".", "--methods", "magic"], "no method 'magic'"),
         (["segment", "--model", "nowhere", "--data", ".", "--out", "x"], "nowhere"),
         (["train", "--data", ".", "--set", "size=[30,30]"], "multiples of 8"),
+        (["train", "--data", ".", "--preset", "tiny"], "--preset tiny: expected one of gpu, cpu"),
+        (["export", "--model", "nowhere", "--out", "x"], "nowhere"),
     ],
 )
 def test_mistakes_in_the_call(arguments, message, tmp_path, monkeypatch):

@@ -10,10 +10,11 @@ import pytest
 from nearfar_kit.errors import UserError
 from nearfar_medical.cache import prepare_case, prepare_cases, prepared
 from nearfar_medical.cases import Case, find_cases
+from nearfar_medical.geometry import filled
 from nearfar_medical.prepare import Preparation, part_contrast, warn_if_parts_alike
 from nearfar_medical.scores import score_case
 from nearfar_medical.settings import MedicalSettings
-from nearfar_medical.volume import Volume, classes_in, read_mask, spacing_of
+from nearfar_medical.volume import Volume, classes_in, read_mask
 
 CLASSES = {0: "background", 1: "a", 2: "b"}
 
@@ -208,22 +209,69 @@ def test_a_channel_without_contrast(number):
 # Settings
 
 
-def test_spacing_is_the_median():
-    settings = MedicalSettings(slice_axis=1, size=(16, 24), widths=(4, 8, 8), local_depth=1)
-    made = Preparation.of(settings, [(1, 9, 3), (2, 9, 5), (7, 1, 4)])
-    assert made.spacing == (2, 4)
-    assert (made.size, made.slice_axis) == ((16, 24), 1)
-    told = settings.model_copy(update={"spacing": (0.5, 0.25)})
-    assert Preparation.of(told, [(1, 9, 3)]).spacing == (0.5, 0.25)
-    with pytest.raises(ValueError, match="no spacing"):
-        Preparation.of(settings)
+def boxes(write_nifti, tmp_path, *grids):
+    """One file a grid: its shape and its mm in RAS."""
+    cases = []
+    for number, (shape, mm) in enumerate(grids):
+        path = tmp_path / f"{number}.nii"
+        write_nifti(path, np.zeros(shape, np.float32), np.diag([*mm, 1.0]))
+        cases.append(Case(str(number), str(number), (path,)))
+    return cases
+
+
+OPEN = MedicalSettings(widths=(4, 8, 8), local_depth=1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "mm", "axis"),
+    [
+        ((20, 20, 8), (1.0, 1.0, 3.0), 2),  # the thickest voxels
+        ((8, 20, 20), (3.0, 1.0, 1.0), 0),
+        ((35, 50, 36), (1.0, 1.0, 1.0), 1),  # else the longest side
+        ((20, 30, 10), (1.0, 1.0, 1.2), 1),
+        ((10, 10, 10), (1.0, 1.0, 1.0), 2),
+    ],
+)
+def test_the_slice_axis_is_found(shape, mm, axis, write_nifti, tmp_path):
+    cases = boxes(write_nifti, tmp_path, (shape, mm), (shape, mm))
+    assert filled(OPEN, cases).slice_axis == axis
+    other = OPEN.model_copy(update={"slice_axis": (axis + 1) % 3})
+    assert filled(other, cases).slice_axis == (axis + 1) % 3
+
+
+def test_spacing_is_the_median_and_a_slice_holds_the_largest(write_nifti, tmp_path):
+    cases = boxes(
+        write_nifti, tmp_path,
+        ((9, 40, 11), (1.0, 9.0, 3.0)), ((9, 4, 11), (2.0, 9.0, 5.0)), ((6, 4, 9), (7.0, 9.0, 4.0)),
+    )  # fmt: skip
+    made = filled(OPEN, cases)
+    assert (made.slice_axis, made.spacing) == (1, (2, 4))
+    assert made.size == (22, 14)  # 21 and 14 voxels, to multiples of 2
+    assert made.widths == OPEN.widths
+    assert Preparation.of(made) == Preparation(1, (2, 4), None, (22, 14), OPEN.percentiles)
+    told = OPEN.model_copy(update={"spacing": (0.5, 0.25), "size": (8, 4)})
+    assert filled(told, cases).spacing == (0.5, 0.25)
+    assert filled(told, cases).size == (8, 4)
+
+
+def test_a_slice_is_not_larger_than_the_papers(write_nifti, tmp_path):
+    cases = boxes(write_nifti, tmp_path, ((400, 20, 5), (1.0, 1.0, 9.0)))
+    assert filled(OPEN, cases).size == (192, 20)
+
+
+def test_settings_that_leave_the_geometry_open():
+    with pytest.raises(ValueError, match="slice_axis None, spacing None, size None; expected"):
+        Preparation.of(OPEN)
+    with pytest.raises(ValueError, match="no size"):
+        _ = OPEN.image_shape
 
 
 @pytest.mark.parametrize(
     "wrong", [{"spacing": (0.0, 1.0)}, {"thickness": -1.0}, {"percentiles": (50.0, 50.0)}]
 )
 def test_settings_that_make_no_sense(wrong):
-    settings = MedicalSettings(spacing=(1.0, 1.0)).model_copy(update=wrong)
+    whole = MedicalSettings(slice_axis=2, spacing=(1.0, 1.0), size=(64, 64))
+    settings = whole.model_copy(update=wrong)
     with pytest.raises(UserError, match="expected"):
         Preparation.of(settings)
 
@@ -400,13 +448,12 @@ def test_missing_file_with_a_cache(tmp_path, cases):
 def test_hippocampus(real):
     dataset = find_cases(real("msd_hippocampus"))
     cases = dataset.cases[::10]
-    settings = MedicalSettings(slice_axis=1, size=(64, 64))
-    made = Preparation.of(settings, map(spacing_of, cases))
-    assert made.spacing == (1, 1)
+    made = Preparation.of(filled(MedicalSettings(), dataset.cases))
+    assert (made.slice_axis, made.spacing, made.size) == (1, (1, 1), (48, 48))
     classes = classes_in(cases)
     found = prepare_cases(cases, made, classes, None)
     for case, one in zip(cases, found, strict=True):
-        assert one.frame.image.shape[2:] == (64, 64)
+        assert one.frame.image.shape[2:] == made.size
         back = made.undo(one_hot(one.frame.mask), one.placement)
         np.testing.assert_array_equal(back, read_mask(case.label, one.grid, classes))
     images = [one.frame.image for one in found]

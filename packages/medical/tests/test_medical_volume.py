@@ -17,7 +17,6 @@ from nearfar_medical.volume import (
     read_grid,
     read_mask,
     read_volume,
-    spacing_of,
     write_mask,
 )
 
@@ -169,7 +168,7 @@ def test_units(tmp_path, write_nifti, blank):
     affine = np.diag([0.5, 0.5, 2, 1])
     for units, mm in (("mm", 0.5), ("unknown", 0.5), ("micron", 0.0005), ("meter", 500)):
         path = write_nifti(tmp_path / f"{units}.nii", blank, affine, units=units)
-        assert spacing_of(case(path)) == pytest.approx((mm, mm, 4 * mm))
+        assert read_grid(path).spacing == pytest.approx((mm, mm, 4 * mm))
 
 
 def test_scaled_integers(tmp_path):

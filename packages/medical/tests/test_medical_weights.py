@@ -9,11 +9,12 @@ from safetensors.torch import save_file
 
 from nearfar_kit.errors import UserError
 from nearfar_medical.network import Network
-from nearfar_medical.prepare import Preparation
 from nearfar_medical.settings import MedicalSettings
 from nearfar_medical.weights import Model, load_model, load_weights, save_model, unet_state
 
-SETTINGS = MedicalSettings(size=(16, 16), widths=(4, 8, 8), local_depth=1)
+SETTINGS = MedicalSettings(
+    size=(16, 16), slice_axis=2, spacing=(0.7, 3.0), widths=(4, 8, 8), local_depth=1
+)
 
 
 def network(seed=0, classes=3):
@@ -24,8 +25,7 @@ def network(seed=0, classes=3):
 @pytest.fixture
 def model():
     classes = {0: "background", 1: "anterior", 2: "posterior"}
-    preparation = Preparation.of(SETTINGS, [(1.0, 0.7, 3.0)])
-    return Model(network(), SETTINGS, classes, ("T1",), preparation, 3)
+    return Model(network(), SETTINGS, classes, ("T1",), 3)
 
 
 X = torch.linspace(0, 1, 256).view(1, 1, 16, 16)
@@ -35,7 +35,7 @@ def test_a_model_comes_back_whole(model, tmp_path):
     save_model(tmp_path / "m.safetensors", model)
     back = load_model(tmp_path / "m.safetensors")
     assert torch.equal(back.network(X), model.network(X))
-    for name in ("settings", "classes", "channels", "preparation", "trained_depth"):
+    for name in ("settings", "classes", "channels", "trained_depth"):
         assert getattr(back, name) == getattr(model, name), name
 
 

@@ -1,4 +1,4 @@
-"""``nearfar-medical``: demo, pretrain, train, segment, evaluate, bench."""
+"""``nearfar-medical``: demo, pretrain, train, segment, evaluate, export, separate, bench."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from nearfar_kit.command import (
     run_app,
 )  # fmt: skip
 from nearfar_kit.errors import UserError
-from nearfar_kit.settings import load_settings, settings_hash
-from nearfar_medical.settings import MedicalSettings
+from nearfar_kit.settings import load_settings
+from nearfar_kit.verb import begin, device_of, end
+from nearfar_medical.settings import PRESETS, MedicalSettings
 
 app = new_app("Segmentation of volumes from few labels, by global and local contrast.")
 
@@ -40,6 +41,10 @@ Subjects = Annotated[
 ModelOption = Annotated[
     Path, typer.Option("--model", help="Run folder of train, or its model.safetensors.")
 ]
+
+Preset = Annotated[str, typer.Option("--preset", help="cpu (small) or gpu (the paper's).")]
+
+TOLD = ("monai", "nibabel", "numpy")  # packages whose versions metrics.json has
 
 # torch and MONAI take seconds to import: each verb imports what it needs, so that --help and a
 # mistake in the call answer at once.
@@ -58,10 +63,10 @@ def demo(
     from nearfar_medical.demo import DEMO, run_demo
 
     settings = load_settings(MedicalSettings, config, overrides or [], base=DEMO.model_dump())
-    run, metrics = _begin("demo", out, settings, "cpu", seed, resume)
+    run, metrics = begin("medical", "demo", out, settings, seed=seed, resume=resume, packages=TOLD)
     table = run_demo(run, metrics, settings, seed, quiet)
     Console().print(table.terminal())
-    _end(run)
+    end(run)
 
 
 @app.command()
@@ -70,6 +75,7 @@ def pretrain(
     out: Out = Path("runs/medical-pretrained"),
     layout: Layout = None,
     subjects: Subjects = None,
+    preset: Preset = "gpu",
     config: Config = None,
     overrides: Overrides = None,
     seed: Seed = 0,
@@ -78,22 +84,29 @@ def pretrain(
     quiet: Quiet = False,
 ) -> None:
     """Learn from volumes alone, no label needed; the weights are train's to begin with."""
-    settings = load_settings(MedicalSettings, config, overrides or [])
+    settings = load_settings(MedicalSettings, config, overrides or [], base=_preset(preset))
     from nearfar_kit.launch import launch
     from nearfar_medical.cases import find_cases
-    from nearfar_medical.train import new_network
+    from nearfar_medical.geometry import filled
+    from nearfar_medical.prepare import Preparation
+    from nearfar_medical.train import estimate, new_network
     from nearfar_medical.train import pretrain as learn
 
     dataset = find_cases(data, layout, subjects=subjects, labels=False)
-    fabric = launch(_device(device))
-    run, _ = _begin("pretrain", out, settings, device, seed, resume)
-    preparation = _preparation(settings, dataset.cases)
+    settings = filled(settings, dataset.cases)
+    fabric = launch(device_of(device))
+    run, _ = begin(
+        "medical", "pretrain", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
+    )
+    preparation = Preparation.of(settings)
     frames = _frames(dataset.cases, preparation, {}, run, quiet)
     _warn_of_parts(frames, settings)
-    network = new_network(settings, frames[0].image.shape[0], 2, seed)
+    network = new_network(settings, frames[0].image.shape[0], 2, seed).to(fabric.device)
+    if not quiet:
+        _tell_time(estimate(network, frames, [], [], settings))
     depth = learn(network, frames, settings, seed, run=run, fabric=fabric, quiet=quiet)
     if fabric.is_global_zero:
-        _save(run, network.cpu(), settings, {}, preparation, depth)
+        _save(run, network.cpu(), settings, {}, depth)
         typer.echo(f"weights: {run.checkpoint / 'model.safetensors'}")
 
 
@@ -108,6 +121,7 @@ def train(
     layout: Layout = None,
     label_suffix: Suffix = None,
     subjects: Subjects = None,
+    preset: Preset = "gpu",
     config: Config = None,
     overrides: Overrides = None,
     seed: Seed = 0,
@@ -116,11 +130,13 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Pre-train on all volumes, learn from the labelled ones, test on subjects held out."""
-    settings = load_settings(MedicalSettings, config, overrides or [])
+    settings = load_settings(MedicalSettings, config, overrides or [], base=_preset(preset))
     from nearfar_kit.launch import launch
     from nearfar_medical.cases import find_cases
+    from nearfar_medical.geometry import filled
+    from nearfar_medical.prepare import Preparation
     from nearfar_medical.split import split_cases
-    from nearfar_medical.train import finetune, new_network
+    from nearfar_medical.train import estimate, finetune, new_network
     from nearfar_medical.train import pretrain as learn
     from nearfar_medical.volume import classes_in
     from nearfar_medical.weights import load_weights
@@ -131,9 +147,12 @@ def train(
         test=int(test) if test >= 1 else (test or None), seed=seed,
     )  # fmt: skip
     classes = dataset.classes or classes_in(dataset.labelled)
-    fabric = launch(_device(device))
-    run, metrics = _begin("train", out, settings, device, seed, resume)
-    preparation = _preparation(settings, split.pretraining)
+    settings = filled(settings, split.pretraining)
+    fabric = launch(device_of(device))
+    run, metrics = begin(
+        "medical", "train", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
+    )
+    preparation = Preparation.of(settings)
     frames = {
         frame.name: frame
         for frame in _frames(
@@ -141,7 +160,13 @@ def train(
         )
     }
     pool = [frames[case.name] for case in split.pretraining]
-    network = new_network(settings, pool[0].image.shape[0], len(classes), seed)
+    network = new_network(settings, pool[0].image.shape[0], len(classes), seed).to(fabric.device)
+    training = [frames[case.name] for case in split.training_labelled]
+    validation = [frames[case.name] for case in split.validation]
+    if not quiet:
+        _tell_time(
+            estimate(network, pool, training, validation, settings, contrast=weights is None)
+        )
     if weights is not None:
         match = load_weights(network, _model_file(weights))
         typer.echo(f"{weights}: {match}", err=True)
@@ -150,17 +175,12 @@ def train(
         learn(network, pool, settings, seed, run=run, fabric=fabric, quiet=quiet)
     if not fabric.is_global_zero:
         return
-    tuning = finetune(
-        network.to(fabric.device),
-        [frames[case.name] for case in split.training_labelled],
-        [frames[case.name] for case in split.validation],
-        settings, seed, run=run, quiet=quiet,
-    )  # fmt: skip
-    model = _save(run, network.cpu(), settings, classes, preparation, network.depths + 1)
+    tuning = finetune(network, training, validation, settings, seed, run=run, quiet=quiet)
+    model = _save(run, network.cpu(), settings, classes, network.depths + 1)
     run.log("trained", best=tuning.best, step=tuning.best_step)
     if split.test:
         _test(run, metrics, model, split.test, data.stem, seed, quiet)
-    _end(run)
+    end(run)
 
 
 @app.command()
@@ -178,9 +198,21 @@ def segment(
 
     trained = _load(model)
     dataset = find_cases(data, layout, labels=False)
-    paths = segment_cases(trained, dataset, out, device=_device(device), quiet=quiet)
+    paths = segment_cases(trained, dataset, out, device=device_of(device), quiet=quiet)
     if not quiet:
         typer.echo(f"{len(paths)} masks: {out}")
+
+
+@app.command()
+def export(
+    model: ModelOption,
+    out: Annotated[Path, typer.Option("--out", help="New folder to write the bundle to.")],
+) -> None:
+    """A trained model as a MONAI bundle, which needs none of nearfar to run."""
+    from nearfar_medical.monai_bundle import export_bundle
+
+    export_bundle(_load(model), out)
+    typer.echo(f"bundle: {out}")
 
 
 @app.command()
@@ -199,9 +231,56 @@ def evaluate(
     dataset = find_cases(data, layout, label_suffix=label_suffix)
     if not dataset.labelled:
         raise UserError(f"{data}: no volume has a mask; expected labelled ones")
-    run, metrics = _begin("evaluate", out, trained.settings, "cpu", 0, resume=False)
+    run, metrics = begin("medical", "evaluate", out, trained.settings, packages=TOLD)
     _test(run, metrics, trained, dataset.labelled, data.stem, 0, quiet)
-    _end(run)
+    end(run)
+
+
+@app.command()
+def separate(
+    background: Annotated[Path, typer.Option("--background", help="Folder or CSV list of images.")],
+    target: Annotated[Path, typer.Option("--target", help="Folder or CSV list of images.")],
+    out: Out = Path("runs/separate"),
+    salient: Annotated[
+        list[str] | None, typer.Option(help="Column that only targets' own traits tell; repeat.")
+    ] = None,
+    common: Annotated[
+        list[str] | None, typer.Option(help="Column that what all share tells; repeat.")
+    ] = None,
+    measure: Annotated[
+        list[str] | None, typer.Option(help="Which of these columns are numbers; repeat.")
+    ] = None,
+    test: Annotated[float, typer.Option(help="Share of either population held out.")] = 0.25,
+    preset: Preset = "gpu",
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    device: DeviceOption = "auto",
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """What two populations have in common and what the targets have alone (SepCLR)."""
+    if not 0 < test < 1:
+        raise UserError(f"--test {test:g}: expected a share between 0 and 1")
+    from nearfar_kit.launch import launch
+    from nearfar_medical.sepclr.separate import read_pairs
+    from nearfar_medical.sepclr.separate import separate as learn
+
+    pairs, settings = read_pairs(
+        background, target, preset=preset, config=config, overrides=overrides or [],
+        salient=salient or [], common=common or [], measures=measure or [],
+    )  # fmt: skip
+    fabric = launch(device_of(device))
+    run, metrics = begin(
+        "medical", "separate", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
+    )
+    table = learn(
+        run, metrics, pairs, settings, seed, test=test, salient=salient or [], common=common or [],
+        dataset=target.stem, fabric=fabric, quiet=quiet,
+    )  # fmt: skip
+    if table is not None:
+        Console().print(table.terminal())
+        end(run)
 
 
 @app.command()
@@ -226,6 +305,8 @@ def bench(
     from nearfar_medical.cases import find_cases
     from nearfar_medical.comparison import PROFILES, write_comparison
     from nearfar_medical.frames import save_frames
+    from nearfar_medical.geometry import filled
+    from nearfar_medical.prepare import Preparation
     from nearfar_medical.split import split_cases
     from nearfar_medical.volume import classes_in
 
@@ -245,8 +326,9 @@ def bench(
             f"expected {max(chosen.labelled)} or more"
         )
     classes = dataset.classes or classes_in(dataset.labelled)
-    run, metrics = _begin("bench", out, settings, "cpu", 0, resume)
-    preparation = _preparation(settings, split.pretraining)
+    settings = filled(settings, split.pretraining)
+    run, metrics = begin("medical", "bench", out, settings, resume=resume, packages=TOLD)
+    preparation = Preparation.of(settings)
     parts = {"pool": split.training_labelled, "validation": split.validation, "test": split.test}
     file = run.checkpoint / "frames.safetensors"
     cases = [*split.pretraining, *split.validation, *split.test]
@@ -272,54 +354,28 @@ def bench(
     report.section("How this was made")
     report.facts(facts(metrics))
     report.write(run.report)
-    _end(run)
+    end(run)
 
 
 def main() -> None:
     run_app(app)
 
 
-def _device(device: str) -> Any:
-    if device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"--device {device}: expected auto, cpu or cuda")
-    return device
+def _preset(name: str) -> dict[str, object]:
+    if name not in PRESETS:
+        raise UserError(f"--preset {name}: expected one of {', '.join(PRESETS)}")
+    return PRESETS[name]
 
 
-def _begin(
-    verb: str, out: Path, settings: MedicalSettings, device: str, seed: int, resume: bool
-) -> tuple[Any, Any]:
-    """The run folder and the metrics of a run that begins, all chance seeded."""
-    import nearfar
-    from nearfar_kit.launch import describe_device
-    from nearfar_kit.metrics import Metrics, versions_of
-    from nearfar_kit.run import RunFolder
-    from nearfar_kit.seeds import seed_everything
+def _tell_time(parts: dict[str, float]) -> None:
+    """How long it will take, so that one need not wait to find out."""
 
-    run = RunFolder(out, settings, resume=resume)
-    run.log("begin", verb=verb, seed=seed, resume=resume)
-    seed_everything(seed)
-    described = describe_device(_device(device))
-    metrics = Metrics(
-        domain="medical",
-        verb=verb,
-        versions=versions_of("nearfar-medical", "monai", "nibabel", "numpy"),
-        device=described,
-        loss_path=nearfar.loss_path(described.split()[0]),
-        settings_hash=settings_hash(settings),
-    )
-    return run, metrics
+    def words(seconds: float) -> str:
+        minutes = max(1, round(seconds / 60))
+        return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
-
-def _end(run: Any) -> None:
-    run.log("end")
-    typer.echo(f"report: {run.report}")
-
-
-def _preparation(settings: MedicalSettings, cases: Any) -> Any:
-    from nearfar_medical.prepare import Preparation
-    from nearfar_medical.volume import spacing_of
-
-    return Preparation.of(settings, map(spacing_of, cases))
+    told = ", ".join(f"{name} {words(seconds)}" for name, seconds in parts.items())
+    typer.echo(f"about {words(sum(parts.values()))} in all: {told}", err=True)
 
 
 def _frames(cases: Any, preparation: Any, classes: Any, run: Any, quiet: bool) -> Any:
@@ -351,11 +407,11 @@ def _load(path: Path) -> Any:
     return model
 
 
-def _save(run: Any, network: Any, settings: Any, classes: Any, preparation: Any, depth: int) -> Any:
+def _save(run: Any, network: Any, settings: Any, classes: Any, depth: int) -> Any:
     from nearfar_medical.weights import Model, save_model
 
     channels = tuple(f"channel {n}" for n in range(network.channels_in))
-    model = Model(network.eval(), settings, dict(classes), channels, preparation, depth)
+    model = Model(network.eval(), settings, dict(classes), channels, depth)
     save_model(run.checkpoint / "model.safetensors", model)
     return model
 

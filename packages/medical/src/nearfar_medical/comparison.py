@@ -12,6 +12,7 @@ from nearfar_kit.metrics import Metrics, Record, parse_split
 from nearfar_kit.report import Report, facts
 from nearfar_kit.table import Cell, Table, summarise
 from nearfar_medical.methods import METHODS
+from nearfar_medical.settings import PRESETS
 
 __all__ = ["PROFILES", "Profile", "write_comparison"]
 
@@ -36,10 +37,7 @@ PROFILES = {
         {"widths": (8, 8, 16, 16), "global_steps": 10, "local_steps": 5, "tuned_steps": 10,
          "local_depth": 1, "validate_every": 5},
     ),
-    "cpu": Profile(
-        5, settings={"widths": (16, 32, 64, 128), "global_steps": 600, "local_steps": 200,
-                     "tuned_steps": 300, "local_depth": 1},
-    ),
+    "cpu": Profile(5, settings=PRESETS["cpu"]),
     "gpu": Profile(5),
 }  # fmt: skip
 

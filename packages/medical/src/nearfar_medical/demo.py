@@ -13,6 +13,7 @@ from nearfar_medical.cases import find_cases
 from nearfar_medical.comparison import write_comparison
 from nearfar_medical.finetune import Finetuning
 from nearfar_medical.frames import save_frames
+from nearfar_medical.geometry import filled
 from nearfar_medical.network import Network
 from nearfar_medical.prepare import Preparation
 from nearfar_medical.report import overlay
@@ -20,7 +21,7 @@ from nearfar_medical.segment import probabilities
 from nearfar_medical.settings import MedicalSettings
 from nearfar_medical.simulate import CLASSES, write_simulated
 from nearfar_medical.split import split_cases
-from nearfar_medical.volume import read_mask, read_volume, spacing_of
+from nearfar_medical.volume import read_mask, read_volume
 
 __all__ = ["DEMO", "run_demo"]
 
@@ -42,7 +43,8 @@ def run_demo(
         write_simulated(folder, VOLUMES, seed=seed)
     dataset = find_cases(folder)
     split = split_cases(dataset, labelled=None, validation=2, test=TEST, seed=0)
-    preparation = Preparation.of(settings, map(spacing_of, split.pretraining))
+    settings = filled(settings, split.pretraining)
+    preparation = Preparation.of(settings)
     cases = [*split.pretraining, *split.validation, *split.test]
     frames = prepared(cases, preparation, CLASSES, None)
     file = run.checkpoint / "frames.safetensors"

@@ -43,6 +43,8 @@ class Network(nn.Module):
         self.dims, self.channels_in, self.classes = dims, channels_in, classes
         self.widths, self.norm = tuple(widths), norm
         self.unet = UNet(**self.recipe())
+        if dims == 2:  # a tenth faster so on a CPU
+            self.unet.to(memory_format=torch.channels_last)
 
     def recipe(self) -> dict[str, object]:
         """The arguments of MONAI's UNet."""
@@ -53,6 +55,7 @@ class Network(nn.Module):
             "channels": self.widths,
             "strides": (1, *(2 for _ in self.widths[2:])),
             "num_res_units": 2,
+            "act": "RELU",
             "norm": self.norm,
         }
 

@@ -1,8 +1,10 @@
 """A supervised recipe in nnU-Net's manner, at the budget of the other methods.
 
 Isensee et al. 2021: instance normalisation and leaky ReLUs, Dice and cross-entropy at several
-depths, Nesterov momentum 0.99 with a polynomial decay, a third of the images with foreground for
-sure, and strong augmentation. Not nnU-Net itself, which plans its own sizes and trains for days.
+depths, a polynomial decay, a third of the images with foreground for sure, and strong augmentation.
+Not nnU-Net itself, which plans its own sizes and trains for days: its momentum of 0.99 learns
+nothing in some hundred steps (Dice 0.0 after 300 on hippocampi, where AdamW has 0.5 to 0.7), so
+that AdamW stands in its place here.
 """
 
 from __future__ import annotations
@@ -65,9 +67,7 @@ def train_nnunet_like(
     s = settings
     torch.manual_seed(seed)
     network = NnUNetLike(s.dims, channels, classes, s.widths)
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=1e-2, momentum=0.99, nesterov=True, weight_decay=3e-5
-    )
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2, weight_decay=3e-5)
     criterion = DeepSupervisionLoss(DiceCELoss(softmax=True, to_onehot_y=True, batch=True))
     augment = _augmentation(s).set_random_state(seed)
     generator = torch.Generator().manual_seed(seed)

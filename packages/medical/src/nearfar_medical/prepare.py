@@ -42,7 +42,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How volumes are prepared: the settings that matter, with no spacing left open.
+    """How volumes are prepared: the settings that matter, with nothing left open.
 
     Resampling keeps the field of view (MONAI's ``Resize``, voxels taken for areas, no smoothing):
     linear for images and probabilities, nearest for masks. The size is rounded to whole voxels, so
@@ -62,29 +62,20 @@ class Preparation:
     percentiles: tuple[float, float]
 
     @classmethod
-    def of(
-        cls, settings: MedicalSettings, spacings: Iterable[tuple[float, float, float]] = ()
-    ) -> Preparation:
-        """As the settings say.
-
-        Args:
-            spacings: of the volumes, in RAS; their median is taken where the settings have none.
-        """
-        within = settings.spacing
-        if within is None:
-            all_ = np.array(list(spacings), dtype=float).reshape(-1, 3)
-            if not len(all_):
-                raise ValueError("settings have no spacing; expected those of the volumes")
-            rows, columns = np.median(np.delete(all_, settings.slice_axis, axis=1), axis=0)
-            within = (float(rows), float(columns))
+    def of(cls, settings: MedicalSettings) -> Preparation:
+        """As the settings say, which must leave nothing open (see :func:`geometry.filled`)."""
+        axis, within, size = settings.slice_axis, settings.spacing, settings.size
+        if axis is None or within is None or size is None:
+            raise ValueError(
+                f"settings have slice_axis {axis}, spacing {within}, size {size}; expected those "
+                "filled for a data set"
+            )
         low, high = settings.percentiles
         if not (min(within) > 0 and (settings.thickness is None or settings.thickness > 0)):
             raise UserError(f"spacing is {within}, thickness {settings.thickness}; expected mm > 0")
         if not 0 <= low < high <= 100:
             raise UserError(f"percentiles are {low}, {high}; expected 0 <= first < second <= 100")
-        return cls(
-            settings.slice_axis, within, settings.thickness, settings.size, settings.percentiles
-        )
+        return cls(axis, within, settings.thickness, size, settings.percentiles)
 
     def apply(
         self, volume: Volume, mask: NDArray[np.uint8] | None = None

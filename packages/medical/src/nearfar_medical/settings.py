@@ -8,21 +8,28 @@ from pydantic import Field, model_validator
 
 from nearfar_kit.settings import Settings
 
-__all__ = ["MedicalSettings"]
+__all__ = ["PRESETS", "MedicalSettings"]
+
+# What differs from the defaults. ``cpu``: a network and steps for minutes on two cores.
+PRESETS: dict[str, dict[str, object]] = {
+    "gpu": {},
+    "cpu": {"widths": (8, 16, 32, 64), "global_steps": 1000, "local_steps": 300,
+            "tuned_steps": 400, "tuned_learning_rate": 2e-3, "local_depth": 1},
+}  # fmt: skip
 
 
 class MedicalSettings(Settings):
     """The paper's settings, Chaitanya et al. 2020, but for sizes that suit small volumes.
 
     Its own are ``size=[192,192] widths=[16,32,64,128,128,128] global_steps=10001 local_steps=10001
-    tuned_steps=10001``.
+    tuned_steps=10001``. What is None is found from the volumes, see ``geometry``.
     """
 
     # Volumes. Axes are those of RAS: 0 right, 1 anterior, 2 superior.
     dims: Literal[2, 3] = 2
-    slice_axis: Literal[0, 1, 2] = 2
-    size: tuple[int, int] = (192, 192)  # of a slice, rows and columns
-    spacing: tuple[float, float] | None = None  # mm within a slice; None: the volumes' median
+    slice_axis: Literal[0, 1, 2] | None = None
+    size: tuple[int, int] | None = None  # of a slice, rows and columns
+    spacing: tuple[float, float] | None = None  # mm within a slice
     thickness: float | None = None  # mm between slices; None: as they are
     depth: int = Field(32, ge=4)  # slices of a patch, with dims=3
     percentiles: tuple[float, float] = (1.0, 99.0)
@@ -61,13 +68,12 @@ class MedicalSettings(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> MedicalSettings:
-        stride = 2 ** (len(self.widths) - 2)
-        sides = (*self.size, self.depth) if self.dims == 3 else self.size
-        if len(self.widths) < 3 or any(side % stride for side in sides):
+        sides = (*(self.size or ()), *((self.depth,) if self.dims == 3 else ()))
+        if len(self.widths) < 3 or any(side % self.halvings for side in sides):
             raise ValueError(
                 f"size {self.size}, depth {self.depth}: {len(self.widths)} widths halve an image "
                 f"{len(self.widths) - 2} times; expected three widths or more, and multiples of "
-                f"{stride}"
+                f"{self.halvings}"
             )
         if self.local_depth > len(self.widths) - 2:
             raise ValueError(
@@ -78,6 +84,13 @@ class MedicalSettings(Settings):
         return self
 
     @property
+    def halvings(self) -> int:
+        """By how much the network's last level is smaller than an image."""
+        return int(2 ** (len(self.widths) - 2))
+
+    @property
     def image_shape(self) -> tuple[int, ...]:
         """Of a slice, or of a patch."""
+        if self.size is None:
+            raise ValueError("settings have no size; expected those filled for a data set")
         return (self.depth, *self.size) if self.dims == 3 else self.size

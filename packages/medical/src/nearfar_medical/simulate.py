@@ -20,16 +20,16 @@ from nearfar_kit.atomic import replacing
 __all__ = ["CLASSES", "simulate_volume", "write_simulated"]
 
 CLASSES = {0: "background", 1: "front", 2: "back"}
-SHAPE = (40, 44, 40)
+SHAPE = (32, 40, 32)
 
 
 def simulate_volume(seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Image and mask, both [40, 44, 40] in RAS, about 1 mm a voxel.
+    """Image and mask, both [32, 40, 32] in RAS, about 1 mm a voxel.
 
     Example:
         >>> image, mask = simulate_volume(0)
         >>> image.shape, sorted(set(mask.flat))
-        ((40, 44, 40), [np.uint8(0), np.uint8(1), np.uint8(2)])
+        ((32, 40, 32), [np.uint8(0), np.uint8(1), np.uint8(2)])
     """
     rng = np.random.default_rng(seed)
     at = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij"))
@@ -45,16 +45,16 @@ def simulate_volume(seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     mask = np.where(inside, np.where(y > 0.1, 1, 2), 0).astype(np.uint8)
 
     like = np.zeros(SHAPE, bool)
-    for _ in range(rng.integers(5, 9)):
+    for _ in range(rng.integers(3, 6)):
         centre, size = rng.uniform(-0.75, 0.75, 3), rng.uniform(0.1, 0.24, 3)
         ball = sum(((a - c) / s) ** 2 for a, c, s in zip((x, y, z), centre, size, strict=True))
         like |= ball < 1
     like &= ~inside
 
     brightness = np.where(tissue, 0.45, 0.1)
-    brightness[like] = rng.uniform(0.6, 0.8)
-    brightness[mask == 1] = rng.uniform(0.62, 0.78)
-    brightness[mask == 2] = rng.uniform(0.6, 0.76)
+    brightness[like] = rng.uniform(0.55, 0.7)
+    brightness[mask == 1] = rng.uniform(0.66, 0.8)
+    brightness[mask == 2] = rng.uniform(0.66, 0.8)
     image = brightness + 0.08 * _smooth(rng, 1.5) + 0.12 * _smooth(rng, 12.0)
     image = gaussian_filter(image, 0.6) + rng.normal(0, 0.03, SHAPE)
     return (image * rng.uniform(200, 2000)).astype(np.float32), mask

@@ -5,40 +5,26 @@ Both halves keep what is done: a run that was stopped, or killed, goes on to the
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
-from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
-from nearfar_kit.errors import UserError
-from nearfar_kit.progress import Progress
 from nearfar_kit.run import RunFolder
-from nearfar_kit.stopping import stops_between_steps
 from nearfar_medical.finetune import Finetuning
 from nearfar_medical.frames import Frame
 from nearfar_medical.network import Network
 from nearfar_medical.pretrain import Stage, pretraining_stages
+from nearfar_medical.segment import segment_frame
 from nearfar_medical.settings import MedicalSettings
+from nearfar_medical.work import carry_out
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["finetune", "new_network", "pretrain"]
-
-SAVE_EVERY = 20.0  # seconds between checkpoints
-
-
-class Work(Protocol):
-    """Something done in steps, whose whole state can be kept."""
-
-    done: int
-
-    def step(self) -> float: ...
-    def state(self) -> dict[str, Any]: ...
-    def load_state(self, state: dict[str, Any]) -> None: ...
+__all__ = ["estimate", "finetune", "new_network", "pretrain"]
 
 
 def new_network(settings: MedicalSettings, channels: int, classes: int, seed: int) -> Network:
@@ -67,7 +53,8 @@ def pretrain(
         steps = settings.global_steps if task.name == "global" else settings.local_steps
         stage = Stage(task, frames, steps=steps, seed=seed + number, fabric=fabric)
         # All weights travel in the state: the second stage holds the first one's encoder.
-        _work(stage, steps, f"{task.name} contrast", [f.name for f in frames], run, quiet)
+        names = [frame.name for frame in frames]
+        carry_out(stage, steps, f"{task.name} contrast", names, run, quiet=quiet)
     return 0 if settings.local_strategy == "none" else settings.local_depth
 
 
@@ -84,41 +71,43 @@ def finetune(
     """Learns from labelled frames; the network ends with the best weights on validation."""
     tuning = Finetuning(network, training, validation, settings, seed=seed)
     names = [f.name for f in (*training, *validation)]
-    _work(tuning, settings.tuned_steps, "fine-tuning", names, run, quiet)
+    carry_out(tuning, settings.tuned_steps, "fine-tuning", names, run, quiet=quiet)
     tuning.finish()
     return tuning
 
 
-def _work(
-    work: Work, steps: int, title: str, names: list[str], run: RunFolder | None, quiet: bool
-) -> None:
-    """All steps, with a checkpoint now and then, from the one that an earlier run has left."""
-    file: Path | None = None
-    if run is not None:
-        file = run.checkpoint / f"{title.replace(' ', '-')}.safetensors"
-    if file is not None and file.exists():
-        kept = load_checkpoint(file)
-        if kept["volumes"] != names:
-            raise UserError(
-                f"--resume: {title} began with {len(kept['volumes'])} volumes, these are "
-                f"{len(names)} or others; expected the same data and settings"
-            )
-        work.load_state(kept["state"])
+def estimate(
+    network: Network,
+    frames: Sequence[Frame],
+    training: Sequence[Frame],
+    validation: Sequence[Frame],
+    settings: MedicalSettings,
+    *,
+    contrast: bool = True,
+) -> dict[str, float]:
+    """Seconds that each part of a training will take, by a step of each on a copy.
 
-    def save() -> None:
-        if run is not None and file is not None and run.writes:
-            save_checkpoint(file, {"volumes": names, "state": work.state()})
-            run.log(title, step=work.done)
+    Args:
+        training, validation: of fine-tuning; empty: there is none.
+        contrast: whether there is pre-training.
+    """
+    parts = {}
+    for task in pretraining_stages(copy.deepcopy(network), settings) if contrast else []:
+        steps = settings.global_steps if task.name == "global" else settings.local_steps
+        parts[f"{task.name} contrast"] = steps * _second_step(Stage(task, frames, steps=2, seed=0))
+    if training and validation:
+        tuning = Finetuning(copy.deepcopy(network), training, validation, settings, seed=0)
+        step = _second_step(tuning)
+        began = time.perf_counter()
+        segment_frame(tuning.network, validation[0], settings)
+        checks = len(validation) * settings.tuned_steps / settings.validate_every
+        parts["fine-tuning"] = step * settings.tuned_steps + checks * (time.perf_counter() - began)
+    return parts
 
-    saved = time.monotonic()
-    show: Callable[[], dict[str, float]] = getattr(work, "shown", dict)
-    with (
-        stops_between_steps() as stop,
-        Progress(title, steps, done=work.done, quiet=quiet) as bar,
-    ):
-        while work.done < steps and not stop.asked:
-            bar.advance(loss=work.step(), **show())
-            if time.monotonic() - saved > SAVE_EVERY:
-                save()
-                saved = time.monotonic()
-        save()
+
+def _second_step(work: Stage | Finetuning) -> float:
+    """The first one pays for what is made once."""
+    work.step()
+    began = time.perf_counter()
+    work.step()
+    return time.perf_counter() - began

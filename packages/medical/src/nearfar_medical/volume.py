@@ -34,7 +34,6 @@ __all__ = [
     "read_grid",
     "read_mask",
     "read_volume",
-    "spacing_of",
     "write_mask",
 ]
 
@@ -128,11 +127,6 @@ def read_grid(path: Path) -> Grid:
         UserError: no NIfTI file, no extent, or a geometry that is none.
     """
     return _grid(_opened(path), path)
-
-
-def spacing_of(case: Case) -> tuple[float, float, float]:
-    """mm between voxels along the axes of RAS, by the header of the case's first image."""
-    return read_grid(case.images[0]).spacing
 
 
 def read_volume(case: Case) -> tuple[Volume, Grid]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from nearfar_medical.settings import MedicalSettings
 
 __all__ = ["Match", "Model", "load_model", "load_weights", "save_model", "unet_state"]
 
-FORMAT = 1
+FORMAT = 2
 # What other programs put before the names of a network's weights.
 PREFIXES = ("module.", "model.", "net.", "network.", "unet.", "_forward_module.", "_orig_mod.")
 
@@ -30,7 +30,6 @@ class Model:
     Attributes:
         classes: value -> name, 0 the background.
         channels: names of the image's channels.
-        preparation: how volumes are brought before it.
         trained_depth: blocks of the decoder that have been trained; below ``depths + 1`` it is a
             pre-trained network that gives no classes yet.
     """
@@ -39,8 +38,12 @@ class Model:
     settings: MedicalSettings
     classes: dict[int, str]
     channels: tuple[str, ...]
-    preparation: Preparation
     trained_depth: int
+
+    @property
+    def preparation(self) -> Preparation:
+        """How volumes are brought before it."""
+        return Preparation.of(self.settings)
 
 
 def save_model(path: Path, model: Model) -> None:
@@ -53,7 +56,6 @@ def save_model(path: Path, model: Model) -> None:
         "settings": model.settings.model_dump(mode="json"),
         "classes": dict(model.classes),
         "channels": list(model.channels),
-        "spacing": list(model.preparation.spacing),
         "trained_depth": model.trained_depth,
         "network": {"channels_in": model.network.channels_in, "classes": model.network.classes},
         "weights": dict(model.network.unet.state_dict()),
@@ -80,9 +82,6 @@ def load_model(path: Path) -> Model:
         settings=settings,
         classes={int(value): name for value, name in kept["classes"].items()},
         channels=tuple(kept["channels"]),
-        preparation=replace(
-            Preparation.of(settings, [(1.0, 1.0, 1.0)]), spacing=tuple(kept["spacing"])
-        ),
         trained_depth=kept["trained_depth"],
     )
 

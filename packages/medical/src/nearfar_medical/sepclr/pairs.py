@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from nearfar_kit.errors import UserError
+from nearfar_medical.cases import subject_of
 
-__all__ = ["Pairs", "pairs_from_csv", "pairs_from_folders", "read_image"]
+__all__ = ["Pairs", "first_image", "pairs_from_csv", "pairs_from_folders", "read_image"]
 
 _PICTURES = (".png", ".jpg", ".jpeg")
 _VOLUMES = (".nii", ".nii.gz")
@@ -34,6 +35,7 @@ class Pairs:
         attributes: [N] each: floats are measures, NaN where unknown; strings are classes, empty
             where unknown.
         sources: where each image is from, for messages and tables; may be empty.
+        subjects: whose each image is: no split parts them; empty: each its own.
 
     Raises:
         UserError: shapes or types disagree, or images are of one kind only.
@@ -43,6 +45,7 @@ class Pairs:
     is_target: Tensor
     attributes: Mapping[str, np.ndarray] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         x, n = self.images, len(self.images)
@@ -70,6 +73,50 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.images)
 
+    def take(self, rows: np.ndarray) -> Pairs:
+        """Some of the images, by number."""
+        return Pairs(
+            self.images[torch.from_numpy(rows)],
+            self.is_target[torch.from_numpy(rows)],
+            {name: values[rows] for name, values in self.attributes.items()},
+            tuple(self.sources[n] for n in rows) if self.sources else (),
+            tuple(self.subjects[n] for n in rows) if self.subjects else (),
+        )
+
+    def split(self, share: float, seed: int) -> tuple[Pairs, Pairs]:
+        """Two parts, the second of about ``share`` of either population, subjects kept whole.
+
+        Raises:
+            UserError: a part would lack background or target.
+        """
+        subjects = np.array(self.subjects or [str(n) for n in range(len(self))])
+        is_target = self.is_target.numpy()
+        rng = np.random.default_rng(seed)
+        aside = np.zeros(len(self), bool)
+        for kind in (False, True):
+            left = share * (is_target == kind).sum() - (aside & (is_target == kind)).sum()
+            for subject in rng.permutation(np.unique(subjects[(is_target == kind) & ~aside])):
+                if left <= 0:
+                    break
+                own = subjects == subject
+                aside |= own
+                left -= (own & (is_target == kind)).sum()
+        for part in (aside, ~aside):
+            if not (is_target[part].any() and (~is_target[part]).any()):
+                raise UserError(
+                    f"{len(np.unique(subjects))} subjects: too few to test on {share:g} of them; "
+                    "expected background and target on both sides"
+                )
+        return self.take(np.flatnonzero(~aside)), self.take(np.flatnonzero(aside))
+
+
+def first_image(source: Path) -> Path:
+    """The first image of a folder or of a CSV list, which tells what the others are like."""
+    if source.suffix.lower() == ".csv":
+        _, row = _read_table(source)[0]
+        return source.parent / (row["path"] or "").strip()
+    return _images_of(source)[0]
+
 
 def pairs_from_folders(
     background: Path, target: Path, *, size: Sequence[int] | None = None
@@ -85,17 +132,14 @@ def pairs_from_folders(
     """
     files, is_target = [], []
     for folder, kind in ((background, False), (target, True)):
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder; expected a folder of images")
-        found = sorted(p for p in folder.iterdir() if _suffix(p) and not p.name.startswith("."))
-        if not found:
-            raise UserError(f"{folder}: holds no image; expected {_EXPECTED}")
+        found = _images_of(folder)
         files += found
         is_target += [kind] * len(found)
     return Pairs(
         _stacked(files, [str(f) for f in files], size),
         torch.tensor(is_target),
         sources=tuple(map(str, files)),
+        subjects=tuple(subject_of(f.name.removesuffix(_suffix(f))) for f in files),
     )
 
 
@@ -108,6 +152,8 @@ def pairs_from_csv(
     measures: Sequence[str] = (),
 ) -> Pairs:
     """The images that two CSV tables list in column ``path``, relative to the table's folder.
+
+    A column ``subject`` says whose an image is; without one, each is its own.
 
     Args:
         size: as in :func:`pairs_from_folders`.
@@ -148,9 +194,12 @@ def pairs_from_csv(
         attributes[name] = np.array(
             [_number(row.get(name), name, place) for row, place in zip(rows, places, strict=True)]
         )
+    subjects = [(row.get("subject") or "").strip() or str(file) for row, file in
+                zip(rows, files, strict=True)]  # fmt: skip
     return Pairs(
-        _stacked(files, places, size), torch.tensor(is_target), attributes, tuple(map(str, files))
-    )
+        _stacked(files, places, size), torch.tensor(is_target), attributes, tuple(map(str, files)),
+        tuple(subjects),
+    )  # fmt: skip
 
 
 def read_image(path: Path) -> Tensor:
@@ -194,6 +243,16 @@ def _read_volume(path: Path) -> np.ndarray:
         raise UserError(f"{path}: is {low:g} nearly everywhere; expected an image")
     scaled: np.ndarray = ((values - low) / (high - low)).astype(np.float32)
     return scaled
+
+
+def _images_of(folder: Path) -> list[Path]:
+    """By name."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; expected a folder of images")
+    found = sorted(p for p in folder.iterdir() if _suffix(p) and not p.name.startswith("."))
+    if not found:
+        raise UserError(f"{folder}: holds no image; expected {_EXPECTED}")
+    return found
 
 
 def _stacked(files: Sequence[Path], places: Sequence[str], size: Sequence[int] | None) -> Tensor:

@@ -21,7 +21,7 @@ class SepCLRSettings(Settings):
     objective: Literal["separate", "attributes", "simclr"] = "separate"
 
     # Encoders: two of a kind. Four stages of residual blocks, then a linear map to the dimensions.
-    dims: Literal[2, 3] = 2
+    dims: Literal[2, 3] = 2  # of an image; ``separate`` sees this and the channels for itself
     channels: int = Field(3, ge=1)
     widths: tuple[int, int, int, int] = (64, 128, 256, 512)
     blocks: tuple[int, int, int, int] = (2, 2, 2, 2)
@@ -29,7 +29,8 @@ class SepCLRSettings(Settings):
     salient_dims: int = Field(32, ge=1)
     hidden: int = Field(128, ge=1)  # of the projectors
 
-    # Views.
+    # Images and their views.
+    image_size: tuple[int, ...] | None = None  # rows, columns[, planes]; None: all are of one size
     view_size: tuple[int, ...] | None = None  # rows, columns[, planes]; None: the images' own
     crop_scale: tuple[float, float] = (0.2, 1.0)  # share of the area or volume that is kept
     flips: tuple[int, ...] = (-1,)  # axes turned round in half of the views; () for sided classes
@@ -63,8 +64,10 @@ class SepCLRSettings(Settings):
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise ValueError(f"crop_scale is {self.crop_scale}; expected 0 < low <= high <= 1")
-        if self.view_size is not None and len(self.view_size) != self.dims:
-            raise ValueError(f"view_size is {self.view_size}; expected {self.dims} numbers")
+        for name in ("image_size", "view_size"):
+            size = getattr(self, name)
+            if size is not None and len(size) != self.dims:
+                raise ValueError(f"{name} is {size}; expected {self.dims} numbers")
         if any(not -self.dims <= axis < 0 for axis in self.flips):
             raise ValueError(f"flips is {self.flips}; expected axes -{self.dims} to -1")
         return self

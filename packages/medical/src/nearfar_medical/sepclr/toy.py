@@ -18,11 +18,22 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import avg_pool3d, pad
 
 from nearfar_kit.errors import UserError
+from nearfar_medical.cache import prepare_case
+from nearfar_medical.cases import find_cases
+from nearfar_medical.prepare import Preparation
 from nearfar_medical.sepclr.pairs import Pairs
+from nearfar_medical.settings import MedicalSettings
 
-__all__ = ["digits_on_photographs", "implanted_lesions", "read_cifar", "read_mnist"]
+__all__ = [
+    "digits_on_photographs",
+    "implanted_lesions",
+    "read_cifar",
+    "read_mnist",
+    "small_hippocampi",
+]
 
 Split = Literal["train", "test"]
 _IDX_IMAGES, _IDX_LABELS = 2051, 2049
@@ -172,6 +183,36 @@ def implanted_lesions(
         known["depth"][i], known["row"][i], known["column"][i] = place
         half[i] = "low" if place[1] < 0.5 else "high"
     return Pairs(images, torch.from_numpy(is_target), {**known, "half": half})
+
+
+def small_hippocampi(folder: Path) -> tuple[Tensor, dict[str, np.ndarray]]:
+    """Volumes [N, 1, 24, 32, 24] at 2 mm in RAS, and what their masks tell of each.
+
+    ``volume`` is the hippocampus's in cm^3, ``anterior`` the share of class 1.
+
+    Args:
+        folder: volumes of 1 mm with masks, in any layout; larger ones are cut at their centre.
+
+    Raises:
+        UserError: no volume with a mask, or a faulty file.
+    """
+    settings = MedicalSettings(slice_axis=0, spacing=(1.0, 1.0), thickness=1.0, size=(64, 48))
+    preparation = Preparation.of(settings)
+    cases = find_cases(folder).labelled
+    if not cases:
+        raise UserError(f"{folder}: no volume has a mask; expected labelled ones")
+    images, volume, anterior = [], [], []
+    for case in cases:
+        frame = prepare_case(case, preparation, {}, None).frame
+        assert frame.mask is not None
+        image = torch.from_numpy(frame.image)  # 1 x R x 64 x 48
+        left = 48 - image.shape[1]
+        image = pad(image, (0, 0, 0, 0, left // 2, left - left // 2))
+        images.append(avg_pool3d(image, 2))
+        found = int((frame.mask > 0).sum())
+        volume.append(found / 1000)
+        anterior.append(int((frame.mask == 1).sum()) / max(found, 1))
+    return torch.stack(images), {"volume": np.array(volume), "anterior": np.array(anterior)}
 
 
 def _from_archive(path: Path, split: str) -> list[tuple[str, str, bytes]]:
