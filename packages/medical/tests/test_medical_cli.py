@@ -114,6 +114,28 @@ def test_the_time_is_told_before_it_is_spent(data, tmp_path):
     assert "in all: global contrast 1 min, local contrast 1 min\n" in done.stderr
 
 
+@pytest.mark.parametrize("verb", ["train", "separate"])
+def test_two_processes(verb, data, tmp_path):
+    """Contrast over both, all else on the first, and one of each file."""
+    if verb == "train":
+        call = ["--data", data, "--test", 2, "--set=labelled=1", *QUICK]
+    else:
+        call = ["--background", data / "images", "--target", data / "labels", "--preset", "cpu",
+                "--set=image_size=[8,8,8]", "--set=widths=[4,4,4,4]", "--set=steps=2",
+                "--set=batch=4"]  # fmt: skip
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
+               "--nproc-per-node=2", "-m", "nearfar_medical.cli", verb, "--device", "cpu",
+               "--out", tmp_path / "r", *call]  # fmt: skip
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("report: ") == 1
+    assert done.stderr.count("in all: ") == (verb == "train")
+    assert (tmp_path / "r" / "checkpoint" / "model.safetensors").exists()
+    begun = [line for line in (tmp_path / "r" / "log.jsonl").read_text().splitlines()
+             if '"begin"' in line]  # fmt: skip
+    assert len(begun) == 1
+
+
 def test_evaluate(trained, data, tmp_path):
     done = medical("evaluate", "--model", trained, "--data", data, "--out", tmp_path / "e",
                    "--quiet")  # fmt: skip

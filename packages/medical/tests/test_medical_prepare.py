@@ -11,7 +11,12 @@ from nearfar_kit.errors import UserError
 from nearfar_medical.cache import prepare_case, prepare_cases, prepared
 from nearfar_medical.cases import Case, find_cases
 from nearfar_medical.geometry import filled
-from nearfar_medical.prepare import Preparation, part_contrast, warn_if_parts_alike
+from nearfar_medical.prepare import (
+    Preparation,
+    part_contrast,
+    warn_if_cut,
+    warn_if_parts_alike,
+)  # fmt: skip
 from nearfar_medical.scores import score_case
 from nearfar_medical.settings import MedicalSettings
 from nearfar_medical.volume import Volume, classes_in, read_mask
@@ -204,6 +209,21 @@ def test_a_channel_without_contrast(number):
     source.image[number] = 7
     with pytest.raises(UserError, match=rf"a\.nii: channel {number}: .* both 7; expected"):
         preparation().apply(source)
+
+
+def test_what_the_frame_cuts_off_is_told():
+    mask = np.zeros((20, 10, 3), np.uint8)
+    mask[:, 4, 1] = 1  # a line of 20 voxels, of which the frame holds 8
+    made = preparation(size=(8, 10))
+    _, placed, placement = made.apply(volume((20, 10, 3)), mask)
+    assert placement.cut == pytest.approx(12 / 20)
+    assert placed.sum() == 8
+    whole = preparation(size=(20, 10)).apply(volume((20, 10, 3)), mask)[2]
+    assert whole.cut == 0
+    assert preparation(size=(8, 10)).apply(volume((20, 10, 3)), mask * 0)[2].cut == 0
+    assert warn_if_cut({"b": whole}) is None
+    warning = warn_if_cut({"a": placement, "b": whole})
+    assert warning.startswith("1 of 2 volumes have labelled voxels outside the frame (60% of a)")
 
 
 # Settings

@@ -28,7 +28,7 @@ from nearfar_medical.volume import Grid, read_grid, read_mask, read_volume
 
 __all__ = ["PreparedCase", "prepare_case", "prepare_cases", "prepared"]
 
-FORMAT = 1  # one more whenever the same settings give other voxels
+FORMAT = 2  # one more whenever the same settings give other voxels
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,7 +103,7 @@ def pretrain(
     _warn_of_parts(frames, settings)
     network = new_network(settings, frames[0].image.shape[0], 2, seed).to(fabric.device)
     if not quiet:
-        _tell_time(estimate(network, frames, [], [], settings))
+        _tell_time(estimate(network, frames, [], [], settings), fabric)
     depth = learn(network, frames, settings, seed, run=run, fabric=fabric, quiet=quiet)
     if fabric.is_global_zero:
         _save(run, network.cpu(), settings, {}, depth)
@@ -165,7 +165,8 @@ def train(
     validation = [frames[case.name] for case in split.validation]
     if not quiet:
         _tell_time(
-            estimate(network, pool, training, validation, settings, contrast=weights is None)
+            estimate(network, pool, training, validation, settings, contrast=weights is None),
+            fabric,
         )
     if weights is not None:
         match = load_weights(network, _model_file(weights))
@@ -367,8 +368,10 @@ def _preset(name: str) -> dict[str, object]:
     return PRESETS[name]
 
 
-def _tell_time(parts: dict[str, float]) -> None:
+def _tell_time(parts: dict[str, float], fabric: Any) -> None:
     """How long it will take, so that one need not wait to find out."""
+    if not fabric.is_global_zero:
+        return
 
     def words(seconds: float) -> str:
         minutes = max(1, round(seconds / 60))
@@ -379,9 +382,15 @@ def _tell_time(parts: dict[str, float]) -> None:
 
 
 def _frames(cases: Any, preparation: Any, classes: Any, run: Any, quiet: bool) -> Any:
-    from nearfar_medical.cache import prepared
+    from nearfar_medical.cache import prepare_cases
+    from nearfar_medical.prepare import warn_if_cut
 
-    return prepared(list(cases), preparation, classes, run.checkpoint / "prepared", quiet=quiet)
+    folder = run.checkpoint / "prepared"
+    made = prepare_cases(list(cases), preparation, classes, folder, quiet=quiet)
+    warning = warn_if_cut({case.frame.name: case.placement for case in made})
+    if warning is not None and run.writes:
+        typer.echo(f"warning: {warning}", err=True)
+    return [case.frame for case in made]
 
 
 def _warn_of_parts(frames: Any, settings: MedicalSettings) -> None:

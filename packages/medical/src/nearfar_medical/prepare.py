@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from nearfar_kit.errors import UserError
 from nearfar_medical.settings import MedicalSettings
 from nearfar_medical.volume import Volume
 
-__all__ = ["Placement", "Preparation", "part_contrast", "warn_if_parts_alike"]
+__all__ = ["Placement", "Preparation", "part_contrast", "warn_if_cut", "warn_if_parts_alike"]
 
 # Below this share of explained variance the parts of a volume are taken to be alike. Measured with
 # 4 parts: 0.48 to 0.51 along each axis of 200 hippocampi, 0.14 along 15 spinal cords; with their
@@ -33,11 +33,13 @@ class Placement:
         native: (S, H, W) of the volume, the slice axis in front.
         resampled: (S, H, W) before cropping and padding.
         slice_axis: of RAS.
+        cut: share of the mask's foreground that lies outside the frame; 0 without a mask.
     """
 
     native: tuple[int, int, int]
     resampled: tuple[int, int, int]
     slice_axis: int
+    cut: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,11 @@ class Preparation:
         if mask.shape != volume.image.shape[1:]:
             raise ValueError(f"mask is {mask.shape}; expected {volume.image.shape[1:]}")
         moved = np.moveaxis(mask, self.slice_axis, 0)[None]
-        placed = _fitted(_resized(moved, placement.resampled, "nearest-exact"), self.size)[0]
-        return image, placed.astype(np.uint8), placement
+        moved = _resized(moved, placement.resampled, "nearest-exact")
+        placed = _fitted(moved, self.size)[0]
+        whole = int((moved > 0).sum())
+        cut = 1 - int((placed > 0).sum()) / whole if whole else 0.0
+        return image, placed.astype(np.uint8), replace(placement, cut=cut)
 
     def undo(self, probabilities: NDArray[np.float32], placement: Placement) -> NDArray[np.uint8]:
         """Probabilities [K, S, H, W] of a prepared volume to its mask [X, Y, Z] in RAS.
@@ -190,6 +195,22 @@ def _fitted(x: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     frame = np.zeros((*x.shape[:2], *size), dtype=x.dtype)
     frame[:, :, outer[0], outer[1]] = x[:, :, inner[0], inner[1]]
     return frame
+
+
+def warn_if_cut(placements: Mapping[str, Placement]) -> str | None:
+    """A line of warning if the frame leaves out what is labelled in some of the cases, else None.
+
+    Args:
+        placements: of each case, by name.
+    """
+    cut = {name: placement.cut for name, placement in placements.items() if placement.cut > 0.01}
+    if not cut:
+        return None
+    worst = max(cut, key=cut.__getitem__)
+    return (
+        f"{len(cut)} of {len(placements)} volumes have labelled voxels outside the frame "
+        f"({cut[worst]:.0%} of {worst}), which are never found; take a larger size or spacing"
+    )
 
 
 def part_contrast(images: Sequence[NDArray[np.float32]], parts: int) -> float:
