@@ -7,6 +7,7 @@ import torch
 from monai.networks.nets import UNet
 from safetensors.torch import save_file
 
+from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_medical.network import Network
 from nearfar_medical.settings import MedicalSettings
@@ -37,6 +38,28 @@ def test_a_model_comes_back_whole(model, tmp_path):
     assert torch.equal(back.network(X), model.network(X))
     for name in ("settings", "classes", "channels", "trained_depth"):
         assert getattr(back, name) == getattr(model, name), name
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"settings": {"widths": "many"}},
+        {"settings": {"size": [16, 16]}},  # a geometry that is left open
+        {"settings": {"magic": 1}},
+        {"network": {"channels_in": 1}},
+        {"network": {"channels_in": 1, "classes": 7}},
+        {"weights": {}},
+        {"classes": [1, 2]},
+        {"channels": None},
+        {"trained_depth": "deep"},
+    ],
+)
+def test_a_model_that_does_not_hold_together(model, tmp_path, changed):
+    path = tmp_path / "m.safetensors"
+    save_model(path, model)
+    save_checkpoint(path, load_checkpoint(path) | changed)
+    with pytest.raises(UserError, match=r"m\.safetensors: is a damaged model \(\S"):
+        load_model(path)
 
 
 def test_the_state_is_that_of_a_plain_unet(model):

@@ -43,8 +43,6 @@ class Network(nn.Module):
         self.dims, self.channels_in, self.classes = dims, channels_in, classes
         self.widths, self.norm = tuple(widths), norm
         self.unet = UNet(**self.recipe())
-        if dims == 2:  # a tenth faster so on a CPU
-            self.unet.to(memory_format=torch.channels_last)
 
     def recipe(self) -> dict[str, object]:
         """The arguments of MONAI's UNet."""

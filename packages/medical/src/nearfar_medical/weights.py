@@ -71,19 +71,25 @@ def load_model(path: Path) -> Model:
     kept = load_checkpoint(path)
     if kept.get("format") != FORMAT or "weights" not in kept:
         raise UserError(f"{path}: is no model of nearfar-medical of format {FORMAT}")
-    settings = MedicalSettings(**kept["settings"])
-    network = Network(
-        settings.dims, kept["network"]["channels_in"], kept["network"]["classes"],
-        widths=settings.widths, norm=settings.norm,
-    )  # fmt: skip
-    network.unet.load_state_dict(kept["weights"])
-    return Model(
-        network=network.eval(),
-        settings=settings,
-        classes={int(value): name for value, name in kept["classes"].items()},
-        channels=tuple(kept["channels"]),
-        trained_depth=kept["trained_depth"],
-    )
+    try:
+        settings = MedicalSettings(**kept["settings"])
+        network = Network(
+            settings.dims, kept["network"]["channels_in"], kept["network"]["classes"],
+            widths=settings.widths, norm=settings.norm,
+        )  # fmt: skip
+        network.unet.load_state_dict(kept["weights"])
+        model = Model(
+            network=network.eval(),
+            settings=settings,
+            classes={int(value): str(name) for value, name in kept["classes"].items()},
+            channels=tuple(map(str, kept["channels"])),
+            trained_depth=int(kept["trained_depth"]),
+        )
+        _ = model.preparation
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: is a damaged model ({reason})") from None
+    return model
 
 
 @dataclass(frozen=True)
