@@ -31,6 +31,7 @@ __all__ = [
     "Grid",
     "Volume",
     "classes_in",
+    "on_file_axes",
     "read_grid",
     "read_mask",
     "read_volume",
@@ -202,8 +203,7 @@ def write_mask(path: Path, mask_ras: NDArray[np.integer], grid: Grid) -> None:
         raise ValueError(f"mask is {mask_ras.dtype}; expected whole numbers from 0 to 255")
     if not path.name.lower().endswith(ENDINGS):
         raise UserError(f"{path}: expected a name that ends in .nii.gz or .nii")
-    back = ornt_transform(axcodes2ornt("RAS"), grid.orientation)
-    voxels = np.ascontiguousarray(apply_orientation(mask_ras.astype(np.uint8), back))
+    voxels = on_file_axes(mask_ras, grid)
     second = isinstance(grid.header, nib.Nifti2Header)
     image = (nib.Nifti2Image if second else nib.Nifti1Image)(voxels, None)
     header = image.header
@@ -216,6 +216,12 @@ def write_mask(path: Path, mask_ras: NDArray[np.integer], grid: Grid) -> None:
     if path.name.lower().endswith(".gz"):
         content = gzip.compress(content, mtime=0)
     write_atomic(path, content)
+
+
+def on_file_axes(mask_ras: NDArray[np.integer], grid: Grid) -> NDArray[np.uint8]:
+    """A mask [X, Y, Z] in RAS as uint8 along the axes of the grid's file."""
+    back = ornt_transform(axcodes2ornt("RAS"), grid.orientation)
+    return np.ascontiguousarray(apply_orientation(mask_ras.astype(np.uint8), back))
 
 
 def classes_in(cases: Iterable[Case]) -> dict[int, str]:
