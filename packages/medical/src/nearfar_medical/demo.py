@@ -26,12 +26,11 @@ from nearfar_medical.volume import read_mask, read_volume
 __all__ = ["DEMO", "run_demo"]
 
 DEMO = MedicalSettings(
-    slice_axis=1, size=(40, 40), widths=(8, 16, 16, 32), local_depth=1, global_steps=150,
-    local_steps=40, tuned_steps=120, tuned_batch=16, validate_every=20, loss="dice_ce",
-    flip=False,
+    slice_axis=1, widths=(8, 16, 16, 32), local_depth=1, global_steps=800, local_steps=150,
+    tuned_steps=200, tuned_batch=16, tuned_learning_rate=2e-3, validate_every=40, flip=False,
 )  # fmt: skip
 METHODS = ("baseline", "G^D", "G^D + L^R")
-VOLUMES, TEST = 24, 6
+VOLUMES, TEST, DRAWS = 40, 8, 3
 
 
 def run_demo(
@@ -54,7 +53,7 @@ def run_demo(
     jobs = run.checkpoint / "jobs"
     metrics.add(
         run_plan(
-            plan_of(METHODS, (1, 2), 2), file, jobs, settings,
+            plan_of(METHODS, (1, 2), DRAWS), file, jobs, settings,
             {part: [case.name for case in of] for part, of in parts.items()}, "simulated", CLASSES,
             processes=2, quiet=quiet,
         )
