@@ -81,8 +81,8 @@ def test_the_same_masks(dims, axis, affine, write_nifti, tmp_path):
 def test_another_spacing_is_resampled(write_nifti, tmp_path):
     """Grids differ by half a voxel then, so that a network must have learned what it looks at."""
     settings = MedicalSettings(
-        slice_axis=1, spacing=(1.0, 1.0), size=(40, 40), widths=(8, 16, 16), local_depth=1,
-        tuned_steps=50, validate_every=25, deform=False, tuned_learning_rate=3e-3,
+        slice_axis=1, spacing=(1.0, 1.0), size=(32, 32), widths=(8, 16, 16), local_depth=1,
+        tuned_steps=120, validate_every=20, deform=False, tuned_learning_rate=3e-3,
     )  # fmt: skip
     image, mask = simulate_volume(0)
     made = Volume(image[None], np.eye(4), (1.0, 1.0, 1.0))

@@ -49,7 +49,10 @@ def pretrain(
     Returns:
         How many of the decoder's blocks have been trained.
     """
-    for number, task in enumerate(pretraining_stages(network, settings)):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + 1)  # of the heads' weights
+        stages = pretraining_stages(network, settings)
+    for number, task in enumerate(stages):
         steps = settings.global_steps if task.name == "global" else settings.local_steps
         stage = Stage(task, frames, steps=steps, seed=seed + number, fabric=fabric)
         # All weights travel in the state: the second stage holds the first one's encoder.
