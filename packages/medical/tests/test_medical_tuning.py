@@ -94,7 +94,8 @@ def squares(count, seed=0, side=32, slices=6):
 
 
 SETTINGS = MedicalSettings(size=(32, 32), widths=(8, 16, 16), local_depth=1, tuned_steps=200,
-                           tuned_batch=8, validate_every=20, deform=False, tuned_learning_rate=3e-3)  # fmt: skip
+                           tuned_batch=8, validate_every=20, deform=False,
+                           tuned_learning_rate=3e-3)  # fmt: skip
 
 
 def tuning_of(settings=SETTINGS, dims=2):
