@@ -13,13 +13,12 @@ from nearfar_kit.settings import load_settings
 from nearfar_medical.cache import prepared
 from nearfar_medical.cases import DataSet, find_cases
 from nearfar_medical.geometry import filled
-from nearfar_medical.predict import predict_case
+from nearfar_medical.predict import predict_case, score_labelled
 from nearfar_medical.prepare import Preparation
-from nearfar_medical.scores import score_case
 from nearfar_medical.settings import PRESETS, MedicalSettings
 from nearfar_medical.split import split_cases
 from nearfar_medical.train import finetune, new_network, pretrain
-from nearfar_medical.volume import classes_in, on_file_axes, read_mask
+from nearfar_medical.volume import classes_in, on_file_axes
 from nearfar_medical.weights import Model
 
 __all__ = ["VolumeSegmenter"]
@@ -107,14 +106,9 @@ class VolumeSegmenter:
 
     def score(self, data: Path | str | DataSet, y: None = None) -> float:
         """The mean Dice of all structures, over the volumes that have a mask."""
-        rows = []
-        for case in _dataset(data).labelled:
-            assert case.label is not None
-            mask, volume, grid = predict_case(self.model_, case)
-            truth = read_mask(case.label, grid, self.model_.classes)
-            rows += score_case(
-                case.name, case.subject, mask, truth, volume.spacing, self.model_.classes
-            )
+        rows = [
+            row for case in _dataset(data).labelled for row in score_labelled(self.model_, case)
+        ]
         if not rows:
             raise UserError(f"{data}: no volume has a mask; expected labelled ones")
         return float(np.nanmean([row.dice for row in rows]))

@@ -15,14 +15,15 @@ from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
 from nearfar_kit.progress import Progress
 from nearfar_medical.cases import Case, DataSet
+from nearfar_medical.scores import Score, score_case
 from nearfar_medical.segment import probabilities
-from nearfar_medical.volume import Grid, Volume, read_volume, write_mask
+from nearfar_medical.volume import Grid, Volume, read_mask, read_volume, write_mask
 from nearfar_medical.weights import Model
 
 if TYPE_CHECKING:
     from nearfar_kit.launch import Device
 
-__all__ = ["predict_case", "segment_cases"]
+__all__ = ["predict_case", "score_labelled", "segment_cases"]
 
 
 def predict_case(model: Model, case: Case) -> tuple[NDArray[np.uint8], Volume, Grid]:
@@ -40,6 +41,14 @@ def predict_case(model: Model, case: Case) -> tuple[NDArray[np.uint8], Volume, G
     image, _, placement = model.preparation.apply(volume)
     found = probabilities(model.network, image, model.settings)
     return model.preparation.undo(found, placement), volume, grid
+
+
+def score_labelled(model: Model, case: Case) -> list[Score]:
+    """What a model finds in a labelled case against its mask, a score a structure."""
+    assert case.label is not None
+    found, volume, grid = predict_case(model, case)
+    truth = read_mask(case.label, grid, model.classes)
+    return score_case(case.name, case.subject, found, truth, volume.spacing, model.classes)
 
 
 def segment_cases(

@@ -15,8 +15,8 @@ from nearfar_kit.report import Report, facts
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Table
 from nearfar_medical.cases import Case
-from nearfar_medical.predict import predict_case
-from nearfar_medical.scores import Score, mean_scores, score_case, write_scores
+from nearfar_medical.predict import predict_case, score_labelled
+from nearfar_medical.scores import Score, mean_scores, write_scores
 from nearfar_medical.volume import Volume, read_mask
 from nearfar_medical.weights import Model
 
@@ -40,10 +40,7 @@ def write_test_report(
     rows: list[Score] = []
     with Progress("test", len(cases), quiet=quiet) as bar:
         for case in cases:
-            found, volume, grid = predict_case(model, case)
-            assert case.label is not None
-            truth = read_mask(case.label, grid, model.classes)
-            rows += score_case(case.name, case.subject, found, truth, volume.spacing, model.classes)
+            rows += score_labelled(model, case)
             bar.advance(last=case.name)
     write_scores(run.path, rows)
     means = mean_scores(rows)
