@@ -200,6 +200,15 @@ def test_the_two_encoders_share_nothing():
     assert not torch.equal(make_encoders(TINY, 1)(x).common_head, out.common_head)
 
 
+def test_the_stems_stride_is_the_settings():
+    x = torch.rand(2, 1, 8, 12, 8, generator=torch.Generator().manual_seed(0))
+    for stride, sides in ((1, (8, 12, 8)), (2, (4, 6, 4))):
+        settings = TINY.model_copy(update={"dims": 3, "stem_stride": stride})
+        encoders = make_encoders(settings, 0)
+        for encoder in (encoders.common, encoders.salient):
+            assert encoder.body.conv1(x).shape[2:] == sides
+
+
 class TestMethods:
     def test_each_leaves_out_what_its_name_says(self):
         changed = {name: method_settings(name, TINY) for name in METHODS}

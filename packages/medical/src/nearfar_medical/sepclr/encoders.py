@@ -25,8 +25,8 @@ class Encoded(NamedTuple):
 class SpaceEncoder(nn.Module):
     """MONAI's residual network with a stem for small images, and a projector.
 
-    The stem is a convolution of 3 without stride or pooling, as for CIFAR. A representation has as
-    many numbers as its head: the room of a space is set before the projector.
+    The stem is a convolution of 3 without pooling, as for CIFAR. A representation has as many
+    numbers as its head: the room of a space is set before the projector.
     """
 
     def __init__(
@@ -38,11 +38,12 @@ class SpaceEncoder(nn.Module):
         widths: tuple[int, int, int, int],
         blocks: tuple[int, int, int, int],
         hidden: int = 128,
+        stride: int = 1,
     ) -> None:
         super().__init__()
         self.body = ResNet(
             "basic", list(blocks), list(widths), spatial_dims=dims, n_input_channels=channels,
-            conv1_t_size=3, conv1_t_stride=1, no_max_pool=True, num_classes=features,
+            conv1_t_size=3, conv1_t_stride=stride, no_max_pool=True, num_classes=features,
         )  # fmt: skip
         self.projector = nn.Sequential(
             nn.Linear(features, hidden),
@@ -77,12 +78,18 @@ def make_encoders(settings: SepCLRSettings, seed: int) -> TwoEncoders:
         torch.manual_seed(seed)
         common, salient = (
             SpaceEncoder(
-                s.dims, s.channels, features, widths=s.widths, blocks=s.blocks, hidden=s.hidden
+                s.dims,
+                s.channels,
+                features,
+                widths=s.widths,
+                blocks=s.blocks,
+                hidden=s.hidden,
+                stride=s.stem_stride,
             )
             for features in (s.common_dims, s.salient_dims)
         )
     encoders = TwoEncoders(common, salient)
     # On a CPU narrow convolutions take about half the time with channels last.
-    if s.dims == 2:
-        encoders.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    last = torch.channels_last if s.dims == 2 else torch.channels_last_3d
+    encoders.to(memory_format=last)  # type: ignore[call-overload]
     return encoders

@@ -28,6 +28,7 @@ class SepCLRSettings(Settings):
     common_dims: int = Field(32, ge=1)
     salient_dims: int = Field(32, ge=1)
     hidden: int = Field(128, ge=1)  # of the projectors
+    stem_stride: int = Field(1, ge=1, le=2)  # 2: a fifth of the time in 3-D
 
     # Images and their views.
     image_size: tuple[int, ...] | None = None  # rows, columns[, planes]; None: all are of one size
