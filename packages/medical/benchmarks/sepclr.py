@@ -51,7 +51,7 @@ SETTINGS: dict[str, dict[str, object]] = {
                "learning_rate": 2e-2, "joint": 100, "salient": 160, "salient_uniformity": 20,
                "infoless": 10_000},
     "lesions": {"dims": 3, "channels": 1, "flips": (), "crop_scale": (0.6, 1.0), "batch": 64,
-                "steps": 300, "common_dims": 16, "salient_dims": 16, "widths": (16, 32, 64, 64),
+                "steps": 200, "common_dims": 16, "salient_dims": 16, "widths": (16, 32, 64, 64),
                 "stem_stride": 2, "learning_rate": 5e-3, "joint": 100},
 }  # fmt: skip
 UNTRAINED = "untrained"  # what the same encoders tell as they are drawn
