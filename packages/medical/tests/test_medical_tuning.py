@@ -154,6 +154,40 @@ class TestFinetuning:
             tuning = tuning_of(settings, dims)
             assert np.isfinite(tuning.step())
 
+    def test_an_encoder_that_was_pretrained_moves_less(self):
+        moved = []
+        for pretrained in (False, True):
+            torch.manual_seed(0)
+            network = Network(2, 1, 3, widths=SETTINGS.widths)
+            before = [p.detach().clone() for p in network.parameters()]
+            up = set(network.up_to(0))
+            Finetuning(
+                network, squares(2), squares(1, 1), SETTINGS, seed=0, pretrained=pretrained
+            ).step()
+            moved.append([
+                max((p - q).abs().max().item()
+                    for p, q in zip(network.parameters(), before, strict=True) if (p in up) == own)
+                for own in (True, False)
+            ])  # fmt: skip
+        whole = SETTINGS.tuned_learning_rate  # Adam's first step is the rate, whatever the gradient
+        assert moved[0] == pytest.approx([whole, whole], rel=1e-2)
+        assert moved[1] == pytest.approx([whole * SETTINGS.encoder_share, whole], rel=1e-2)
+
+    def test_the_rate_falls_to_nothing(self):
+        tuning = tuning_of(SETTINGS.model_copy(update={"tuned_steps": 4}))
+        rates = []
+        for _ in range(4):
+            tuning.step()
+            rates.append(tuning.optimizer.param_groups[1]["lr"] / SETTINGS.tuned_learning_rate)
+        assert rates == pytest.approx([1, 0.853553, 0.5, 0.146447], rel=1e-5)
+
+    def test_intensities_differ_from_step_to_step(self):
+        changed = [
+            tuning_of(SETTINGS.model_copy(update={"intensities": on})).step()
+            for on in (False, True)
+        ]
+        assert changed[0] != changed[1]
+
     def test_without_labelled_volumes(self):
         with pytest.raises(UserError, match="no validation volume has a mask"):
             Finetuning(Network(2, 1, 3, widths=(4, 8, 8)), squares(1), [], SETTINGS, seed=0)

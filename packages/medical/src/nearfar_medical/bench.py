@@ -224,7 +224,9 @@ def _tune(
             network.take(
                 load_checkpoint(folder / f"{kind}.safetensors"), _trained_depth(method, own)
             )
-        tuning = Finetuning(network, training, validation, own, seed=seed)
+        tuning = Finetuning(
+            network, training, validation, own, seed=seed, pretrained=kind is not None
+        )
         tuning.run()
     records = []
     scores = np.array([dice_of(segment_frame(network, f, own), f.mask, len(classes)) for f in test])

@@ -176,7 +176,10 @@ def train(
         learn(network, pool, settings, seed, run=run, fabric=fabric, quiet=quiet)
     if not fabric.is_global_zero:
         return
-    tuning = finetune(network, training, validation, settings, seed, run=run, quiet=quiet)
+    pretrained = weights is not None or settings.global_strategy != "none"
+    tuning = finetune(
+        network, training, validation, settings, seed, pretrained=pretrained, run=run, quiet=quiet
+    )
     model = _save(run, network.cpu(), settings, classes, network.depths + 1)
     run.log("trained", best=tuning.best, step=tuning.best_step)
     if split.test:

@@ -26,7 +26,7 @@ from nearfar_medical.volume import read_mask, read_volume
 __all__ = ["DEMO", "run_demo"]
 
 DEMO = MedicalSettings(
-    slice_axis=1, widths=(8, 16, 16, 32), local_depth=1, global_steps=800, local_steps=150,
+    slice_axis=1, widths=(16, 16, 32, 32), local_depth=1, global_steps=800, local_steps=150,
     tuned_steps=200, tuned_batch=16, tuned_learning_rate=2e-3, validate_every=40, flip=False,
 )  # fmt: skip
 METHODS = ("baseline", "G^D", "G^D + L^R")
@@ -81,6 +81,7 @@ def run_demo(
         [by_name[case.name] for case in split.validation],
         settings,
         seed=seed,
+        pretrained=True,
     ).run()
     report.section("A volume never seen", "Trained with two labelled volumes.")
     case = split.test[0]

@@ -90,7 +90,9 @@ class VolumeSegmenter:
         network = new_network(s, channels, len(classes), seed)
         pretrain(network, pool, s, seed)
         training = [frames[case.name] for case in split.training_labelled]
-        finetune(network, training, [frames[case.name] for case in split.validation], s, seed)
+        validation = [frames[case.name] for case in split.validation]
+        pretrained = s.global_strategy != "none"
+        finetune(network, training, validation, s, seed, pretrained=pretrained)
         names = tuple(f"channel {n}" for n in range(channels))
         self.model_ = Model(network.eval(), s, dict(classes), names, network.depths + 1)
         self.classes_ = np.array([classes[value] for value in sorted(classes)])

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from nearfar_kit.errors import UserError
-from nearfar_medical.augment import deformed, mixed
+from nearfar_medical.augment import deformed, intensities, mixed
 from nearfar_medical.frames import Frame, draw_slices
 from nearfar_medical.network import Network
 from nearfar_medical.segment import mean_dice, segment_frame
@@ -29,6 +29,8 @@ class Finetuning:
     Args:
         network: its weights are trained in place.
         training, validation: frames with masks; the latter choose the best weights.
+        pretrained: whether the encoder has learnt before. It then moves at a share of the rate:
+            at the whole rate it forgets within some hundred steps what it had learnt.
 
     Raises:
         UserError: no training or validation frames.
@@ -42,6 +44,7 @@ class Finetuning:
         settings: MedicalSettings,
         *,
         seed: int,
+        pretrained: bool = False,
     ) -> None:
         for what, frames in (("training", training), ("validation", validation)):
             if not frames:
@@ -50,9 +53,18 @@ class Finetuning:
         self.training, self.validation = training, validation
         for parameter in network.parameters():
             parameter.requires_grad_(True)
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=settings.tuned_learning_rate)
-        loss = DiceLoss if settings.loss == "dice" else DiceCELoss
-        self.criterion = loss(softmax=True, include_background=True)
+        encoder = network.up_to(0)
+        others = set(network.parameters()) - set(encoder)
+        rest = [p for p in network.parameters() if p in others]
+        self.shares = (settings.encoder_share if pretrained else 1.0, 1.0)
+        self.optimizer = torch.optim.Adam([{"params": encoder}, {"params": rest}])
+        # The paper's Dice of each image tells nothing of a structure found where there is none:
+        # it is 0 for any prediction on a slice without it.
+        self.criterion = (
+            DiceLoss(softmax=True)
+            if settings.loss == "dice"
+            else DiceCELoss(softmax=True, batch=True)
+        )
         self.generator = torch.Generator()
         self.done, self.best, self.best_step = 0, -1.0, 0
         self.loss = math.nan
@@ -69,11 +81,16 @@ class Finetuning:
         image, mask = image.to(device), mask.to(device)
         if s.deform:
             image, mask = deformed(image, mask, self.generator, flip=s.flip)
+        if s.intensities:
+            image = intensities(image, self.generator, brightness=0.1, contrast=0.2)
         target = _one_hot(mask, self.network.classes)
         if s.mixup:
             image, target = mixed(image, target, self.generator)
         self.network.train()
         loss = self.criterion(self.network(image), target)
+        rate = s.tuned_learning_rate * (1 + math.cos(math.pi * self.done / s.tuned_steps)) / 2
+        for group, share in zip(self.optimizer.param_groups, self.shares, strict=True):
+            group["lr"] = rate * share
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

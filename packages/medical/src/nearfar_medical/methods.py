@@ -44,5 +44,8 @@ METHODS = {
     "G^D + L^D": _place("GD", "LD"),
     "baseline + Mixup": Method(settings={"mixup": True}),
     "G^D + L^R + Mixup": _place("GD", "LR", mixup=True),
+    "baseline, intensities": Method(settings={"intensities": True}),
+    "G^D, intensities": _place("GD", intensities=True),
+    "G^D + L^R, intensities": _place("GD", "LR", intensities=True),
     "all labels": Method(everything=True),
 }

@@ -36,7 +36,7 @@ class Network(nn.Module):
         channels_in: int,
         classes: int,
         *,
-        widths: Sequence[int] = (16, 32, 64, 128, 128),
+        widths: Sequence[int] = (32, 64, 128, 256, 256),
         norm: str = "BATCH",
     ) -> None:
         super().__init__()
@@ -52,8 +52,10 @@ class Network(nn.Module):
             "out_channels": self.classes,
             "channels": self.widths,
             "strides": (1, *(2 for _ in self.widths[2:])),
-            "num_res_units": 2,
-            "act": "RELU",
+            # Not residual units: MONAI's last one works on as many channels as there are classes,
+            # and where ReLU closes one of three, its structure is never found.
+            "num_res_units": 0,
+            "act": ("LEAKYRELU", {"negative_slope": 0.1}),
             "norm": self.norm,
         }
 

@@ -45,8 +45,8 @@ class NnUNetLike(nn.Module):
         strides = [1, *[2] * (levels - 1)]
         self.layers = DynUNet(
             dims, channels_in, classes, kernel_size=[3] * levels, strides=strides,
-            upsample_kernel_size=strides[1:], filters=list(widths[:levels]), norm_name="instance",
-            deep_supervision=levels > 3, deep_supr_num=max(1, levels - 3),
+            upsample_kernel_size=strides[1:], filters=list(widths[:levels]),
+            norm_name="instance", deep_supervision=levels > 3, deep_supr_num=max(1, levels - 3),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ def train_nnunet_like(
     s = settings
     torch.manual_seed(seed)
     network = NnUNetLike(s.dims, channels, classes, s.widths)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2, weight_decay=3e-5)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=s.tuned_learning_rate, weight_decay=3e-5)
     criterion = DeepSupervisionLoss(DiceCELoss(softmax=True, to_onehot_y=True, batch=True))
     augment = _augmentation(s).set_random_state(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -76,7 +76,7 @@ def train_nnunet_like(
     best, kept = -1.0, copy.deepcopy(network.state_dict())
     for step in range(s.tuned_steps):
         for group in optimizer.param_groups:
-            group["lr"] = 1e-2 * (1 - step / s.tuned_steps) ** 0.9
+            group["lr"] = s.tuned_learning_rate * (1 - step / s.tuned_steps) ** 0.9
         sure = max(1, s.tuned_batch // 3)
         parts = [
             draw_slices(filled, sure, depth, generator),

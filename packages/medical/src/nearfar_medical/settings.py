@@ -13,8 +13,8 @@ __all__ = ["PRESETS", "MedicalSettings"]
 # What differs from the defaults. ``cpu``: a network and steps for minutes on two cores.
 PRESETS: dict[str, dict[str, object]] = {
     "gpu": {},
-    "cpu": {"widths": (8, 16, 32, 64), "global_steps": 1000, "local_steps": 300,
-            "tuned_steps": 400, "tuned_learning_rate": 2e-3, "local_depth": 1},
+    "cpu": {"widths": (16, 32, 64, 128), "global_steps": 1000, "local_steps": 300,
+            "tuned_steps": 200, "tuned_learning_rate": 3e-3, "local_depth": 1},
 }  # fmt: skip
 
 
@@ -35,7 +35,7 @@ class MedicalSettings(Settings):
     percentiles: tuple[float, float] = (1.0, 99.0)
 
     # Network.
-    widths: tuple[int, ...] = (16, 32, 64, 128, 128)
+    widths: tuple[int, ...] = (32, 64, 128, 256, 256)
     norm: Literal["BATCH", "INSTANCE"] = "BATCH"
 
     # Pre-training.
@@ -59,11 +59,13 @@ class MedicalSettings(Settings):
     validation: int = Field(2, ge=1)  # further labelled volumes that choose the best weights
     tuned_steps: int = Field(10_000, ge=1)
     tuned_batch: int = Field(20, ge=2)
-    tuned_learning_rate: float = Field(1e-3, gt=0)
+    tuned_learning_rate: float = Field(1e-3, gt=0)  # falls to 0 along a half cosine
+    encoder_share: float = Field(0.4, gt=0, le=1)  # of that, for an encoder that was pre-trained
     validate_every: int = Field(50, ge=1)
-    loss: Literal["dice", "dice_ce"] = "dice"
+    loss: Literal["dice", "dice_ce"] = "dice_ce"  # per image, or per batch and cross-entropy
     deform: bool = True
     flip: bool = True  # whether left and right may be exchanged
+    intensities: bool = False  # brightness +-0.1, contrast +-0.2: other scanners, in fine-tuning
     mixup: bool = False
 
     @model_validator(mode="after")

@@ -68,11 +68,12 @@ def finetune(
     settings: MedicalSettings,
     seed: int,
     *,
+    pretrained: bool,
     run: RunFolder | None = None,
     quiet: bool = True,
 ) -> Finetuning:
     """Learns from labelled frames; the network ends with the best weights on validation."""
-    tuning = Finetuning(network, training, validation, settings, seed=seed)
+    tuning = Finetuning(network, training, validation, settings, seed=seed, pretrained=pretrained)
     names = [f.name for f in (*training, *validation)]
     carry_out(tuning, settings.tuned_steps, "fine-tuning", names, run, quiet=quiet)
     tuning.finish()
