@@ -179,7 +179,7 @@ def test_the_bench_writes_its_table(data, tmp_path):
         (["bench", "--data", ".", "--methods", "magic"], "no method 'magic'"),
         (["segment", "--model", "nowhere", "--data", ".", "--out", "x"], "nowhere"),
         (["train", "--data", ".", "--set", "size=[30,30]"], "multiples of 8"),
-        (["train", "--data", ".", "--preset", "tiny"], "--preset tiny: expected one of gpu, cpu"),
+        (["train", "--data", ".", "--preset", "tiny"], "preset tiny: expected one of gpu, cpu"),
         (["export", "--model", "nowhere", "--out", "x"], "nowhere"),
     ],
 )

@@ -50,7 +50,7 @@ def test_the_same_seed_learns_the_same(fitted, data):
 
 
 def test_mistakes(data, fitted):
-    with pytest.raises(UserError, match="preset is 'tiny'; expected one of gpu, cpu"):
+    with pytest.raises(UserError, match="preset tiny: expected one of gpu, cpu"):
         VolumeSegmenter("tiny")
     with pytest.raises(UserError, match="unknown setting magic"):
         VolumeSegmenter(magic=1)

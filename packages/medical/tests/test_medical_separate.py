@@ -176,7 +176,7 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(folders):
         (["--target", "nothing"], "nothing: no such folder"),
         (["--target", "ill", "--salient", "size"], "is a folder; expected a CSV list with column"),
         (["--target", "ill", "--measure", "size"], "--measure size: expected one of --salient"),
-        (["--target", "ill", "--preset", "big"], "--preset big: expected one of gpu, cpu"),
+        (["--target", "ill", "--preset", "big"], "preset big: expected one of gpu, cpu"),
         (["--target", "ill", "--test", "1.5"], "--test 1.5: expected a share between 0 and 1"),
         (["--target", "ill", "--set", "view_size=[8]"], "expected 2 numbers"),
     ],

@@ -22,7 +22,7 @@ from nearfar_kit.command import (
     run_app,
 )  # fmt: skip
 from nearfar_kit.errors import UserError
-from nearfar_kit.settings import load_settings
+from nearfar_kit.settings import load_settings, preset_values
 from nearfar_kit.verb import begin, device_of, end
 from nearfar_medical.settings import PRESETS, MedicalSettings
 
@@ -84,7 +84,9 @@ def pretrain(
     quiet: Quiet = False,
 ) -> None:
     """Learn from volumes alone, no label needed; the weights are train's to begin with."""
-    settings = load_settings(MedicalSettings, config, overrides or [], base=_preset(preset))
+    settings = load_settings(
+        MedicalSettings, config, overrides or [], base=preset_values(PRESETS, preset)
+    )
     from nearfar_kit.launch import launch
     from nearfar_medical.cases import find_cases
     from nearfar_medical.geometry import filled
@@ -130,7 +132,9 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Pre-train on all volumes, learn from the labelled ones, test on subjects held out."""
-    settings = load_settings(MedicalSettings, config, overrides or [], base=_preset(preset))
+    settings = load_settings(
+        MedicalSettings, config, overrides or [], base=preset_values(PRESETS, preset)
+    )
     from nearfar_kit.launch import launch
     from nearfar_medical.cases import find_cases
     from nearfar_medical.geometry import filled
@@ -363,12 +367,6 @@ def bench(
 
 def main() -> None:
     run_app(app)
-
-
-def _preset(name: str) -> dict[str, object]:
-    if name not in PRESETS:
-        raise UserError(f"--preset {name}: expected one of {', '.join(PRESETS)}")
-    return PRESETS[name]
 
 
 def _tell_time(parts: dict[str, float], fabric: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfar_kit.errors import UserError
-from nearfar_kit.settings import load_settings
+from nearfar_kit.settings import load_settings, preset_values
 from nearfar_medical.cache import prepared
 from nearfar_medical.cases import DataSet, find_cases
 from nearfar_medical.geometry import filled
@@ -55,11 +55,11 @@ class VolumeSegmenter:
     """
 
     def __init__(self, preset: str = "gpu", *, random_state: int = 0, **settings: Any) -> None:
-        if preset not in PRESETS:
-            raise UserError(f"preset is {preset!r}; expected one of {', '.join(PRESETS)}")
         self.preset, self.random_state = preset, random_state
         self._given = settings
-        self.settings = load_settings(MedicalSettings, base=PRESETS[preset] | settings)
+        self.settings = load_settings(
+            MedicalSettings, base=preset_values(PRESETS, preset) | settings
+        )
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The keywords this was made with."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nearfar_kit.errors import UserError
 
-__all__ = ["Settings", "as_yaml", "load_settings", "settings_hash"]
+__all__ = ["Settings", "as_yaml", "load_settings", "preset_values", "settings_hash"]
 
 S = TypeVar("S", bound="Settings")
 
@@ -23,6 +23,21 @@ class Settings(BaseModel):
     """The base of every package's settings: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def preset_values(presets: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
+    """The values of a named preset, for :func:`load_settings` to begin with.
+
+    Raises:
+        UserError: there is none of that name.
+
+    Example:
+        >>> preset_values({"cpu": {"steps": 10}, "gpu": {}}, "cpu")
+        {'steps': 10}
+    """
+    if name not in presets:
+        raise UserError(f"preset {name}: expected one of {', '.join(presets)}")
+    return dict(presets[name])
 
 
 def load_settings(

@@ -20,7 +20,7 @@ from nearfar_kit.errors import UserError
 from nearfar_kit.metrics import Metrics, Record, split_key
 from nearfar_kit.report import Report, facts
 from nearfar_kit.run import RunFolder
-from nearfar_kit.settings import load_settings
+from nearfar_kit.settings import load_settings, preset_values
 from nearfar_kit.table import Table
 from nearfar_medical.sepclr.encoders import TwoEncoders, make_encoders
 from nearfar_medical.sepclr.pairs import (
@@ -76,8 +76,7 @@ def read_pairs(
     Raises:
         UserError: no such preset, a faulty image or list, or settings that do not fit.
     """
-    if preset not in PRESETS:
-        raise UserError(f"--preset {preset}: expected one of {', '.join(PRESETS)}")
+    preset_settings = preset_values(PRESETS, preset)
     named = [*salient, *common]
     if stray := [name for name in measures if name not in named]:
         raise UserError(f"--measure {stray[0]}: expected one of --salient or --common")
@@ -87,7 +86,7 @@ def read_pairs(
     if named and not lists[0]:
         raise UserError(f"{background}: is a folder; expected a CSV list with column {named[0]}")
     dims = read_image(first_image(background)).ndim - 1
-    base: dict[str, object] = {"dims": dims, **PRESETS[preset]}
+    base: dict[str, object] = {"dims": dims, **preset_settings}
     if dims == 3:
         base["flips"] = ()  # the left of a body is not its right
     settings = load_settings(SepCLRSettings, config, overrides, base=base)
