@@ -3,8 +3,9 @@
 Isensee et al. 2021: instance normalisation and leaky ReLUs, Dice and cross-entropy at several
 depths, a polynomial decay, a third of the images with foreground for sure, and strong augmentation.
 Not nnU-Net itself, which plans its own sizes and trains for days: its momentum of 0.99 learns
-nothing in some hundred steps (Dice 0.0 after 300 on hippocampi, where AdamW has 0.5 to 0.7), so
-that AdamW stands in its place here.
+nothing in some hundred steps (Dice 0.0 after 300 on hippocampi), so that AdamW stands in its place
+here, at the rate of the other methods; at half the widths, or at a rate of 0.01, one draw in two at
+eight labels found nothing in 200 steps (0.34 and 0.28, 0.40 and 0.0; 0.78 and 0.75 as it is).
 """
 
 from __future__ import annotations
