@@ -33,7 +33,9 @@ def stand_in(folder, extension):
     return f"import sys; sys.path.insert(0, {str(folder)!r})"
 
 
-@pytest.mark.parametrize("module", ["", ".settings", ".readers", ".targets", ".tokens", ".measures"])
+@pytest.mark.parametrize(
+    "module", ["", ".settings", ".readers", ".targets", ".tokens", ".measures"]
+)
 def test_importing_the_package_imports_neither_torchaudio_nor_speechbrain(module):
     code = f"""
         import sys, nearfar_speech{module}
@@ -84,6 +86,19 @@ def test_an_import_that_fails_otherwise_leaves_no_half_module(tmp_path):
             print(error, [n for n in sys.modules if n.startswith("torchaudio")])
     """
     assert run(code, before).strip() == "still broken []"
+
+
+def test_every_module_can_be_asked_for_its_file_and_old_names_go_on():
+    code = """
+        import sys, nearfar_speech.harness
+        for module in list(sys.modules.values()):
+            getattr(module, "__file__", None)
+        print("speechbrain.pretrained" in sys.modules)
+        print(sys.modules["speechbrain.pretrained"].lazy_module)  # asked, and not imported
+        import speechbrain.pretrained
+        print(speechbrain.pretrained.EncoderClassifier.__name__)
+    """
+    assert run(code).split() == ["True", "None", "EncoderClassifier"]
 
 
 def test_the_real_ones_import():

@@ -1,4 +1,4 @@
-"""torchaudio where its compiled extension cannot load.
+"""What SpeechBrain and torchaudio need to be good neighbours.
 
 The published torchaudio is built for CUDA; beside a CPU build of torch its extension misses a CUDA
 library and the whole import fails, and SpeechBrain's with it. Nothing that is used here needs the
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-__all__ = ["ensure_torchaudio"]
+__all__ = ["ensure_torchaudio", "quiet_redirects"]
 
 
 def ensure_torchaudio() -> None:
@@ -34,6 +34,18 @@ def ensure_torchaudio() -> None:
         except BaseException:
             _forget_torchaudio()  # half a module would mislead the next import
             raise
+
+
+def quiet_redirects() -> None:
+    """Lets others walk over ``sys.modules`` once SpeechBrain is in it; to be called after it.
+
+    SpeechBrain leaves modules of its old names there that import the new ones, optional packages
+    and all, when anything is asked of them. Who asks every module for its file, as Hypothesis does,
+    fails then; so the file is told beforehand to be none. The old names go on to work.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("speechbrain.") and "lazy_module" in vars(module):
+            vars(module).setdefault("__file__", None)
 
 
 def _forget_torchaudio() -> None:
