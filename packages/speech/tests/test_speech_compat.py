@@ -75,6 +75,20 @@ def test_an_extension_that_cannot_load_is_left_out(tmp_path):
     assert second == "forced_align needs torchaudio's compiled extension"
 
 
+def test_what_was_imported_before_the_failure_is_imported_anew(tmp_path):
+    before = stand_in(tmp_path, "raise OSError('libc10_cuda.so: cannot open shared object file')\n")
+    package = tmp_path / "torchaudio"
+    (package / "early.py").write_text("here = True\n")
+    (package / "__init__.py").write_text("from . import early as _\nfrom . import _extension\n")
+    code = """
+        from nearfar_speech import ensure_torchaudio
+        ensure_torchaudio()
+        import torchaudio
+        print(torchaudio.early.here)  # a module left over would not be its parent's attribute
+    """
+    assert run(code, before).strip() == "True"
+
+
 def test_an_import_that_fails_otherwise_leaves_no_half_module(tmp_path):
     before = stand_in(tmp_path, "raise OSError('no such library')\n")
     (tmp_path / "torchaudio" / "parts.py").write_text("raise OSError('still broken')\n")

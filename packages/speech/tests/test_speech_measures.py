@@ -44,6 +44,9 @@ def test_a_task_without_test_clips_is_left_out():
     )
     np.testing.assert_allclose(gap.seen, [0.8, 0.6, (0.4 * 10 + 30) / 40])
     assert gap.forgetting == pytest.approx(0.4)
+    told = np.where(np.isnan(gap.accuracy), 0.0, gap.accuracy)  # numbers over no clips
+    assert TaskAccuracy(told, gap.counts).forgetting == pytest.approx(0.4)
+    assert TaskAccuracy(told, gap.counts).backward_transfer == pytest.approx(-0.4)
     first = TaskAccuracy(np.array([[NAN, NAN], [NAN, 0.5]]), np.array([0, 2]))
     assert np.isnan(first.seen[0])
     assert first.average == 0.5

@@ -223,10 +223,10 @@ def test_fsdd(tmp_path, write_tone):
 
 
 def test_a_csv_manifest(tmp_path, write_tone):
-    write_tone(tmp_path / "sounds" / "a b.wav")
+    write_tone(tmp_path / "sounds" / "a  b.wav")
     write_tone(tmp_path / "sounds" / "c.flac", rate=44_100, channels=2)
     rows = [
-        {"path": "sounds/a b.wav", "intent": "order drink", "slots": '{"size": "large"}',
+        {"path": "sounds/a  b.wav", "intent": "order drink", "slots": '{"size": "large"}',
          "transcript": "a large one", "speaker": "anna", "split": "train"},
         {"path": "sounds/c.flac", "intent": "stop", "slots": "how=at once|who=you",
          "transcript": "", "speaker": "", "split": "dev"},
@@ -234,7 +234,7 @@ def test_a_csv_manifest(tmp_path, write_tone):
     found = find_clips(write_csv(tmp_path / "mine.csv", rows))
     assert found.name == "mine"
     first, second = found.clips
-    assert first.path == tmp_path / "sounds" / "a b.wav"
+    assert first.path == tmp_path / "sounds" / "a  b.wav"
     assert (first.intent, first.slots) == ("order_drink", (("size", "large"),))
     assert (first.transcript, first.speaker, first.split) == ("a large one", "anna", "train")
     assert second.slots == (("how", "at once"), ("who", "you"))

@@ -169,6 +169,8 @@ def test_shares_of_each_intent():
     assert split != split_by_share(clips, valid=0.1, test=0.25, seed=4)
     assert split_by_share(clips[:20], valid=0.1, test=0.25, seed=3) == split[:20]
     assert {clip.split for clip in split_by_share(clips, valid=0)} == {"train", "test"}
+    alike = [clip.split for clip in split_by_share(clips_of(*["a"] * 20, *["b"] * 20))]
+    assert alike[:20] != alike[20:]  # each intent draws for itself
 
 
 def test_shares_that_cannot_be():
