@@ -79,6 +79,17 @@ def test_a_truncated_file_is_not_read_as_a_short_one(tmp_path, suffix):
     assert "truncated" in str(fault(path))
     with pytest.raises(AudioFault, match="truncated"):
         inspect_audio(path, decode=True)
+    if suffix == "wav":
+        with pytest.raises(AudioFault, match=r"truncated: 79.. samples; its header tells 16000"):
+            inspect_audio(path)
+
+
+def test_a_wav_whose_writer_did_not_know_its_length(tmp_path, write_tone):
+    path = write_tone(tmp_path / "a.wav")
+    content = bytearray(path.read_bytes())
+    content[40:44] = b"\xff" * 4
+    path.write_bytes(content)
+    assert len(read_audio(path).samples) == 1600
 
 
 def test_a_corrupt_flac(tmp_path):
@@ -96,6 +107,33 @@ def test_a_rate_of_0(tmp_path, write_tone):
     struct.pack_into("<I", content, 24, 0)
     path.write_bytes(content)
     assert str(fault(path)) == f"{path}: its sampling rate is 0; expected a positive one"
+    struct.pack_into("<I", content, 24, 2_147_483_647)
+    path.write_bytes(content)
+    assert "its sampling rate is 2147483647 Hz; expected 1 to 1000000" in str(fault(path))
+
+
+def told_flac(path, rate=16_000, frames=1600):
+    """A FLAC file of 1,600 samples whose header tells this rate and length."""
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 1600), 16_000)
+    content = bytearray(path.read_bytes())
+    word = int.from_bytes(content[18:26], "big")
+    word = (rate << 44) | (word & ((1 << 44) - 1) & ~((1 << 36) - 1)) | frames
+    content[18:26] = word.to_bytes(8, "big")
+    path.write_bytes(content)
+    return path
+
+
+def test_a_flac_header_of_a_rate_of_0_or_of_more_than_there_is(tmp_path):
+    path = told_flac(tmp_path / "a.flac")
+    assert len(read_audio(path).samples) == 1600
+    assert str(fault(told_flac(path, rate=0))).endswith(
+        "its sampling rate is 0; expected a positive one"
+    )
+    assert fault(told_flac(path, frames=(1 << 36) - 1)).kind == "unreadable"
+
+
+def test_a_flac_of_untold_length(tmp_path):
+    assert "its header tells no length" in str(fault(told_flac(tmp_path / "a.flac", frames=0)))
 
 
 def test_samples_that_are_no_numbers(tmp_path):

@@ -20,9 +20,11 @@ from nearfar_speech.clip import FaultKind
 __all__ = ["RATE", "Audio", "AudioFault", "inspect_audio", "read_audio", "resample"]
 
 RATE = 16_000
+_MAX_RATE = 1_000_000  # Hz; the resampling filter grows with it
 _AT_FULL_SCALE = 0.9999
 _RUN = 4  # samples in a row at full scale: one or two are a peak that fits exactly
 _CLIPPED_SHARE = 1e-3
+_UNKNOWN = 1 << 62  # frames: libsndfile tells about 2^63 where a FLAC header tells no length
 
 
 class AudioFault(UserError):
@@ -73,7 +75,8 @@ def inspect_audio(
 ) -> tuple[float, bool]:
     """Length in seconds and whether it is clipped; without ``decode`` only the header is read.
 
-    A header cannot show that samples are damaged or clipped.
+    A header shows that a WAV file is cut short; a FLAC file's does not, nor any header that samples
+    are damaged or clipped.
 
     Raises:
         AudioFault: as :func:`read_audio` raises.
@@ -101,19 +104,24 @@ def _opened(path: Path, max_seconds: float | None) -> Iterator[Any]:
         raise AudioFault("missing", path, "no such file; expected a WAV or FLAC file")
     if path.stat().st_size == 0:
         raise AudioFault("empty", path, "is empty (0 bytes); expected a WAV or FLAC file")
-    if _wav_rate(path) == 0:
-        # The library refuses such a header without saying why.
-        raise AudioFault("unreadable", path, "its sampling rate is 0; expected a positive one")
     try:
+        if _rate_told(path) == 0:  # the library refuses such a header without saying why
+            raise AudioFault("unreadable", path, "its sampling rate is 0; expected a positive one")
         file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, OSError) as error:
         detail = f"not readable as audio ({_reason(error)}); expected a WAV or FLAC file"
         raise AudioFault("unreadable", path, detail) from None
     with file:
-        if file.samplerate <= 0:
-            raise AudioFault("unreadable", path, "its sampling rate is 0; expected a positive one")
+        if not 0 < file.samplerate <= _MAX_RATE:
+            detail = f"its sampling rate is {file.samplerate} Hz; expected 1 to {_MAX_RATE}"
+            raise AudioFault("unreadable", path, detail)
         if file.frames == 0:
             raise AudioFault("empty", path, "holds no samples; expected speech")
+        if file.frames >= _UNKNOWN:  # the library cannot read to the end of such a file
+            detail = "its header tells no length, as a stream's; expected a file written whole"
+            raise AudioFault("unreadable", path, detail)
+        if file.frames < _wav_frames(path):
+            raise _truncated(path, file.frames, _wav_frames(path))
         seconds = file.frames / file.samplerate
         if max_seconds is not None and seconds > max_seconds:
             detail = f"lasts {seconds:.1f} s; expected at most {max_seconds:g} s"
@@ -129,13 +137,15 @@ def _decoded(file: Any, path: Path) -> NDArray[np.float32]:
     except (soundfile.LibsndfileError, OSError, MemoryError) as error:
         detail = f"truncated or corrupt ({_reason(error)}); expected {told} samples"
         raise AudioFault("unreadable", path, detail) from None
-    if len(samples) < max(told, _wav_frames(path)):
-        told = max(told, _wav_frames(path))
-        detail = f"truncated: {len(samples)} samples; its header tells {told}"
-        raise AudioFault("unreadable", path, detail)
+    if len(samples) < told:
+        raise _truncated(path, len(samples), told)
     if not np.isfinite(samples).all():
         raise AudioFault("unreadable", path, "holds samples that are not finite numbers")
     return samples
+
+
+def _truncated(path: Path, samples: int, told: int) -> AudioFault:
+    return AudioFault("unreadable", path, f"truncated: {samples} samples; its header tells {told}")
 
 
 def _is_clipped(samples: NDArray[np.float32]) -> bool:
@@ -148,8 +158,12 @@ def _is_clipped(samples: NDArray[np.float32]) -> bool:
     return bool(runs.max() > _CLIPPED_SHARE * len(full))
 
 
-def _wav_rate(path: Path) -> int | None:
-    """The rate in a WAV file's format chunk; None where there is none to be found."""
+def _rate_told(path: Path) -> int | None:
+    """The rate in a FLAC file's or a WAV file's header; None where there is none to be found."""
+    with path.open("rb") as file:
+        head = file.read(21)
+    if head[:4] == b"fLaC" and len(head) == 21:
+        return int.from_bytes(head[18:21], "big") >> 4  # 20 bits
     chunk = _wav_chunk(path, b"fmt ")
     return int.from_bytes(chunk[1][4:8], "little") if chunk and len(chunk[1]) >= 8 else None
 
