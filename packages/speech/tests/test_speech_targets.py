@@ -193,6 +193,11 @@ def test_other_special_ids_are_refused():
         Tokens(written.getvalue())
 
 
+def test_no_text_is_too_long_to_be_learnt_from():
+    tokens = Tokens.train([*TEXTS, "lights_on _SEP " + "turn it on " * 500 + "ß"], 80)
+    assert UNK not in tokens.encode("ß")
+
+
 def test_texts_too_few_or_a_size_too_small():
     assert len(Tokens.train(TEXTS, 100_000)) < 200
     with pytest.raises(UserError, match="no text to train on"):

@@ -161,6 +161,7 @@ def _trained(texts: Sequence[str], size: int) -> bytes:
         user_defined_symbols=list(_MARKERS),
         character_coverage=1.0,
         normalization_rule_name="identity",  # what is decoded is compared with what was given
+        max_sentence_length=1 << 20,  # bytes; longer ones would be dropped without a word
         num_threads=1,
         minloglevel=2,
     )
