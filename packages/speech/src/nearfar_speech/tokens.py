@@ -1,0 +1,168 @@
+"""The decoder's vocabulary: one for all tasks, for it has no head that grows."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import sentencepiece
+
+from nearfar_kit.atomic import write_atomic
+from nearfar_kit.errors import UserError
+from nearfar_speech.targets import FILL, SEP
+
+__all__ = ["EOS", "PAD", "SOS", "UNK", "Tokens"]
+
+PAD, UNK, SOS, EOS = 0, 1, 2, 3
+_MARKERS = (SEP, FILL)
+_LIMIT = re.compile(r"value <= (\d+)")
+
+
+class Tokens:
+    """Byte pair encoding by SentencePiece; each of the target's markers is one token.
+
+    A model takes its vocabulary from ``len(tokens)``, never from a setting: texts too few for the
+    size asked for give a smaller one.
+
+    Example:
+        >>> tokens = Tokens.train(["lights_on _SEP turn it on", "lights_off _SEP turn it off"], 60)
+        >>> tokens.decode(tokens.encode("lights_on _SEP turn it off"))
+        'lights_on _SEP turn it off'
+    """
+
+    def __init__(self, model: bytes) -> None:
+        """``model``: what SentencePiece wrote (a protocol buffer), as :attr:`model` gives it."""
+        self.model = model
+        self._processor = sentencepiece.SentencePieceProcessor()
+        try:
+            self._processor.LoadFromSerializedProto(model)
+            size = self._processor.GetPieceSize()
+        except RuntimeError:
+            size = 0
+        if not size:
+            raise UserError("tokenizer: is no SentencePiece model; expected one that Tokens saved")
+        own = (
+            self._processor.pad_id(),
+            self._processor.unk_id(),
+            self._processor.bos_id(),
+            self._processor.eos_id(),
+        )
+        if own != (PAD, UNK, SOS, EOS):
+            raise UserError(f"tokenizer: PAD, UNK, SOS, EOS are {own}; expected 0, 1, 2, 3")
+
+    @classmethod
+    def train(cls, texts: Iterable[str], size: int = 1000) -> Tokens:
+        """A vocabulary of the training texts of all tasks.
+
+        Every character of theirs is in it, so that a later task's words can be spelt, as far as
+        they use the same characters. The same texts give the same tokens.
+
+        Args:
+            size: of the vocabulary, special tokens with it; fewer where the texts hold fewer.
+
+        Raises:
+            UserError: there is no text, or the size cannot hold the texts' characters.
+        """
+        texts = [text for text in texts if text.split()]
+        if not texts:
+            raise UserError("tokenizer: no text to train on; expected the targets of all tasks")
+        plain = " ".join(texts).replace(SEP, " ").replace(FILL, " ")
+        needed = len(set("".join(plain.split()))) + 1 + 4 + len(_MARKERS)  # 1: a sign for blanks
+        if size < needed:
+            raise UserError(f"tokenizer: a size of {size}; these texts' characters need {needed}")
+        try:
+            return cls(_trained(texts, size))
+        except RuntimeError as error:
+            # BPE ends where every word is one token; the message tells at which size.
+            limit = _LIMIT.search(str(error))
+            if limit is None:
+                raise UserError(f"tokenizer: cannot be trained ({error})") from None
+            return cls(_trained(texts, int(limit[1])))
+
+    def __len__(self) -> int:
+        return int(self._processor.GetPieceSize())
+
+    def encode(self, text: str, dropout: float = 0.0) -> list[int]:
+        """Ids of a text, without SOS and EOS.
+
+        Args:
+            dropout: the chance of each merge to be skipped (BPE-dropout, Provilkov et al. 2020,
+                1910.13267); drawn from SentencePiece's own generator, see :func:`seed`.
+        """
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout is {dropout}; expected 0 <= dropout < 1")
+        if dropout:
+            ids = self._processor.Encode(text, enable_sampling=True, alpha=dropout, nbest_size=-1)
+        else:
+            ids = self._processor.Encode(text)
+        return list(ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids up to the first EOS; PAD and SOS are passed over.
+
+        Raises:
+            ValueError: an id is not in the vocabulary.
+        """
+        kept = []
+        for number in map(int, ids):
+            if not 0 <= number < len(self):
+                raise ValueError(f"token {number} is not among the {len(self)} of the vocabulary")
+            if number == EOS:
+                break
+            if number not in (PAD, SOS):
+                kept.append(number)
+        return str(self._processor.Decode(kept))
+
+    def save(self, path: Path | str) -> None:
+        """Writes SentencePiece's own file, which SpeechBrain's tokenizer reads too."""
+        write_atomic(Path(path), self.model)
+
+    @classmethod
+    def load(cls, path: Path | str, size: int | None = None) -> Tokens:
+        """What :meth:`save` wrote.
+
+        Args:
+            size: what the model was made for; another is refused.
+
+        Raises:
+            UserError: the file cannot be read, is no such model, or has another size.
+        """
+        try:
+            model = Path(path).read_bytes()
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        try:
+            tokens = cls(model)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+        if size is not None and len(tokens) != size:
+            raise UserError(f"{path}: has {len(tokens)} tokens; the model was made for {size}")
+        return tokens
+
+    @staticmethod
+    def seed(seed: int) -> None:
+        """Seeds what :meth:`encode` draws its dropout from."""
+        sentencepiece.set_random_generator_seed(seed % 2**32)
+
+
+def _trained(texts: Sequence[str], size: int) -> bytes:
+    written = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.Train(
+        sentence_iterator=iter(texts),
+        model_writer=written,
+        model_type="bpe",
+        vocab_size=size,
+        pad_id=PAD,
+        unk_id=UNK,
+        bos_id=SOS,
+        eos_id=EOS,
+        user_defined_symbols=list(_MARKERS),
+        character_coverage=1.0,
+        normalization_rule_name="identity",  # what is decoded is compared with what was given
+        max_sentence_length=1 << 20,  # bytes; longer ones would be dropped without a word
+        num_threads=1,
+        minloglevel=2,
+    )
+    return written.getvalue()
