@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.layouts import find_layout
 from nearfar_medical.cases import Case, find_cases
-from nearfar_medical.layouts import find_layout
+from nearfar_medical.layouts import LAYOUTS
 
 
 @pytest.fixture
@@ -324,7 +325,7 @@ def test_decathlon_names_that_look_like_channels(put):
     root = put("imagesTr/p_0000.nii.gz", "imagesTr/p_0001.nii.gz")
     listed = [{"image": f"./imagesTr/p_000{n}.nii.gz"} for n in range(2)]
     describe(root, training=listed, modality={"0": "CT"})
-    assert find_layout(root) == "decathlon"
+    assert find_layout(LAYOUTS, root) == "decathlon"
     assert len(find_cases(root).cases) == 2
 
 

@@ -10,7 +10,8 @@ from collections import Counter
 import pytest
 
 from nearfar_kit.errors import UserError
-from nearfar_speech.readers import LAYOUTS, find_clips, find_layout
+from nearfar_kit.layouts import find_layout
+from nearfar_speech.readers import LAYOUTS, find_clips
 from nearfar_speech.readers.paths import inside
 from nearfar_speech.readers.rows import csv_rows
 from nearfar_speech.readers.semantics import Meaning, parse_semantics, parse_slots
@@ -503,7 +504,7 @@ def test_real_fsdd(real):
 
 @pytest.mark.data
 def test_real_slurp_text(real):
-    assert find_layout(real("slurp")) == "slurp"
+    assert find_layout(LAYOUTS, real("slurp")) == "slurp"
     found = find_clips(real("slurp"), check="none")
     assert (len(found), len(found.of("valid"))) == (8690, 8690)
     sentences = find_clips(real("slurp"), check="none", recordings="first")

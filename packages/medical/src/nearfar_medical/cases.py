@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.layouts import layout_of
 
 __all__ = [
     "ENDINGS",
@@ -164,23 +165,12 @@ def find_cases(
     Raises:
         UserError: nothing fits, an unknown layout or option, or a fault in the data.
     """
-    from nearfar_medical.layouts import LAYOUTS, find_layout  # they make cases, and import this
+    from nearfar_medical.layouts import LAYOUTS  # they make cases, and import this
 
     path = Path(path)
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder; expected a data set")
-    if layout is None:
-        layout = find_layout(path)
-    elif layout not in LAYOUTS:
-        raise UserError(f"layout {layout!r} is unknown; expected one of {', '.join(LAYOUTS)}")
-    reader = LAYOUTS[layout].reader
-    known = list(inspect.signature(reader).parameters)[1:]
     given = {name: value for name, value in options.items() if value is not None}
-    for name in given:
-        if name not in known:
-            expected = f"expected some of {', '.join(known)}" if known else "it has none"
-            raise UserError(f"{path}: layout {layout} has no option {name!r}; {expected}")
-    if not labels and "labels" in known:
+    reader = layout_of(LAYOUTS, path, layout, given).reader
+    if not labels and "labels" in inspect.signature(reader).parameters:
         given["labels"] = False
     found = reader(path, **given)
     if not labels:

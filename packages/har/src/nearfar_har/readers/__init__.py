@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +19,11 @@ from nearfar_har.readers.realworld import read_realworld
 from nearfar_har.readers.table import read_table
 from nearfar_har.recording import Collection
 from nearfar_har.windows import Windows, cut_windows, load_npz
+from nearfar_kit import layouts
 from nearfar_kit.errors import UserError
+from nearfar_kit.layouts import Layout, layout_of
 
-__all__ = ["LAYOUTS", "Layout", "find_layout", "read", "read_windows"]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a data set lies on disk: what shows it, and who reads it."""
-
-    looked_for: str
-    fits: Callable[[Path], bool]
-    reader: Callable[..., Collection]
+__all__ = ["LAYOUTS", "find_layout", "read", "read_windows"]
 
 
 def _holds(*patterns: str) -> Callable[[Path], bool]:
@@ -112,18 +103,9 @@ def read(path: Path | str, layout: str | None = None, **options: Any) -> Collect
         UserError: nothing fits, an unknown layout or option, or a fault in the data.
     """
     path = Path(path)
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder; expected a data set")
     if layout is None:
-        layout = find_layout(path)
-    elif layout not in LAYOUTS:
-        raise UserError(f"layout {layout!r} is unknown; expected one of {', '.join(LAYOUTS)}")
-    reader = LAYOUTS[layout].reader
-    known = list(inspect.signature(reader).parameters)[1:]
-    for name in options:
-        if name not in known:
-            raise UserError(f"{layout} has no option {name!r}; expected some of {', '.join(known)}")
-    return reader(path, **options)
+        _refuse_windows(path)
+    return layout_of(LAYOUTS, path, layout, options).reader(path, **options)
 
 
 def read_windows(
@@ -143,12 +125,12 @@ def _are_windows(path: Path) -> bool:
     return {"format", "signals"} <= _arrays(path)
 
 
-def find_layout(path: Path) -> str:
-    """The name of the layout at ``path``; UserError, with what was looked for, where none fits."""
-    for name, layout in LAYOUTS.items():
-        if layout.fits(path):
-            return name
+def _refuse_windows(path: Path) -> None:
     if _are_windows(path):
         raise UserError(f"{path}: holds windows, not recordings; expected a data set to cut")
-    looked_for = "; ".join(f"{name}: {layout.looked_for}" for name, layout in LAYOUTS.items())
-    raise UserError(f"{path}: no known layout; looked for {looked_for}")
+
+
+def find_layout(path: Path) -> str:
+    """The name of the layout at ``path``; UserError, with what was looked for, where none fits."""
+    _refuse_windows(path)
+    return layouts.find_layout(LAYOUTS, path)
