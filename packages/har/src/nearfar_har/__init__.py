@@ -11,8 +11,7 @@ True
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from nearfar_kit.lazy import found_when_asked
 
 __version__ = "0.1.0"
 
@@ -28,10 +27,4 @@ _HOMES = {
     "save_npz": "windows",
 }
 __all__ = list(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    # Found when asked for: torch and scikit-learn take seconds, and --help needs neither.
-    if name in _HOMES:
-        return getattr(import_module(f"nearfar_har.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'nearfar_har' has no attribute {name!r}")
+__getattr__ = found_when_asked(__name__, _HOMES)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from nearfar_kit.lazy import found_when_asked
 
 __version__ = "0.1.0"
 
@@ -17,10 +16,4 @@ _HOMES = {
     "save_model": "weights",
 }
 __all__ = list(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    # Found when asked for: torch and MONAI take seconds, and --help needs neither.
-    if name in _HOMES:
-        return getattr(import_module(f"nearfar_medical.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'nearfar_medical' has no attribute {name!r}")
+__getattr__ = found_when_asked(__name__, _HOMES)

@@ -7,8 +7,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from nearfar_kit.lazy import found_when_asked
 
 __version__ = "0.1.0"
 
@@ -31,10 +30,4 @@ _HOMES = {
     "word_error_rate": "measures",
 }
 __all__ = list(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    # Found when asked for: torch and SpeechBrain take seconds, and --help needs neither.
-    if name in _HOMES:
-        return getattr(import_module(f"nearfar_speech.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'nearfar_speech' has no attribute {name!r}")
+__getattr__ = found_when_asked(__name__, _HOMES)
