@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -105,7 +105,8 @@ def _opened(path: Path, max_seconds: float | None) -> Iterator[Any]:
     if path.stat().st_size == 0:
         raise AudioFault("empty", path, "is empty (0 bytes); expected a WAV or FLAC file")
     try:
-        if _rate_told(path) == 0:  # the library refuses such a header without saying why
+        rate, frames = _told(path)
+        if rate == 0:  # the library refuses such a header without saying why
             raise AudioFault("unreadable", path, "its sampling rate is 0; expected a positive one")
         file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, OSError) as error:
@@ -120,8 +121,8 @@ def _opened(path: Path, max_seconds: float | None) -> Iterator[Any]:
         if file.frames >= _UNKNOWN:  # the library cannot read to the end of such a file
             detail = "its header tells no length, as a stream's; expected a file written whole"
             raise AudioFault("unreadable", path, detail)
-        if file.frames < _wav_frames(path):
-            raise _truncated(path, file.frames, _wav_frames(path))
+        if file.frames < frames:
+            raise _truncated(path, file.frames, frames)
         seconds = file.frames / file.samplerate
         if max_seconds is not None and seconds > max_seconds:
             detail = f"lasts {seconds:.1f} s; expected at most {max_seconds:g} s"
@@ -158,38 +159,37 @@ def _is_clipped(samples: NDArray[np.float32]) -> bool:
     return bool(runs.max() > _CLIPPED_SHARE * len(full))
 
 
-def _rate_told(path: Path) -> int | None:
-    """The rate in a FLAC file's or a WAV file's header; None where there is none to be found."""
+def _told(path: Path) -> tuple[int | None, int]:
+    """What a header tells: the rate, None where there is none to be found; and the frames that a
+    WAV file promises, which libsndfile cuts to what is there, 0 where not known."""
     with path.open("rb") as file:
         head = file.read(21)
-    if head[:4] == b"fLaC" and len(head) == 21:
-        return int.from_bytes(head[18:21], "big") >> 4  # 20 bits
-    chunk = _wav_chunk(path, b"fmt ")
-    return int.from_bytes(chunk[1][4:8], "little") if chunk and len(chunk[1]) >= 8 else None
+        if head[:4] == b"fLaC" and len(head) == 21:
+            return int.from_bytes(head[18:21], "big") >> 4, 0  # 20 bits
+        if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+            return None, 0
+        file.seek(12)
+        chunks = _wav_chunks(file)
+    _, form = chunks.get(b"fmt ", (0, b""))
+    size, _ = chunks.get(b"data", (0, b""))
+    rate = int.from_bytes(form[4:8], "little") if len(form) >= 8 else None
+    if len(form) < 14 or size >= 0x7FFFFFFF:
+        return rate, 0  # sizes at the limit are what streaming writers put
+    block = int.from_bytes(form[12:14], "little")
+    plain = int.from_bytes(form[:2], "little") in (1, 3)  # else frames are packed in blocks
+    return rate, size // block if plain and block else 0
 
 
-def _wav_frames(path: Path) -> int:
-    """Frames that a WAV file's header promises, which libsndfile cuts to what is there; else 0."""
-    form, data = _wav_chunk(path, b"fmt "), _wav_chunk(path, b"data")
-    if not form or not data or len(form[1]) < 14 or data[0] >= 0x7FFFFFFF:
-        return 0  # sizes at the limit are what streaming writers put
-    block = int.from_bytes(form[1][12:14], "little")
-    plain = int.from_bytes(form[1][:2], "little") in (1, 3)  # else frames are packed in blocks
-    return data[0] // block if plain and block else 0
-
-
-def _wav_chunk(path: Path, name: bytes) -> tuple[int, bytes] | None:
-    """Size that a RIFF chunk's header tells, and its first 16 bytes."""
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return None
-        while len(head := file.read(8)) == 8:
-            size = int.from_bytes(head[4:], "little")
-            if head[:4] == name:
-                return size, file.read(16)
-            file.seek(size + size % 2, 1)
-    return None
+def _wav_chunks(file: BinaryIO) -> dict[bytes, tuple[int, bytes]]:
+    """The sizes that the form's and the samples' headers tell, and the first 16 bytes of each."""
+    chunks: dict[bytes, tuple[int, bytes]] = {}
+    while len(chunks) < 2 and len(head := file.read(8)) == 8:
+        name, size = head[:4], int.from_bytes(head[4:], "little")
+        start = file.tell()
+        if name in (b"fmt ", b"data"):
+            chunks.setdefault(name, (size, file.read(16)))
+        file.seek(start + size + size % 2)
+    return chunks
 
 
 def _reason(error: BaseException) -> str:
