@@ -55,6 +55,7 @@ SETTINGS: dict[str, dict[str, object]] = {
                 "stem_stride": 2, "learning_rate": 5e-3, "joint": 100},
 }  # fmt: skip
 UNTRAINED = "untrained"  # what the same encoders tell as they are drawn
+ROWS = (*METHODS, UNTRAINED)
 COPIES = 4  # of a hippocampus: more lesions to probe, and the same volumes with and without one
 ATTRIBUTES = {
     "digits": (["digit"], ["object"]),
@@ -123,7 +124,7 @@ def table_of(toy: str, records: Sequence[Record], seeds: int, steps: int) -> Tab
         names.append(titles.get(metric, told))
         ideals.append("-" if metric == "seconds" else f"{float(parts.get('ideal', 0)):.3f}")
     rows: list[list[Value | str]] = []
-    for method in (m for m in (*METHODS, UNTRAINED) if any(r.method == m for r in records)):
+    for method in (m for m in ROWS if any(r.method == m for r in records)):
         own = [r for r in records if r.method == method]
         cells = (summarise(r.value for r in own if r.split == split) for split, _ in columns)
         # As text: the best of a column is no maximum.
@@ -137,12 +138,11 @@ def table_of(toy: str, records: Sequence[Record], seeds: int, steps: int) -> Tab
 
 
 def main() -> None:
-    known = [*METHODS, UNTRAINED]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("toy", choices=list(ATTRIBUTES))
     parser.add_argument("--data", type=Path, required=True, help="folder of the medical data sets")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--methods", nargs="+", default=known, choices=known)
+    parser.add_argument("--methods", nargs="+", default=ROWS, choices=ROWS)
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()

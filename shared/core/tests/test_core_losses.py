@@ -66,7 +66,7 @@ class TestEveryLoss:
         )
 
     @EVERY
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     @given(
         n=st.integers(4, 23), d=st.sampled_from([1, 2, 7, 33]), side=st.integers(1, 30),
         seed=st.integers(0, 99), dtype=st.sampled_from([torch.float32, torch.float64]),

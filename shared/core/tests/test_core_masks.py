@@ -22,7 +22,7 @@ def codes(size):
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     n=st.integers(1, 9), m=st.integers(1, 9), row_side=st.integers(1, 10),
     col_side=st.integers(1, 10), equal=st.lists(st.booleans(), max_size=2), listed=st.booleans(),

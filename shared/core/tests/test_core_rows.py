@@ -41,7 +41,7 @@ def problem(n, m, d, *, per_row=True, bias=True, seed=0):
     return tensors, Scores(x, y, scale, c), statistics
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n=st.integers(1, 12), m=st.integers(1, 12), d=st.integers(1, 5), side=st.integers(1, 13),
     per_row=st.booleans(), bias=st.booleans(), seed=st.integers(0, 999),
@@ -63,7 +63,7 @@ def test_streaming_equals_the_definition(n, m, d, side, per_row, bias, seed):
         assert torch.allclose(w, h, rtol=1e-8, atol=1e-8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     n=st.integers(1, 12), m=st.integers(1, 12), side=st.integers(1, 13), width=st.integers(1, 13),
     per_row=st.booleans(), bias=st.booleans(), inside=st.booleans(), even=st.booleans(),

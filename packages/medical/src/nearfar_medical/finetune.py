@@ -54,8 +54,8 @@ class Finetuning:
         for parameter in network.parameters():
             parameter.requires_grad_(True)
         encoder = network.up_to(0)
-        others = set(network.parameters()) - set(encoder)
-        rest = [p for p in network.parameters() if p in others]
+        known = set(encoder)
+        rest = [p for p in network.parameters() if p not in known]
         self.shares = (settings.encoder_share if pretrained else 1.0, 1.0)
         self.optimizer = torch.optim.Adam([{"params": encoder}, {"params": rest}])
         # The paper's Dice of each image tells nothing of a structure found where there is none:
