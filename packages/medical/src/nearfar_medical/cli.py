@@ -91,8 +91,8 @@ def pretrain(
     from nearfar_medical.cases import find_cases
     from nearfar_medical.geometry import filled
     from nearfar_medical.prepare import Preparation
-    from nearfar_medical.train import estimate, new_network
-    from nearfar_medical.train import pretrain as learn
+    from nearfar_medical.train import Lesson, estimate, new_network
+    from nearfar_medical.train import pretrain as contrast
 
     dataset = find_cases(data, layout, subjects=subjects, labels=False)
     settings = filled(settings, dataset.cases)
@@ -105,10 +105,10 @@ def pretrain(
     _warn_of_parts(frames, settings)
     network = new_network(settings, frames[0].image.shape[0], 2, seed).to(fabric.device)
     if not quiet:
-        _tell_time(estimate(network, frames, [], [], settings), fabric)
-    depth = learn(network, frames, settings, seed, run=run, fabric=fabric, quiet=quiet)
+        _tell_time(estimate(network, Lesson(tuple(frames), (), ()), settings), fabric)
+    depth = contrast(network, frames, settings, seed, run=run, fabric=fabric, quiet=quiet)
     if fabric.is_global_zero:
-        _save(run, network.cpu(), settings, {}, depth)
+        _save(run, network, settings, {}, depth)
         typer.echo(f"weights: {run.checkpoint / 'model.safetensors'}")
 
 
@@ -140,8 +140,7 @@ def train(
     from nearfar_medical.geometry import filled
     from nearfar_medical.prepare import Preparation
     from nearfar_medical.split import split_cases
-    from nearfar_medical.train import estimate, finetune, new_network
-    from nearfar_medical.train import pretrain as learn
+    from nearfar_medical.train import Lesson, estimate, learn, new_network
     from nearfar_medical.volume import classes_in
     from nearfar_medical.weights import load_weights
 
@@ -157,34 +156,24 @@ def train(
         "medical", "train", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
     )
     preparation = Preparation.of(settings)
-    frames = {
-        frame.name: frame
-        for frame in _frames(
-            (*split.pretraining, *split.validation), preparation, classes, run, quiet
-        )
-    }
-    pool = [frames[case.name] for case in split.pretraining]
-    network = new_network(settings, pool[0].image.shape[0], len(classes), seed).to(fabric.device)
-    training = [frames[case.name] for case in split.training_labelled]
-    validation = [frames[case.name] for case in split.validation]
-    if not quiet:
-        _tell_time(
-            estimate(network, pool, training, validation, settings, contrast=weights is None),
-            fabric,
-        )
+    cases = (*split.pretraining, *split.validation)
+    lesson = Lesson.of(split, _frames(cases, preparation, classes, run, quiet))
+    channels = lesson.pool[0].image.shape[0]
+    network = new_network(settings, channels, len(classes), seed).to(fabric.device)
     if weights is not None:
         match = load_weights(network, _model_file(weights))
         typer.echo(f"{weights}: {match}", err=True)
     else:
-        _warn_of_parts(pool, settings)
-        learn(network, pool, settings, seed, run=run, fabric=fabric, quiet=quiet)
-    if not fabric.is_global_zero:
-        return
-    pretrained = weights is not None or settings.global_strategy != "none"
-    tuning = finetune(
-        network, training, validation, settings, seed, pretrained=pretrained, run=run, quiet=quiet
+        _warn_of_parts(lesson.pool, settings)
+    contrast = weights is None
+    if not quiet:
+        _tell_time(estimate(network, lesson, settings, contrast=contrast), fabric)
+    tuning = learn(
+        network, lesson, settings, seed, contrast=contrast, run=run, fabric=fabric, quiet=quiet
     )
-    model = _save(run, network.cpu(), settings, classes, network.depths + 1)
+    if tuning is None:
+        return
+    model = _save(run, network, settings, classes, network.depths + 1)
     run.log("trained", best=tuning.best, step=tuning.best_step)
     if split.test:
         _test(run, metrics, model, split.test, data.stem, seed, quiet)
@@ -420,8 +409,7 @@ def _load(path: Path) -> Any:
 def _save(run: Any, network: Any, settings: Any, classes: Any, depth: int) -> Any:
     from nearfar_medical.weights import Model, save_model
 
-    channels = tuple(f"channel {n}" for n in range(network.channels_in))
-    model = Model(network.eval(), settings, dict(classes), channels, depth)
+    model = Model.of(network, settings, classes, depth)
     save_model(run.checkpoint / "model.safetensors", model)
     return model
 

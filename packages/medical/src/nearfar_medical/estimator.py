@@ -17,7 +17,7 @@ from nearfar_medical.predict import predict_case, score_labelled
 from nearfar_medical.prepare import Preparation
 from nearfar_medical.settings import PRESETS, MedicalSettings
 from nearfar_medical.split import split_cases
-from nearfar_medical.train import finetune, new_network, pretrain
+from nearfar_medical.train import Lesson, learn, new_network
 from nearfar_medical.volume import classes_in, on_file_axes
 from nearfar_medical.weights import Model
 
@@ -84,17 +84,10 @@ class VolumeSegmenter:
         classes = dataset.classes or classes_in(dataset.labelled)
         s = filled(s, split.pretraining)
         cases = [*split.pretraining, *split.validation]
-        frames = {f.name: f for f in prepared(cases, Preparation.of(s), classes, None)}
-        pool = [frames[case.name] for case in split.pretraining]
-        channels = pool[0].image.shape[0]
-        network = new_network(s, channels, len(classes), seed)
-        pretrain(network, pool, s, seed)
-        training = [frames[case.name] for case in split.training_labelled]
-        validation = [frames[case.name] for case in split.validation]
-        pretrained = s.global_strategy != "none"
-        finetune(network, training, validation, s, seed, pretrained=pretrained)
-        names = tuple(f"channel {n}" for n in range(channels))
-        self.model_ = Model(network.eval(), s, dict(classes), names, network.depths + 1)
+        lesson = Lesson.of(split, prepared(cases, Preparation.of(s), classes, None))
+        network = new_network(s, lesson.pool[0].image.shape[0], len(classes), seed)
+        learn(network, lesson, s, seed)
+        self.model_ = Model.of(network, s, classes, network.depths + 1)
         self.classes_ = np.array([classes[value] for value in sorted(classes)])
         return self
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,12 +20,35 @@ from nearfar_medical.network import Network
 from nearfar_medical.pretrain import Stage, pretraining_stages
 from nearfar_medical.segment import segment_frame
 from nearfar_medical.settings import MedicalSettings
+from nearfar_medical.split import Split
 from nearfar_medical.work import carry_out
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["estimate", "finetune", "new_network", "pretrain"]
+__all__ = ["Lesson", "estimate", "learn", "new_network", "pretrain"]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned from.
+
+    Attributes:
+        pool: frames of pre-training, the labelled ones among them.
+        training: labelled frames.
+        validation: labelled frames that choose the best weights.
+    """
+
+    pool: tuple[Frame, ...]
+    training: tuple[Frame, ...]
+    validation: tuple[Frame, ...]
+
+    @classmethod
+    def of(cls, split: Split, frames: Sequence[Frame]) -> Lesson:
+        """A split's cases, by their frames' names."""
+        by_name = {frame.name: frame for frame in frames}
+        parts = (split.pretraining, split.training_labelled, split.validation)
+        return cls(*(tuple(by_name[case.name] for case in part) for part in parts))
 
 
 def new_network(settings: MedicalSettings, channels: int, classes: int, seed: int) -> Network:
@@ -61,50 +85,61 @@ def pretrain(
     return 0 if settings.local_strategy == "none" else settings.local_depth
 
 
-def finetune(
+def learn(
     network: Network,
-    training: Sequence[Frame],
-    validation: Sequence[Frame],
+    lesson: Lesson,
     settings: MedicalSettings,
     seed: int,
     *,
-    pretrained: bool,
+    contrast: bool = True,
     run: RunFolder | None = None,
+    fabric: Fabric | None = None,
     quiet: bool = True,
-) -> Finetuning:
-    """Learns from labelled frames; the network ends with the best weights on validation."""
-    tuning = Finetuning(network, training, validation, settings, seed=seed, pretrained=pretrained)
-    names = [f.name for f in (*training, *validation)]
+) -> Finetuning | None:
+    """Contrast, and then labels; the network ends with the best weights on validation.
+
+    Args:
+        contrast: False: the network comes with weights that were learned from other volumes.
+
+    Returns:
+        The fine-tuning; None on the processes that contrast alone needs.
+    """
+    if contrast:
+        pretrain(network, lesson.pool, settings, seed, run=run, fabric=fabric, quiet=quiet)
+    if fabric is not None and not fabric.is_global_zero:
+        return None
+    tuning = Finetuning(
+        network, lesson.training, lesson.validation, settings, seed=seed,
+        pretrained=not contrast or settings.global_strategy != "none",
+    )  # fmt: skip
+    names = [frame.name for frame in (*lesson.training, *lesson.validation)]
     carry_out(tuning, settings.tuned_steps, "fine-tuning", names, run, quiet=quiet)
     tuning.finish()
     return tuning
 
 
 def estimate(
-    network: Network,
-    frames: Sequence[Frame],
-    training: Sequence[Frame],
-    validation: Sequence[Frame],
-    settings: MedicalSettings,
-    *,
-    contrast: bool = True,
+    network: Network, lesson: Lesson, settings: MedicalSettings, *, contrast: bool = True
 ) -> dict[str, float]:
     """Seconds that each part of a training will take, by a step of each on a copy.
 
     Args:
-        training, validation: of fine-tuning; empty: there is none.
+        lesson: without labelled frames there is no fine-tuning.
         contrast: whether there is pre-training.
     """
     parts = {}
     for task in pretraining_stages(copy.deepcopy(network), settings) if contrast else []:
         steps = settings.global_steps if task.name == "global" else settings.local_steps
-        parts[f"{task.name} contrast"] = steps * _second_step(Stage(task, frames, steps=2, seed=0))
-    if training and validation:
-        tuning = Finetuning(copy.deepcopy(network), training, validation, settings, seed=0)
+        stage = Stage(task, lesson.pool, steps=2, seed=0)
+        parts[f"{task.name} contrast"] = steps * _second_step(stage)
+    if lesson.training:
+        tuning = Finetuning(
+            copy.deepcopy(network), lesson.training, lesson.validation, settings, seed=0
+        )
         step = _second_step(tuning)
         began = time.perf_counter()
-        segment_frame(tuning.network, validation[0], settings)
-        checks = len(validation) * settings.tuned_steps / settings.validate_every
+        segment_frame(tuning.network, lesson.validation[0], settings)
+        checks = len(lesson.validation) * settings.tuned_steps / settings.validate_every
         parts["fine-tuning"] = step * settings.tuned_steps + checks * (time.perf_counter() - began)
     return parts
 

@@ -40,6 +40,14 @@ class Model:
     channels: tuple[str, ...]
     trained_depth: int
 
+    @classmethod
+    def of(
+        cls, network: Network, settings: MedicalSettings, classes: dict[int, str], depth: int
+    ) -> Model:
+        """A network as it is used, its channels by number, as no data set names them."""
+        channels = tuple(f"channel {n}" for n in range(network.channels_in))
+        return cls(network.cpu().eval(), settings, dict(classes), channels, depth)
+
     @property
     def preparation(self) -> Preparation:
         """How volumes are brought before it."""
