@@ -10,11 +10,11 @@ from nearfar_kit.settings import Settings
 
 __all__ = ["PRESETS", "MedicalSettings"]
 
-# What differs from the defaults. ``cpu``: a network and steps for minutes on two cores.
+# What differs from the defaults. ``cpu``: a network and steps for an hour on two cores.
 PRESETS: dict[str, dict[str, object]] = {
     "gpu": {},
-    "cpu": {"widths": (16, 32, 64, 128), "global_steps": 1000, "local_steps": 300,
-            "tuned_steps": 200, "tuned_learning_rate": 3e-3, "local_depth": 1},
+    "cpu": {"widths": (16, 32, 64, 128), "crop": 0.8, "global_steps": 2000, "local_steps": 500,
+            "tuned_steps": 300, "tuned_learning_rate": 2e-3, "local_depth": 1},
 }  # fmt: skip
 
 
