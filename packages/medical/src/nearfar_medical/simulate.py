@@ -1,9 +1,11 @@
-"""Simulated volumes: two structures, one behind the other, among others that look like them.
+"""Simulated volumes: two structures of one tissue, told apart by where along the body they lie.
 
-Each volume is an ellipsoid of tissue with a curved rod along axis 1 (posterior to anterior) that is
-thick and round in front (class 1) and thin behind (class 2); rods and balls of the same brightness
-lie elsewhere, so that place and shape tell, not brightness. Size, position, contrast, a bias field,
-smooth deformation and noise differ from volume to volume. Nothing here is anatomy.
+Each volume is an ellipsoid of tissue with a curved rod along axis 1 (posterior to anterior): its
+front half is class 1, its back half class 2, alike in brightness and width. What tells them apart
+are two vessels that wind about the rod from back to front, as levels of a spine or of a vessel tree
+are told by what surrounds them. Balls as bright as the rod lie elsewhere. Scanners differ: contrast
+curve, vessels brighter or darker than tissue, a bias field and noise are drawn for each volume, and
+so are size, position and a smooth deformation. Nothing here is anatomy.
 """
 
 from __future__ import annotations
@@ -38,25 +40,32 @@ def simulate_volume(seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     scale = rng.uniform(0.85, 1.15)
 
     tissue = (x / 0.9) ** 2 + (y / 0.95) ** 2 + (z / 0.9) ** 2 < 1
-    # The rod's middle line and its radius along the axis.
     middle_x, middle_z = 0.12 * np.sin(2 * y), 0.18 * y
-    radius = scale * np.where(y > 0.1, 0.34 - 0.28 * (y - 0.42) ** 2 / 0.1, 0.16 + 0.05 * y)
+    radius = scale * (0.26 + 0.08 * np.tanh(4 * y))
     inside = ((x - middle_x) ** 2 + (z - middle_z) ** 2 < radius**2) & (abs(y) < 0.72)
-    mask = np.where(inside, np.where(y > 0.1, 1, 2), 0).astype(np.uint8)
+    mask = np.where(inside, np.where(y > 0, 1, 2), 0).astype(np.uint8)
+
+    vessels = np.zeros(SHAPE, bool)
+    for start in (0.0, 0.6 * np.pi):
+        angle = start + 0.55 * np.pi * (y + 1) + rng.normal(0, 0.1)
+        vessel_x, vessel_z = middle_x + 0.52 * np.cos(angle), middle_z + 0.52 * np.sin(angle)
+        vessels |= (x - vessel_x) ** 2 + (z - vessel_z) ** 2 < 0.12**2
+    vessels &= tissue & ~inside
 
     like = np.zeros(SHAPE, bool)
     for _ in range(rng.integers(3, 6)):
         centre, size = rng.uniform(-0.75, 0.75, 3), rng.uniform(0.1, 0.24, 3)
         ball = sum(((a - c) / s) ** 2 for a, c, s in zip((x, y, z), centre, size, strict=True))
         like |= ball < 1
-    like &= ~inside
+    like &= ~inside & ~vessels
 
     brightness = np.where(tissue, 0.45, 0.1)
     brightness[like] = rng.uniform(0.55, 0.7)
-    brightness[mask == 1] = rng.uniform(0.66, 0.8)
-    brightness[mask == 2] = rng.uniform(0.66, 0.8)
-    image = brightness + 0.08 * _smooth(rng, 1.5) + 0.12 * _smooth(rng, 12.0)
-    image = gaussian_filter(image, 0.6) + rng.normal(0, 0.03, SHAPE)
+    brightness[inside] = rng.uniform(0.62, 0.76)
+    brightness[vessels] = rng.choice([rng.uniform(0.15, 0.25), rng.uniform(0.85, 0.95)])
+    image = brightness + 0.06 * _smooth(rng, 1.5) + 0.08 * _smooth(rng, 12.0)
+    image = gaussian_filter(image, 0.6).clip(0.01, None) ** rng.uniform(0.6, 1.7)
+    image = image + rng.normal(0, 0.03, SHAPE)
     return (image * rng.uniform(200, 2000)).astype(np.float32), mask
 
 
