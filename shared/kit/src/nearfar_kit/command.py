@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.memory import keep_freed_memory
 
 __all__ = [
     "Config", "Data", "DeviceOption", "Out", "Overrides", "Quiet", "Resume", "Seed",
@@ -46,6 +47,7 @@ def run_app(app: typer.Typer, arguments: list[str] | None = None) -> None:
     # --debug may stand anywhere; it concerns this function alone.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
+    keep_freed_memory()
     try:
         app(arguments, standalone_mode=True)
     except UserError as error:

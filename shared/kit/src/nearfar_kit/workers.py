@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from multiprocessing import active_children, connection, get_context, parent_process
 from typing import TypeVar
 
+from nearfar_kit.memory import keep_freed_memory
 from nearfar_kit.stopping import stops_between_steps
 
 __all__ = ["each"]
@@ -34,9 +35,7 @@ def each(work: Callable[[Job], Result], jobs: Sequence[Job], processes: int) -> 
     others = active_children()
     with (
         stops_between_steps() as request,  # an exception in the pool's own code would break it
-        ProcessPoolExecutor(
-            processes, mp_context=get_context("spawn"), initializer=_end_with_parent
-        ) as pool,
+        ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin) as pool,
     ):
         pending: set[Future[Result]] = set()
         try:
@@ -69,6 +68,11 @@ def _interrupts_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin() -> None:
+    keep_freed_memory()
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:
