@@ -102,6 +102,8 @@ def overlay(
 ) -> Path:
     """A PNG of some slices: the image, and on it the truth's and the found classes' outlines.
 
+    Small structures are shown from near: the window is about twice as large as what is outlined.
+
     Args:
         truth, found: [X, Y, Z] in RAS. names: of the classes, the background first.
         axis: across which slices are taken.
@@ -111,22 +113,26 @@ def overlay(
 
     image, a, b = (np.moveaxis(v, axis, 0) for v in (volume.image[0], truth, found))
     some = np.flatnonzero((a > 0).any((1, 2)) | (b > 0).any((1, 2)))
-    at = np.linspace(some[0], some[-1], slices + 2)[1:-1] if len(some) else [len(image) / 2]
+    first, last = (some[0], some[-1]) if len(some) else (0, len(image) - 1)
+    at = np.unique(np.linspace(first, last, slices + 2)[1:-1].round().astype(int))
     low, high = np.percentile(image, [1, 99])
+    window = tuple(_window(((a > 0) | (b > 0)).any((0, 2 - n))) for n in (0, 1))
     height, width = np.delete(np.array(volume.spacing), axis)[::-1]
     figure = Figure(figsize=(2.1 * len(at), 6.6), layout="constrained", dpi=130)
     axes = figure.subplots(3, len(at), squeeze=False)
-    for column, position in enumerate(at):
-        n = round(float(position))
+    for column, n in enumerate(at):
         for row, mask in enumerate((None, a, b)):
             cell = axes[row, column]
             # Rows of a picture run down: superior (or anterior) is shown at the top.
-            cell.imshow(image[n].T, cmap="gray", vmin=low, vmax=high, origin="lower",
+            cell.imshow(image[n][window].T, cmap="gray", vmin=low, vmax=high, origin="lower",
                         aspect=height / width)  # fmt: skip
             for value in range(1, len(names)):
-                if mask is not None and (mask[n] == value).any():
+                if mask is None:
+                    continue
+                there = (mask[n] == value)[window]
+                if there.any():
                     cell.contour(
-                        (mask[n] == value).T.astype(float), levels=[0.5], linewidths=1.2,
+                        there.T.astype(float), levels=[0.5], linewidths=1.2,
                         colors=[COLOURS[(value - 1) % len(COLOURS)]],
                     )  # fmt: skip
             cell.set_xticks([])
@@ -142,3 +148,13 @@ def overlay(
     with replacing(path) as beside:
         figure.savefig(beside, format="png")
     return path
+
+
+def _window(there: NDArray[np.bool_]) -> slice:
+    """Along an axis, about twice what is there, a quarter of the axis at the least."""
+    size, at = len(there), np.flatnonzero(there)
+    if not len(at):
+        return slice(0, size)
+    side = min(size, max(2 * (int(at[-1]) - int(at[0]) + 1), size // 4))
+    first = min(max(0, (int(at[0]) + int(at[-1]) + 1 - side) // 2), size - side)
+    return slice(first, first + side)
