@@ -23,6 +23,12 @@ class SpeechSettings(Settings):
     # Clips. The author's script drops longer audio and longer text than these.
     max_seconds: float = Field(7.0, gt=0)
     max_characters: int = Field(130, ge=1)
+    clips_per_class: int | None = Field(None, ge=1)  # of training; none: all
+
+    # Speakers left out of training, where the data set has no splits of its own or others are
+    # wanted; without them an unsplit set is split at random.
+    test_speakers: tuple[str, ...] = ()
+    valid_speakers: tuple[str, ...] = ()
 
     # Tokens.
     vocabulary: int = Field(1000, ge=6)
@@ -32,6 +38,7 @@ class SpeechSettings(Settings):
     by: By = "intent"
     splits: str = ""
     tasks: int = Field(5, ge=1)
+    shuffled: bool = False  # the order of even tasks' classes is drawn from the seed
 
     # Memory: clips in all, shared evenly among all classes; the paper's is 1% of the training set.
     memory: float = Field(0.01, ge=0)
