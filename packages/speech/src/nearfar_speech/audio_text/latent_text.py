@@ -53,4 +53,4 @@ class LatentText:
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         rows = self._directions.transform(self._terms.transform(texts))
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0).astype(np.float32)
+        return np.asarray(rows / np.where(norms > 0, norms, 1), np.float32)

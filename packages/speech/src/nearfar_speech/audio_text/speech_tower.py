@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
 
-from nearfar_speech.audio import read_audio
 from nearfar_speech.clip import Clip
 from nearfar_speech.encoders import Encoder
 from nearfar_speech.encoders.encoder import padded, padding_mask
+from nearfar_speech.features import Features
 
 __all__ = ["SpeechTower", "features_of"]
 
@@ -20,8 +20,9 @@ __all__ = ["SpeechTower", "features_of"]
 class SpeechTower(nn.Module):
     """Features of an encoder's front -> unit vectors [B, D].
 
-    Two recurrent networks read the frames, one from the first on and one from the last back, so
-    that their order is not lost; the means over what they give are projected.
+    Two recurrent networks read the means of two frames at a time, one from the first on and one
+    from the last back, so that their order is not lost; the means over what they give are
+    projected.
 
     Args:
         encoder: its body is trained with the rest.
@@ -30,9 +31,7 @@ class SpeechTower(nn.Module):
         dropout: of frames' numbers and of the mean's, in training.
     """
 
-    def __init__(
-        self, encoder: Encoder, dims: int, hidden: int = 64, dropout: float = 0.2
-    ) -> None:
+    def __init__(self, encoder: Encoder, dims: int, hidden: int = 64, dropout: float = 0.2) -> None:
         super().__init__()
         self.encoder = encoder
         self.norm = nn.LayerNorm(encoder.width)
@@ -43,7 +42,8 @@ class SpeechTower(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         frames, lengths = self.encoder.body(*padded(features))  # B x T x W
-        frames = self.drop(self.norm(frames))
+        frames, lengths = _in_pairs(self.norm(frames), lengths)
+        frames = self.drop(frames)
         blank = padding_mask(lengths, frames.shape[1])[..., None]
         places = torch.arange(frames.shape[1], device=lengths.device)
         turned = (lengths[:, None] - 1 - places).clamp(min=0)  # B x T, padding stays at the end
@@ -61,20 +61,19 @@ class SpeechTower(nn.Module):
         return torch.cat(parts)
 
 
-def features_of(encoder: Encoder, clips: Sequence[Clip | Path | str | Tensor]) -> list[Tensor]:
-    """What the encoder's front makes of each clip, on the encoder's device.
+def _in_pairs(frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of frames 0 and 1, of 2 and 3, and so on; of a last one that is left its own."""
+    odd = frames.shape[1] % 2
+    there = pad(~padding_mask(lengths, frames.shape[1]), (0, odd))[..., None]
+    frames = pad(frames, (0, 0, 0, odd)).masked_fill(~there, 0)
+    pairs, counts = (x[:, ::2] + x[:, 1::2] for x in (frames, there.int()))
+    return pairs / counts.clamp(min=1), (lengths + 1) // 2
 
-    Args:
-        clips: audio files, or samples [L] at 16 kHz.
+
+def features_of(features: Features, clips: Sequence[Clip | Path | str]) -> list[Tensor]:
+    """Of each clip, by its path or by the name under which it was added.
 
     Raises:
         AudioFault: a file is no usable audio.
     """
-    device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
-    features = []
-    for clip in clips:
-        if not isinstance(clip, Tensor):
-            path = clip.path if isinstance(clip, Clip) else clip
-            clip = torch.from_numpy(read_audio(path).samples)
-        features.append(encoder.front(clip.to(device)))
-    return features
+    return [features.of(clip.path if isinstance(clip, Clip) else clip) for clip in clips]

@@ -18,19 +18,17 @@ def train_tower(
     loss: Callable[[Tensor, Tensor], Tensor],
     *,
     steps: int,
-    batch: int,
+    batches: Iterator[Tensor],
     learning_rate: float,
-    seed: int,
     beside: Iterable[nn.Module] = (),
-    batches: Iterator[Tensor] | None = None,
 ) -> None:
     """AdamW with a tenth of warm-up, then a cosine to 0.
 
     Args:
         features: of all clips.
         loss: of a batch's vectors [B, D] and which clips they are, [B].
+        batches: numbers of clips.
         beside: other modules that the loss trains.
-        batches: numbers of clips; None: all clips shuffled, again and again.
     """
     modules = nn.ModuleList([tower, *beside])
     weights = [p for p in modules.parameters() if p.requires_grad]
@@ -38,7 +36,6 @@ def train_tower(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, learning_rate, total_steps=max(2, steps), pct_start=0.1, cycle_momentum=False
     )
-    batches = batches or shuffled_batches(len(features), batch, seed)
     modules.train()
     for _, rows in zip(range(steps), batches, strict=False):
         value = loss(tower([features[i] for i in rows.tolist()]), rows)
@@ -56,4 +53,4 @@ def shuffled_batches(count: int, batch: int, seed: int) -> Iterator[Tensor]:
     size = min(batch, count)
     while True:
         order = torch.randperm(count, generator=chance)
-        yield from order[: count // size * size].split(size)
+        yield from order[: count // size * size].reshape(-1, size)

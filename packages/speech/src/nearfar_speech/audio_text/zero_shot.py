@@ -19,9 +19,10 @@ from nearfar_kit.errors import UserError
 from nearfar_kit.seeds import seed_everything
 from nearfar_speech.audio_text.latent_text import LatentText
 from nearfar_speech.audio_text.speech_tower import SpeechTower, features_of
-from nearfar_speech.audio_text.training import train_tower
+from nearfar_speech.audio_text.training import shuffled_batches, train_tower
 from nearfar_speech.clip import Clip
 from nearfar_speech.encoders import make_encoder
+from nearfar_speech.features import Features
 
 __all__ = ["Contrast", "ZeroShot", "contrast", "prompt_vectors"]
 
@@ -60,7 +61,9 @@ def prompt_vectors(text: TextTower, prompts: Mapping[str, str | Sequence[str]]) 
     for name, own in prompts.items():
         mean = torch.as_tensor(text([own] if isinstance(own, str) else list(own))).float()
         if not len(mean) or not bool(mean.mean(0).any()):
-            raise UserError(f"class {name!r}: its prompts say nothing; expected words that are known")
+            raise UserError(
+                f"class {name!r}: its prompts say nothing; expected words that are known"
+            )
         rows.append(normalize(mean, dim=1).mean(0))
     return normalize(torch.stack(rows), dim=1)
 
@@ -74,6 +77,7 @@ class ZeroShot:
         temperature: of its scores, above 0.
         encoder: a name of :func:`nearfar_speech.encoders.make_encoder`.
         encoder_options: its own.
+        features: features that are there already, of the same encoder; None: made as needed.
         steps, batch, learning_rate: of training.
         random_state: seed of all chance.
 
@@ -92,9 +96,10 @@ class ZeroShot:
         temperature: float = 0.1,
         encoder: str = "speech_embedding",
         encoder_options: Mapping[str, Any] | None = None,
-        steps: int = 300,
+        features: Features | None = None,
+        steps: int = 200,
         batch: int = 64,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 2e-3,
         random_state: int = 0,
     ) -> None:
         self.text = text
@@ -102,49 +107,48 @@ class ZeroShot:
         self.temperature = temperature
         self.encoder = encoder
         self.encoder_options = encoder_options
-        self.steps = steps
-        self.batch = batch
-        self.learning_rate = learning_rate
+        self.features = features
+        self.steps, self.batch, self.learning_rate = steps, batch, learning_rate
         self.random_state = random_state
 
-    def fit(self, clips: Sequence[Clip | Path | str | Tensor], texts: Sequence[str]) -> ZeroShot:
+    def fit(self, clips: Sequence[Clip | Path | str], texts: Sequence[str]) -> ZeroShot:
         """Clips and what is said in them, as far as known: transcripts, or sentences of labels."""
         if len(clips) != len(texts) or len(clips) < 2:
-            raise UserError(f"{len(clips)} clips and {len(texts)} texts; expected as many, 2 or more")
+            raise UserError(
+                f"{len(clips)} clips and {len(texts)} texts; expected as many, 2 or more"
+            )
         seed_everything(self.random_state)
         self.text_ = self.text or LatentText(texts)
         vectors = torch.as_tensor(np.asarray(self.text_(texts))).float()
         encoder = make_encoder(self.encoder, **(self.encoder_options or {}))
+        self.features_ = self.features or Features(encoder)
         self.tower_ = SpeechTower(encoder, vectors.shape[1])
         train_tower(
             self.tower_,
-            features_of(encoder, clips),
+            features_of(self.features_, clips),
             lambda speech, rows: contrast(speech, vectors[rows], self.loss, self.temperature),
             steps=self.steps,
-            batch=self.batch,
+            batches=shuffled_batches(len(clips), self.batch, self.random_state),
             learning_rate=self.learning_rate,
-            seed=self.random_state,
         )
         return self
 
-    def transform(self, clips: Sequence[Clip | Path | str | Tensor]) -> NDArray[np.float32]:
+    def transform(self, clips: Sequence[Clip | Path | str]) -> NDArray[np.float32]:
         """Unit vectors [N, D] in the text tower's space."""
-        vectors: NDArray[np.float32] = self.tower_.embed(
-            features_of(self.tower_.encoder, clips)
-        ).numpy()
-        return vectors
+        return np.asarray(self.tower_.embed(features_of(self.features_, clips)))
 
     def decision_function(
         self,
-        clips: Sequence[Clip | Path | str | Tensor],
+        clips: Sequence[Clip | Path | str],
         prompts: Mapping[str, str | Sequence[str]],
     ) -> NDArray[np.float32]:
         """Cosines [N, classes] with each class's mean prompt, in the order of ``prompts``."""
-        return self.transform(clips) @ prompt_vectors(self.text_, prompts).numpy().T
+        classes = prompt_vectors(self.text_, prompts).numpy()
+        return np.asarray(self.transform(clips) @ classes.T)
 
     def predict(
         self,
-        clips: Sequence[Clip | Path | str | Tensor],
+        clips: Sequence[Clip | Path | str],
         prompts: Mapping[str, str | Sequence[str]],
     ) -> NDArray[np.str_]:
         """The class [N] whose prompts are nearest.
@@ -152,4 +156,6 @@ class ZeroShot:
         Args:
             prompts: of each class one text or several; no class needs to have been trained.
         """
-        return np.array(list(prompts))[self.decision_function(clips, prompts).argmax(1)]
+        names: list[str] = list(prompts)
+        nearest = self.decision_function(clips, prompts).argmax(1)
+        return np.array([names[i] for i in nearest])
