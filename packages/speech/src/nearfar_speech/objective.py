@@ -46,7 +46,7 @@ def objective(
         with torch.no_grad():
             theirs = teacher.model.hear(batch.features[old], batch.lengths[old])
     if s.distil != "none" and teacher is not None and theirs is not None:
-        weight = math.sqrt(float(old.float().mean()))
+        weight = math.sqrt(int(old.sum()) / len(batch))
         parts["asr"] = (1 - weight) * parts["asr"]
         parts["kd"] = weight * _distillation(model, batch, heard, logits, s, teacher, theirs)
     audio = model.audio(heard) if s.mm or s.nspt or s.scr else None
