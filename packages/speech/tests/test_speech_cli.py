@@ -240,6 +240,16 @@ def test_bad_recordings_are_named(trained, tmp_path):
         speech("recognise", "--model", trained, tmp_path)
 
 
+def test_a_clipped_recording_is_told(trained, tmp_path, capsys):
+    loud = np.clip(4 * np.sin(np.arange(8000) / 20), -1, 1)
+    soundfile.write(tmp_path / "loud.wav", loud, 16_000)
+    done = CliRunner().invoke(app, ["recognise", "--model", str(trained), str(tmp_path), "--quiet"])
+    assert done.stderr == (
+        f"warning: {tmp_path / 'loud.wav'}: is clipped; what it means is less sure\n"
+    )
+    assert len(done.stdout.splitlines()) == 1
+
+
 def test_models_that_are_none(trained, tmp_path):
     folder = tmp_path / "m"
     folder.mkdir()
