@@ -196,6 +196,7 @@ def test_the_bench_writes_its_table_and_goes_on(data, tmp_path):
         (["train", "--data", "DATA", "--set", "memory=3"], "3 clips of 36 for 6 classes"),
         (["train", "--data", "DATA", "--set", "max_characters=3"], "longer than max_characters, 3"),
         (["train", "--data", "DATA", "--set", "vocabulary=9"], "tokenizer: a size of 9"),
+        (["train", "--data", "DATA", "--set", "heads=3"], "a divisor of the width, 128"),
         (["train", "--data", "DATA", "--set", "encoder=conformr"], "encoder conformr: "),
         (["train", "--data", "DATA", "--tokenizer", "nowhere"], "nowhere: cannot be read"),
         (["train", "--task", "x.csv"], "--task adds to a run that is there"),
