@@ -75,7 +75,7 @@ class TestPackage:
                  "lightning_fabric": "lightning-fabric", "nearfar_kit": "nearfar-kit"}  # fmt: skip
         about = project(package)
         asked = {re.split(r"[^\w-]", d)[0].lower() for d in about["dependencies"]}
-        optional = {"triton"}
+        optional = {"triton", *about.get("optional-dependencies", {})}
         own = next((package / "src").iterdir()).name
         used = set().union(*map(imported, sources(package)))
         used -= {own, *sys.stdlib_module_names, *optional}

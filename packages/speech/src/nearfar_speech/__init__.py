@@ -18,6 +18,7 @@ _HOMES = {
     "Fault": "clip",
     "RehearsalBuffer": "rehearsal",
     "SpeechSettings": "settings",
+    "SpokenLanguageUnderstanding": "estimator",
     "Target": "targets",
     "TaskAccuracy": "measures",
     "Tokens": "tokens",

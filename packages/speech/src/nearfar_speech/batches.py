@@ -114,14 +114,15 @@ def collate(
     tokens: Tokens,
     *,
     dropout: float = 0.0,
+    draw: np.random.Generator | None = None,
     device: torch.device | str = "cpu",
 ) -> Batch:
-    """A batch of examples; ``dropout`` is BPE-dropout's."""
+    """A batch of examples; ``dropout`` and ``draw`` are BPE-dropout's."""
     sounds, lengths = padded([features.of(example.path) for example in examples])
     return Batch(
         sounds.to(device),
         lengths.to(device),
-        spelt([tokens.encode(e.target, dropout) for e in examples]).to(device),
+        spelt([tokens.encode(e.target, dropout, draw) for e in examples]).to(device),
         _codes(e.label for e in examples).to(device),
         _codes(e.target for e in examples).to(device),
         torch.tensor([e.rehearsal for e in examples], device=device),

@@ -100,7 +100,7 @@ def train(
     from nearfar_speech.readers import find_clips
     from nearfar_speech.tokens import Tokens
 
-    found = find_clips(data, layout, max_seconds=settings.max_seconds)
+    found = find_clips(data, layout, max_seconds=settings.max_seconds, check="decode")
     tokens = None if tokenizer is None else Tokens.load(tokenizer)
     prepared = prepare(found, settings, seed, tokens)
     if not quiet:
@@ -162,7 +162,9 @@ def recognise(
     from nearfar_speech.evaluate import audio_files, json_line, meanings
     from nearfar_speech.weights import load_model
 
-    files = audio_files(paths)
+    files, clipped = audio_files(paths)
+    for file in clipped:
+        typer.echo(f"warning: {file}: is clipped; what it means is less sure", err=True)
     trained = load_model(model)
     trained.model.to(launch(device_of(device)).device)
     lines = [json_line(found) for found in meanings(trained, files, quiet=quiet)]
@@ -244,7 +246,7 @@ def _resume(out: Path, task: Path | None, layout: str | None, device: str, quiet
     prepared, dataset, seed = read_prepared(out / DATA)
     more = None
     if task is not None:
-        found = find_clips(task, layout, max_seconds=settings.max_seconds)
+        found = find_clips(task, layout, max_seconds=settings.max_seconds, check="decode")
         more = extended(prepared, found, settings, seed)
     place = launch(device_of(device)).device
     run, metrics = begin(

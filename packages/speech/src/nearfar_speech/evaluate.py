@@ -20,11 +20,12 @@ __all__ = ["answers_on", "audio_files", "json_line", "meanings"]
 _SUFFIXES = (".wav", ".flac")
 
 
-def audio_files(paths: Sequence[Path]) -> list[Path]:
-    """The WAV and FLAC files named, and those in the folders named, each one's header checked.
+def audio_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The WAV and FLAC files named and those in the folders named, each one checked; and which of
+    them are clipped.
 
     Raises:
-        UserError: a path is not there, a folder holds no such file, a file is no audio.
+        UserError: a path is not there, a folder holds no such file, a file is no audio or damaged.
     """
     files: list[Path] = []
     for path in paths:
@@ -35,9 +36,8 @@ def audio_files(paths: Sequence[Path]) -> list[Path]:
             files += own
         else:
             files.append(path)
-    for file in files:
-        inspect_audio(file)
-    return files
+    clipped = [file for file in files if inspect_audio(file, decode=True)[1]]
+    return files, clipped
 
 
 def meanings(

@@ -29,25 +29,23 @@ def extended(prepared: Prepared, found: ClipSet, settings: SpeechSettings, seed:
     if not any(clip.split for clip in clips):
         clips = split_by_share(clips, seed=seed)
     clips = tuple(clip if clip.split else replace(clip, split="train") for clip in clips)
-    known = set(prepared.curriculum.classes)
-    names: dict[str, None] = {}
-    for clip in clips:
-        name = prepared.curriculum.class_of(clip)
+    by, known = prepared.curriculum.by, set(prepared.curriculum.classes)
+    names = [prepared.curriculum.class_of(clip) for clip in clips]
+    for clip, name in zip(clips, names, strict=True):
         if not name:
-            raise UserError(f"{clip.path}: has no {prepared.curriculum.by}; expected a class")
+            raise UserError(f"{clip.path}: has no {by}; expected a class")
         if name in known:
             raise UserError(
-                f"{clip.path}: {prepared.curriculum.by} {name!r} was learnt before; a task has new "
-                "classes alone"
+                f"{clip.path}: {by} {name!r} was learnt before; a task has new classes alone"
             )
+    for clip in clips:
         target = Target.of(clip).text
         if UNK in prepared.tokens.encode(target):
             raise UserError(
                 f"{clip.path}: the target {target!r} has characters that the run's tokenizer does "
                 "not know; train anew, or with a --tokenizer that knows them"
             )
-        names[name] = None
-    curriculum = prepared.curriculum.with_task(tuple(sorted(names)))
+    curriculum = prepared.curriculum.with_task(sorted(set(names)))
     trained = [clip for clip in (*prepared.clips, *clips) if clip.split == "train"]
     curriculum.check_trained(trained, [clip for clip in clips if clip.split != "train"])
     return replace(prepared, curriculum=curriculum, clips=(*prepared.clips, *clips))

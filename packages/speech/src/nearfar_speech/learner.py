@@ -90,13 +90,13 @@ class Learner:
         # Chance follows from the step's number alone: a resumed run needs no state of it.
         words = np.random.SeedSequence([self.seed, self.task, self.done]).generate_state(2)
         torch.manual_seed(int(words[0]))
-        self.tokens.seed(int(words[1]))
         fresh, old = self.draw.at(self.done)
         batch = collate(
             [*(self.new[n] for n in fresh), *(self.old[n] for n in old)],
             self.features,
             self.tokens,
             dropout=self.settings.dropout,
+            draw=np.random.default_rng(int(words[1])),
             device=next(self.model.parameters()).device,
         )
         self.model.train()

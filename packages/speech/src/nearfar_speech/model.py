@@ -60,7 +60,6 @@ class SpeechModel(nn.Module):
         self.embedding = nn.Embedding(vocabulary, width, padding_idx=PAD)
         nn.init.normal_(self.embedding.weight, std=width**-0.5)
         self.places = PositionalEncoding(width)
-        self.places._non_persistent_buffers_set.add("pe")  # a table, no weight
         self.decoder = TransformerDecoder(
             layers, heads, 4 * width, width, dropout=dropout, normalize_before=True
         )

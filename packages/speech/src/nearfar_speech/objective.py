@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, kl_div, mse_loss
+from torch.nn.functional import cross_entropy, mse_loss
 
 from nearfar.functional import info_nce, nspt, sup_con
 from nearfar_speech.batches import Batch, spelt
@@ -46,7 +46,7 @@ def objective(
         with torch.no_grad():
             theirs = teacher.model.hear(batch.features[old], batch.lengths[old])
     if s.distil != "none" and teacher is not None and theirs is not None:
-        weight = math.sqrt(float(old.float().mean()))
+        weight = math.sqrt(int(old.sum()) / len(batch))
         parts["asr"] = (1 - weight) * parts["asr"]
         parts["kd"] = weight * _distillation(model, batch, heard, logits, s, teacher, theirs)
     audio = model.audio(heard) if s.mm or s.nspt or s.scr else None
@@ -160,7 +160,10 @@ def _distillation(
         return spelling(model.spell(own, told[:, :-1]), told)
     tokens, tau = batch.tokens[old], settings.distil_temperature
     with torch.no_grad():
-        known = (teacher.model.spell(theirs, tokens[:, :-1]) / tau).softmax(dim=2)
-    losses = kl_div((logits[old] / tau).log_softmax(dim=2), known, reduction="none").sum(2)
+        known = teacher.model.spell(theirs, tokens[:, :-1]) / tau
+    soft = known.softmax(dim=2).transpose(1, 2)
+    # Cross-entropy less the teacher's own entropy: KL(teacher || student).
+    losses = cross_entropy((logits[old] / tau).transpose(1, 2), soft, reduction="none")
+    losses = losses - cross_entropy(known.transpose(1, 2), soft, reduction="none")
     there = tokens[:, 1:] != PAD
     return tau**2 * ((losses * there).sum(1) / there.sum(1)).mean()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.distributions import Categorical
 
 from nearfar_speech.model import SpeechModel
 from nearfar_speech.tokens import EOS, SOS
@@ -91,7 +92,9 @@ def decode(
     heard = model.hear(features, lengths)
 
     def following(clips: Tensor, tokens: Tensor) -> Tensor:
-        return model.spell(heard.rows(clips), tokens)[:, -1].log_softmax(dim=1)
+        last = model.spell(heard.rows(clips), tokens)[:, -1]
+        normalised: Tensor = Categorical(logits=last).logits
+        return normalised
 
     found = beam_search(
         following, len(features), beam=beam, limit=limit, penalty=penalty, device=features.device

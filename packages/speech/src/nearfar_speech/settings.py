@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from nearfar_kit.settings import Settings
 from nearfar_speech.rehearsal import Selection
@@ -77,6 +77,14 @@ class SpeechSettings(Settings):
     # Distillation from the teacher, on rehearsed clips.
     distil: Literal["none", "audio", "token", "sequence"] = "none"
     distil_temperature: float = Field(1.0, gt=0)
+
+    @field_validator("heads")
+    @classmethod
+    def _divide_the_width(cls, heads: int, told: ValidationInfo) -> int:
+        width = told.data.get("width")  # absent where it was refused itself
+        if width is not None and width % heads:
+            raise ValueError(f"expected a divisor of the width, {width}")
+        return heads
 
     # Decoding.
     beam: int = Field(5, ge=1)
