@@ -19,7 +19,7 @@ from nearfar_speech.audio_text import LatentText, OrderContrast, ZeroShot
 from nearfar_speech.audio_text.caption_tower import CaptionTower
 from nearfar_speech.audio_text.joined import joined, then
 from nearfar_speech.audio_text.order_contrast import distinct_batches, hard_caption_loss
-from nearfar_speech.audio_text.speech_tower import SpeechTower
+from nearfar_speech.audio_text.speech_tower import SpeechTower, in_pairs
 from nearfar_speech.audio_text.training import shuffled_batches
 from nearfar_speech.audio_text.zero_shot import contrast, prompt_vectors
 from nearfar_speech.encoders import make_encoder
@@ -166,6 +166,7 @@ def encoder():
 def test_clips_are_embedded_alone_and_in_order(encoder):
     torch.manual_seed(0)
     tower = SpeechTower(encoder, dims=4).eval()
+    torch.nn.init.normal_(tower.norm.bias)  # padding is not 0 after it
     clips = [torch.randn(n, 1, 96) for n in (1, 2, 5, 8)]
     vectors = tower.embed(clips)
     assert vectors.shape == (4, 4)
@@ -180,6 +181,23 @@ def test_clips_are_embedded_alone_and_in_order(encoder):
         changed = clips[-1].clone()
         changed[place] += torch.randn(1, 96)
         assert not np.allclose(tower.embed([changed])[0], vectors[-1], atol=1e-4)
+
+
+def test_the_second_network_reads_backward(encoder):
+    tower = SpeechTower(encoder, dims=4, hidden=6).eval()
+    tower.back.load_state_dict(tower.onward.state_dict())
+    with torch.no_grad():
+        tower.project.weight[:, 6:] = tower.project.weight[:, :6]
+    clips = [torch.randn(n, 1, 96) for n in (4, 8)]
+    turned = [clip.flip(0) for clip in clips]
+    np.testing.assert_allclose(tower.embed(turned), tower.embed(clips), atol=1e-6)
+
+
+def test_frames_are_averaged_in_pairs():
+    frames = torch.tensor([[1.0, 3, 5, 99, 99], [1, 3, 5, 7, 11], [2, 99, 99, 99, 99]])[..., None]
+    means, lengths = in_pairs(frames, torch.tensor([3, 5, 1]))
+    assert lengths.tolist() == [2, 3, 1]
+    assert means.squeeze(2).tolist() == [[2, 5, 0], [2, 6, 11], [2, 0, 0]]
 
 
 # Batches and joined clips

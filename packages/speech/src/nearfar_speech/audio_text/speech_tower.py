@@ -14,7 +14,7 @@ from nearfar_speech.encoders import Encoder
 from nearfar_speech.encoders.encoder import padded, padding_mask
 from nearfar_speech.features import Features
 
-__all__ = ["SpeechTower", "features_of"]
+__all__ = ["SpeechTower", "features_of", "in_pairs"]
 
 
 class SpeechTower(nn.Module):
@@ -42,7 +42,7 @@ class SpeechTower(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         frames, lengths = self.encoder.body(*padded(features))  # B x T x W
-        frames, lengths = _in_pairs(self.norm(frames), lengths)
+        frames, lengths = in_pairs(self.norm(frames), lengths)
         frames = self.drop(frames)
         blank = padding_mask(lengths, frames.shape[1])[..., None]
         places = torch.arange(frames.shape[1], device=lengths.device)
@@ -61,8 +61,9 @@ class SpeechTower(nn.Module):
         return torch.cat(parts)
 
 
-def _in_pairs(frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of frames 0 and 1, of 2 and 3, and so on; of a last one that is left its own."""
+def in_pairs(frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """[B, T, W] and lengths [B] -> the means of frames 0 and 1, of 2 and 3, and so on, a last one
+    that is left as it is: [B, ceil(T / 2), W] and their lengths [B]."""
     odd = frames.shape[1] % 2
     there = pad(~padding_mask(lengths, frames.shape[1]), (0, odd))[..., None]
     frames = pad(frames, (0, 0, 0, odd)).masked_fill(~there, 0)
