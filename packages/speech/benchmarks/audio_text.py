@@ -45,7 +45,7 @@ from nearfar_speech.readers import find_clips
 from nearfar_speech.synthetic import make_slurp
 
 ENCODER = {"frozen": 5}  # the last block of six learns: more of them take a core's hours
-STEPS = {"barista": 150, "slurp": 200, "digits": 300, "commands": 200}
+STEPS = {"barista": 150, "slurp": 200, "digits": 300, "commands": 300}
 CAPTIONS = {
     "barista": "zero-shot on coffee orders of people, 3 of 10 drinks never trained: balanced "
     "accuracy among the three",
