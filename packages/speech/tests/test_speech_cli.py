@@ -201,7 +201,7 @@ def test_the_bench_writes_its_table_and_goes_on(data, tmp_path):
         (["train", "--data", "DATA", "--tokenizer", "nowhere"], "nowhere: cannot be read"),
         (["train", "--task", "x.csv"], "--task adds to a run that is there"),
         (["train", "--resume", "--out", "nowhere"], "nowhere holds no run"),
-        (["train", "--resume", "--out", "RUN", "--task", "DATA"], "was learnt before"),
+        (["train", "--resume", "--out", "RUN", "--task", "DATA"], "is in the curriculum"),
         (["recognise", "--model", "nowhere", "DATA"], "nowhere"),
         (["recognise", "--model", "RUN", "nowhere.wav"], "nowhere.wav: no such file"),
         (["recognise", "--model", "RUN", "."], "holds no WAV or FLAC file"),

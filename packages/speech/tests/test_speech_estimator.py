@@ -60,7 +60,7 @@ def test_a_task_more_on_clips(clips):
     first = [c for c in clips if c.intent not in ("open", "quieter")]
     model = SpokenLanguageUnderstanding(**TINY).fit(first)
     more = [c for c in clips if c.intent == "close"]
-    with pytest.raises(UserError, match="was learnt before"):
+    with pytest.raises(UserError, match="is in the curriculum"):
         model.partial_fit(more)
     # A word of the characters that are known.
     model.partial_fit([np.zeros(4000, np.float32)] * 3, ["cradle"] * 3)

@@ -291,7 +291,7 @@ class TestPrepare:
         whole = prepare(found, TINY)
         first = tuple(c for c in found.clips if c.intent not in whole.curriculum.tasks[-1])
         begun = prepare(ClipSet("x", first), _with(tasks=2), tokens=whole.tokens)
-        with pytest.raises(UserError, match="was learnt before"):
+        with pytest.raises(UserError, match="is in the curriculum"):
             extended(begun, found, TINY, 0)
         odd = [Clip(c.path, "Ünbekannt", split="train") for c in found.clips[:2]]
         with pytest.raises(UserError, match="characters that the run's tokenizer does not know"):

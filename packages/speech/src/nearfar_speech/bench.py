@@ -22,8 +22,7 @@ from nearfar_kit.progress import Progress
 from nearfar_kit.workers import each
 from nearfar_speech.answers import records_of
 from nearfar_speech.clip import ClipSet
-from nearfar_speech.continual import learn_curriculum, new_learner
-from nearfar_speech.encoders import make_encoder
+from nearfar_speech.continual import learn_curriculum, new_encoder, new_learner
 from nearfar_speech.features import Features
 from nearfar_speech.methods import METHODS
 from nearfar_speech.prepare import prepare
@@ -58,8 +57,7 @@ def make_features(
     """Writes the features of all clips, where they are not there yet."""
     if file.exists():
         return
-    options = {"frozen": settings.frozen} if settings.encoder == "speech_embedding" else {}
-    features = Features(make_encoder(settings.encoder, **options), torch.inf)
+    features = Features(new_encoder(settings), torch.inf)
     features.prepare([clip.path for clip in found.clips], quiet=quiet)
     features.save(file)
 

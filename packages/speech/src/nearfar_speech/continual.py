@@ -12,7 +12,7 @@ from nearfar_kit.progress import Progress
 from nearfar_kit.run import RunFolder
 from nearfar_kit.stopping import stops_between_steps
 from nearfar_speech.answers import Answer, read_answers, write_answers
-from nearfar_speech.encoders import make_encoder
+from nearfar_speech.encoders import Encoder, make_encoder
 from nearfar_speech.features import Features
 from nearfar_speech.learner import Learner
 from nearfar_speech.model import SpeechModel
@@ -22,9 +22,16 @@ from nearfar_speech.rehearsal import RehearsalBuffer
 from nearfar_speech.settings import SpeechSettings
 from nearfar_speech.targets import Target
 
-__all__ = ["answers_after", "learn_curriculum", "new_learner", "new_model"]
+__all__ = ["answers_after", "learn_curriculum", "new_encoder", "new_learner", "new_model"]
 
 _SAVE_EVERY = 60.0  # seconds between checkpoints within a task
+
+
+def new_encoder(settings: SpeechSettings) -> Encoder:
+    """The encoder that the settings name; UserError where it cannot be had."""
+    if settings.encoder == "speech_embedding":
+        return make_encoder(settings.encoder, frozen=settings.frozen)
+    return make_encoder(settings.encoder)
 
 
 def new_model(settings: SpeechSettings, vocabulary: int, seed: int = 0) -> SpeechModel:
@@ -36,9 +43,8 @@ def new_model(settings: SpeechSettings, vocabulary: int, seed: int = 0) -> Speec
     s = settings
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        options = {"frozen": s.frozen} if s.encoder == "speech_embedding" else {}
         return SpeechModel(
-            make_encoder(s.encoder, **options), vocabulary, width=s.width, layers=s.layers,
+            new_encoder(s), vocabulary, width=s.width, layers=s.layers,
             heads=s.heads, dropout=s.network_dropout, contrast=s.contrast,
         )  # fmt: skip
 

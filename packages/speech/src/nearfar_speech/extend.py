@@ -36,7 +36,8 @@ def extended(prepared: Prepared, found: ClipSet, settings: SpeechSettings, seed:
             raise UserError(f"{clip.path}: has no {by}; expected a class")
         if name in known:
             raise UserError(
-                f"{clip.path}: {by} {name!r} was learnt before; a task has new classes alone"
+                f"{clip.path}: {by} {name!r} is in the curriculum; a task has new classes alone (a "
+                "stopped run goes on by --resume without --task)"
             )
     for clip in clips:
         target = Target.of(clip).text

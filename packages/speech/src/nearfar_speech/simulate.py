@@ -60,7 +60,7 @@ def simulate_clips(folder: Path, speakers: int = 8, repetitions: int = 1, seed: 
                         Clip(path, intent, (("room", room),), words, f"speaker{speaker}", split,
                              seconds=len(samples) / RATE)
                     )  # fmt: skip
-    return ClipSet("formant words", tuple(clips))
+    return ClipSet("formant-words", tuple(clips))
 
 
 def speak(

@@ -6,7 +6,6 @@ import io
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -153,17 +152,20 @@ class Tokens:
 
     def _merged(self, pieces: list[str], dropout: float, draw: np.random.Generator) -> list[str]:
         """Neighbours become one piece, the best pair first, until all that are left are skipped."""
+        scores = [self._score(*pair) for pair in itertools.pairwise(pieces)]
         while True:
-            scores = [self._score(a, b) for a, b in itertools.pairwise(pieces)]
             skipped = draw.random(len(scores)) < dropout
-            left = [(-score, i) for i, score in enumerate(scores)
-                    if score is not None and not skipped[i]]  # fmt: skip
+            left = [(-score, place) for place, score in enumerate(scores)
+                    if score is not None and not skipped[place]]  # fmt: skip
             if not left:
                 return pieces
             _, place = min(left)
             pieces[place : place + 2] = [pieces[place] + pieces[place + 1]]
+            del scores[place]
+            for near in (place - 1, place):
+                if 0 <= near < len(scores):
+                    scores[near] = self._score(pieces[near], pieces[near + 1])
 
-    @cache  # noqa: B019 -- a tokenizer lives as long as its model
     def _score(self, first: str, second: str) -> float | None:
         """Of the piece that both make; None where they make none."""
         if first in _MARKERS or second in _MARKERS:
