@@ -128,6 +128,7 @@ class TestSimulatedWords:
 
 def test_the_demo_leaves_a_run_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "SEEDS", 1)
+    monkeypatch.setattr(demo, "PROCESSES", 1)
     monkeypatch.setattr(demo, "METHODS", ("fine-tune", BASELINE))
     tiny = SpeechSettings(**demo.DEMO | {"epochs": 1, "first_epochs": 1, "width": 8, "frozen": 6})
     run = RunFolder(tmp_path / "d", tiny)

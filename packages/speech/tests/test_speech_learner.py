@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -131,6 +134,26 @@ def test_a_killed_curriculum_resumes_to_the_same_numbers(
     assert resumed.buffer.memories == whole.buffer.memories
     for name, value in whole.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[name], value), name
+
+
+def test_ctrl_c_waits_for_the_step_and_keeps_what_is_done(found, features, tmp_path, monkeypatch):
+    prepared = prepare(found, TINY)
+    told = learn_curriculum(learner_of(prepared, TINY, features), prepared)
+    stopped = learner_of(prepared, TINY, features)
+    step, count = stopped.step, iter(range(1000))
+
+    def interrupted():
+        if next(count) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step()
+
+    monkeypatch.setattr(stopped, "step", interrupted)
+    run = RunFolder(tmp_path / "run", TINY)
+    with pytest.raises(KeyboardInterrupt):
+        learn_curriculum(stopped, prepared, run)
+    kept = load_checkpoint(run.checkpoint / "state.safetensors")
+    assert (kept["task"], kept["done"]) == (1, 2)
+    assert learn_curriculum(learner_of(prepared, TINY, features), prepared, run) == told
 
 
 def test_a_task_added_later_is_as_if_it_had_been_there(found, features):

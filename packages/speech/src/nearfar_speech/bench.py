@@ -22,7 +22,8 @@ from nearfar_kit.progress import Progress
 from nearfar_kit.workers import each
 from nearfar_speech.answers import records_of
 from nearfar_speech.clip import ClipSet
-from nearfar_speech.continual import learn_curriculum, new_encoder, new_learner
+from nearfar_speech.continual import learn_curriculum, new_learner
+from nearfar_speech.encoders import Encoder
 from nearfar_speech.features import Features
 from nearfar_speech.methods import METHODS
 from nearfar_speech.prepare import prepare
@@ -51,13 +52,11 @@ def jobs_of(methods: Sequence[str], seeds: int) -> list[Job]:
     return [Job(name, seed) for seed in range(seeds) for name in methods]
 
 
-def make_features(
-    file: Path, found: ClipSet, settings: SpeechSettings, *, quiet: bool = True
-) -> None:
+def make_features(file: Path, found: ClipSet, encoder: Encoder, *, quiet: bool = True) -> None:
     """Writes the features of all clips, where they are not there yet."""
     if file.exists():
         return
-    features = Features(new_encoder(settings), torch.inf)
+    features = Features(encoder, torch.inf)
     features.prepare([clip.path for clip in found.clips], quiet=quiet)
     features.save(file)
 

@@ -95,6 +95,7 @@ def train(
         SpeechSettings, config, overrides or [], base=preset_values(PRESETS, preset)
     )
     from nearfar_kit.launch import launch
+    from nearfar_speech.continual import new_model
     from nearfar_speech.manifests import write_prepared
     from nearfar_speech.prepare import prepare
     from nearfar_speech.readers import find_clips
@@ -105,10 +106,11 @@ def train(
     prepared = prepare(found, settings, seed, tokens)
     if not quiet:
         typer.echo(found.summary(), err=True)
-    place = launch(device_of(device)).device
+    # Before the run folder is there, which a mistake must not leave.
+    model = new_model(settings, len(prepared.tokens), seed).to(launch(device_of(device)).device)
     run, metrics = begin("speech", "train", out, settings, device=device, seed=seed, packages=TOLD)
     write_prepared(run.path / DATA, prepared, found.name, seed)
-    _learn(run, metrics, settings, place, quiet)
+    _learn(run, metrics, settings, model, quiet)
 
 
 @app.command()
@@ -193,6 +195,7 @@ def bench(
     from nearfar_kit.report import Report, facts
     from nearfar_speech.bench import jobs_of, make_features, run_jobs
     from nearfar_speech.comparison import PROFILES, write_comparison
+    from nearfar_speech.continual import new_encoder
     from nearfar_speech.prepare import prepare
     from nearfar_speech.readers import find_clips
 
@@ -206,9 +209,10 @@ def bench(
     jobs = jobs_of(names, seeds or chosen.seeds)
     found = find_clips(data, layout, max_seconds=settings.max_seconds)
     prepare(found, settings)  # a mistake is told before the run folder is there
+    encoder = new_encoder(settings)
     run, metrics = begin("speech", "bench", out, settings, resume=resume, packages=TOLD)
     features = run.checkpoint / "features.safetensors"
-    make_features(features, found, settings, quiet=quiet)
+    make_features(features, found, encoder, quiet=quiet)
     metrics.add(
         run_jobs(
             jobs, found, features, run.checkpoint / "jobs", settings, test=test,
@@ -236,6 +240,7 @@ def main() -> None:
 def _resume(out: Path, task: Path | None, layout: str | None, device: str, quiet: bool) -> None:
     """Goes on with the run in ``out``, by its own settings and data."""
     from nearfar_kit.launch import launch
+    from nearfar_speech.continual import new_model
     from nearfar_speech.extend import extended
     from nearfar_speech.manifests import read_prepared, write_prepared
     from nearfar_speech.readers import find_clips
@@ -248,16 +253,16 @@ def _resume(out: Path, task: Path | None, layout: str | None, device: str, quiet
     if task is not None:
         found = find_clips(task, layout, max_seconds=settings.max_seconds, check="decode")
         more = extended(prepared, found, settings, seed)
-    place = launch(device_of(device)).device
+    model = new_model(settings, len(prepared.tokens), seed).to(launch(device_of(device)).device)
     run, metrics = begin(
         "speech", "train", out, settings, device=device, seed=seed, resume=True, packages=TOLD
     )
     if more is not None:
         write_prepared(run.path / DATA, more, dataset, seed)
-    _learn(run, metrics, settings, place, quiet)
+    _learn(run, metrics, settings, model, quiet)
 
 
-def _learn(run: Any, metrics: Any, settings: SpeechSettings, device: Any, quiet: bool) -> None:
+def _learn(run: Any, metrics: Any, settings: SpeechSettings, model: Any, quiet: bool) -> None:
     """Learns the tasks that are left, tests after each, and leaves the model and the report."""
     from nearfar_speech.continual import learn_curriculum, new_learner
     from nearfar_speech.manifests import read_prepared
@@ -266,7 +271,7 @@ def _learn(run: Any, metrics: Any, settings: SpeechSettings, device: Any, quiet:
 
     # Read back: a resumed run sees no other paths than the first.
     prepared, dataset, seed = read_prepared(run.path / DATA)
-    learner = new_learner(prepared, settings, seed, device=device)
+    learner = new_learner(prepared, settings, seed, model=model)
     answers = learn_curriculum(learner, prepared, run, quiet=quiet)
     learner.buffer.save(run.checkpoint / "buffer.json")
     trained = Trained(learner.model, learner.tokens, settings, prepared.curriculum)

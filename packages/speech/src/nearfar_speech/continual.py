@@ -54,19 +54,13 @@ def new_learner(
     settings: SpeechSettings,
     seed: int = 0,
     *,
-    features: Features | None = None,
-    device: torch.device | str = "cpu",
+    model: SpeechModel | None = None,
 ) -> Learner:
-    """A learner before its first task.
-
-    Args:
-        features: made already by the front of the same encoder; None: made from the files.
-    """
-    model = new_model(settings, len(prepared.tokens), seed).to(device)
+    """A learner before its first task; ``model``: of :func:`new_model`, where it is there."""
+    if model is None:
+        model = new_model(settings, len(prepared.tokens), seed)
     buffer = RehearsalBuffer(prepared.quota, settings.selection, seed)
-    return Learner(
-        model, prepared.tokens, features or Features(model.encoder), buffer, settings, seed
-    )
+    return Learner(model, prepared.tokens, Features(model.encoder), buffer, settings, seed)
 
 
 def learn_curriculum(

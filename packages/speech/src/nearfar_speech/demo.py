@@ -10,6 +10,7 @@ from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Table
 from nearfar_speech.bench import jobs_of, make_features, run_jobs
 from nearfar_speech.comparison import write_comparison
+from nearfar_speech.continual import new_encoder
 from nearfar_speech.settings import SpeechSettings
 from nearfar_speech.simulate import simulate_clips
 
@@ -21,7 +22,7 @@ DEMO: dict[str, Any] = {
     "beam": 2, "max_tokens": 24,
 }  # fmt: skip
 METHODS = ("fine-tune", "ER iCaRL", "COCONUT")
-SEEDS = 3
+SEEDS, PROCESSES = 3, 2
 
 
 def run_demo(
@@ -30,11 +31,11 @@ def run_demo(
     """Simulates, compares and reports; gives the table of the comparison."""
     found = simulate_clips(run.checkpoint / "simulated", seed=seed)
     features = run.checkpoint / "features.safetensors"
-    make_features(features, found, settings, quiet=quiet)
+    make_features(features, found, new_encoder(settings), quiet=quiet)
     metrics.add(
         run_jobs(
             jobs_of(METHODS, SEEDS), found, features, run.checkpoint / "jobs", settings,
-            processes=2, quiet=quiet,
+            processes=PROCESSES, quiet=quiet,
         )
     )  # fmt: skip
     metrics.write(run.metrics)
