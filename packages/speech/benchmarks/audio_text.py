@@ -129,10 +129,16 @@ def assistant(data: Path, seed: int) -> tuple[list[Clip], list[Clip], Callable, 
 
 @cache
 def synthetic_slurp(data: Path) -> Path:
-    folder = Path(tempfile.mkdtemp()) / "slurp"
     return make_slurp(
-        folder, data / "slurp" / "devel.jsonl", sentences=16, shares=(0, 0.4), speakers=(24, 1, 8)
-    )
+        Path(scratch().name) / "slurp", data / "slurp" / "devel.jsonl",
+        sentences=16, shares=(0, 0.4), speakers=(24, 1, 8),
+    )  # fmt: skip
+
+
+@cache
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder that goes when the process ends."""
+    return tempfile.TemporaryDirectory()
 
 
 @cache

@@ -323,6 +323,28 @@ def test_order_is_told_by_hard_captions(features):
     assert model.transform(tests).shape == (count, 64)
 
 
+def test_hard_captions_go_with_their_clips(features, monkeypatch):
+    clips, captions = names_of(list(itertools.permutations(TONES, 2)), [0])
+    seen = []
+
+    def noted(speech, text, hard=None, **weights):
+        seen.append((text, hard, weights))
+        return hard_caption_loss(speech, text, hard, **weights)
+
+    monkeypatch.setattr("nearfar_speech.audio_text.order_contrast.hard_caption_loss", noted)
+    model = OrderContrast(encoder_options={"frozen": 6}, features=features, steps=3, batch=4,
+                          own=0.5, cross=0.25, temperature=0.2)  # fmt: skip
+    model.fit(clips, captions, [[caption, caption] for caption in captions])
+    for text, hard, weights in seen:
+        assert hard.shape == (2, 4, 64)
+        for each in hard:
+            torch.testing.assert_close(each, text)
+        assert weights == {"own": 0.5, "cross": 0.25, "temperature": 0.2}
+    model.fit(clips, captions)
+    assert len(seen) == 6
+    assert seen[-1][1] is None
+
+
 @pytest.mark.parametrize(
     ("fit", "message"),
     [
