@@ -24,9 +24,11 @@ _HOMES = {
     "Tokens": "tokens",
     "ensure_torchaudio": "compat",
     "find_clips": "readers",
+    "load_model": "weights",
     "make_curriculum": "tasks",
     "parse_target": "targets",
     "read_audio": "audio",
+    "save_model": "weights",
     "slu_f1": "measures",
     "word_error_rate": "measures",
 }
