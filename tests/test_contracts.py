@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -74,11 +75,12 @@ class TestPackage:
         names = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow",
                  "lightning_fabric": "lightning-fabric", "nearfar_kit": "nearfar-kit"}  # fmt: skip
         about = project(package)
-        asked = {re.split(r"[^\w-]", d)[0].lower() for d in about["dependencies"]}
-        optional = {"triton"}
+        extras = about.get("optional-dependencies", {}).values()
+        needed = [*about["dependencies"], *itertools.chain(*extras)]
+        asked = {re.split(r"[^\w-]", d)[0].lower() for d in needed}
         own = next((package / "src").iterdir()).name
         used = set().union(*map(imported, sources(package)))
-        used -= {own, *sys.stdlib_module_names, *optional}
+        used -= {own, *sys.stdlib_module_names}
         assert {names.get(n, n.replace("_", "-")) for n in used} <= asked
 
     def test_files_are_named_after_an_idea(self, package):

@@ -28,6 +28,7 @@ def test_list_and_doctor():
     shown = nearfar("list").stdout
     assert "har" in shown
     assert "demo, train, evaluate, classify, bench" in shown
+    assert "demo, train, evaluate, recognise, bench" in shown
     shown = nearfar("doctor").stdout
     for word in ("Python", "torch", "loss path", "nearfar-har"):
         assert word in shown

@@ -91,6 +91,8 @@ class TestTable:
         ]
         table = Table("What.", ["method", "1 %", "10 %"], rows)
         assert table.best() == {(1, 1)}  # nothing to be better than in the last column
+        least = Table("", table.columns, table.rows, least=table.columns[1:2])
+        assert least.best() == {(0, 1)}
         assert table.markdown().splitlines() == [
             "What.",
             "",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import sentencepiece
 
 from nearfar_kit.atomic import write_atomic
@@ -84,20 +86,27 @@ class Tokens:
     def __len__(self) -> int:
         return int(self._processor.GetPieceSize())
 
-    def encode(self, text: str, dropout: float = 0.0) -> list[int]:
+    def encode(
+        self, text: str, dropout: float = 0.0, draw: np.random.Generator | None = None
+    ) -> list[int]:
         """Ids of a text, without SOS and EOS.
 
         Args:
-            dropout: the chance of each merge to be skipped (BPE-dropout, Provilkov et al. 2020,
-                1910.13267); drawn from SentencePiece's own generator, see :func:`seed`.
+            dropout: the chance of each merge to be skipped, at each step anew (BPE-dropout,
+                Provilkov et al. 2020, 1910.13267).
+            draw: where that chance comes from. SentencePiece's own differs from process to
+                process, whatever it is seeded with.
         """
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout is {dropout}; expected 0 <= dropout < 1")
-        if dropout:
-            ids = self._processor.Encode(text, enable_sampling=True, alpha=dropout, nbest_size=-1)
-        else:
-            ids = self._processor.Encode(text)
-        return list(ids)
+        if dropout and draw is None:
+            raise ValueError("dropout needs a generator to draw from; got none")
+        if not dropout or draw is None:
+            return list(self._processor.Encode(text))
+        pieces: list[str] = []
+        for piece in self._processor.EncodeAsPieces(text):
+            pieces += [piece] if piece in _MARKERS else list(piece)
+        return [self._processor.PieceToId(p) for p in self._merged(pieces, dropout, draw)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids up to the first EOS; PAD and SOS are passed over.
@@ -141,10 +150,28 @@ class Tokens:
             raise UserError(f"{path}: has {len(tokens)} tokens; the model was made for {size}")
         return tokens
 
-    @staticmethod
-    def seed(seed: int) -> None:
-        """Seeds what :meth:`encode` draws its dropout from."""
-        sentencepiece.set_random_generator_seed(seed % 2**32)
+    def _merged(self, pieces: list[str], dropout: float, draw: np.random.Generator) -> list[str]:
+        """Neighbours become one piece, the best pair first, until all that are left are skipped."""
+        scores = [self._score(*pair) for pair in itertools.pairwise(pieces)]
+        while True:
+            skipped = draw.random(len(scores)) < dropout
+            left = [(-score, place) for place, score in enumerate(scores)
+                    if score is not None and not skipped[place]]  # fmt: skip
+            if not left:
+                return pieces
+            _, place = min(left)
+            pieces[place : place + 2] = [pieces[place] + pieces[place + 1]]
+            del scores[place]
+            for near in (place - 1, place):
+                if 0 <= near < len(scores):
+                    scores[near] = self._score(pieces[near], pieces[near + 1])
+
+    def _score(self, first: str, second: str) -> float | None:
+        """Of the piece that both make; None where they make none."""
+        if first in _MARKERS or second in _MARKERS:
+            return None
+        number = self._processor.PieceToId(first + second)
+        return None if number == UNK else float(self._processor.GetScore(number))
 
 
 def _trained(texts: Sequence[str], size: int) -> bytes:

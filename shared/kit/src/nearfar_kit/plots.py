@@ -154,8 +154,8 @@ def confusion_matrix(path: Path, counts: NDArray[Any], names: Sequence[str], *, 
 
 
 def heatmap(path: Path, values: NDArray[Any], names: Sequence[str], *, title: str) -> Path:
-    """A square table of numbers >= 0, such as distances between devices."""
-    texts = np.array([[f"{v:.2f}" for v in row] for row in values])
+    """A square table of numbers >= 0, such as distances between devices; NaN stays blank."""
+    texts = np.array([["" if np.isnan(v) else f"{v:.2f}" for v in row] for row in values])
     return _shaded(path, values, names, names, texts, title=title, x_label="", y_label="")
 
 

@@ -39,14 +39,19 @@ def summarise(values: Iterable[float]) -> Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A caption, column names and rows of cells or text; the best of each column is marked."""
+    """A caption, column names and rows of cells or text; the best of each column is marked.
+
+    Attributes:
+        least: columns in which the smallest is best, such as errors.
+    """
 
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell | str]]
+    least: Sequence[str] = ()
 
     def best(self) -> set[tuple[int, int]]:
-        """(row, column) of the largest mean in each column of cells."""
+        """(row, column) of the best mean in each column of cells."""
         found = set()
         for column in range(len(self.columns)):
             means = {
@@ -55,7 +60,8 @@ class Table:
                 if isinstance(cell := row[column], Cell) and cell.n
             }
             if len(means) > 1:
-                found.add((max(means, key=means.__getitem__), column))
+                choose = min if self.columns[column] in self.least else max
+                found.add((choose(means, key=means.__getitem__), column))
         return found
 
     def markdown(self) -> str:

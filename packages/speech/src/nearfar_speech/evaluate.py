@@ -1,0 +1,79 @@
+"""A trained model on recordings: what they mean, and how right that is where labels are known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from nearfar_kit.errors import UserError
+from nearfar_speech.answers import Answer
+from nearfar_speech.audio import inspect_audio
+from nearfar_speech.clip import Clip
+from nearfar_speech.features import Features
+from nearfar_speech.recognise import Recognised, recognise
+from nearfar_speech.targets import Target
+from nearfar_speech.weights import Trained
+
+__all__ = ["answers_on", "audio_files", "json_line", "meanings"]
+
+_SUFFIXES = (".wav", ".flac")
+
+
+def audio_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The WAV and FLAC files named and those in the folders named, each one checked; and which of
+    them are clipped.
+
+    Raises:
+        UserError: a path is not there, a folder holds no such file, a file is no audio or damaged.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            own = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES)
+            if not own:
+                raise UserError(f"{path}: holds no WAV or FLAC file; expected recordings")
+            files += own
+        else:
+            files.append(path)
+    clipped = [file for file in files if inspect_audio(file, decode=True)[1]]
+    return files, clipped
+
+
+def meanings(
+    trained: Trained, files: Sequence[Path | str], *, quiet: bool = True
+) -> list[Recognised]:
+    """What each recording means, in the order given."""
+    features = Features(trained.model.encoder)
+    features.prepare(files, quiet=quiet)
+    paths = [str(file) for file in files]
+    return recognise(trained.model, trained.tokens, features, paths, trained.settings)
+
+
+def json_line(found: Recognised) -> str:
+    """One recording's meaning as JSON."""
+    return json.dumps(
+        {
+            "path": found.path,
+            "intent": found.meaning.intent,
+            "slots": [list(slot) for slot in found.meaning.slots],
+            "transcript": found.meaning.transcript,
+            "score": round(found.score, 4),
+        },
+        ensure_ascii=False,
+    )
+
+
+def answers_on(trained: Trained, clips: Sequence[Clip], *, quiet: bool = True) -> list[Answer]:
+    """Answers on labelled clips, all counted as of one task.
+
+    Raises:
+        UserError: a clip's class was never trained.
+    """
+    for clip in clips:
+        trained.curriculum.task_of(clip)
+    found = meanings(trained, [clip.path for clip in clips], quiet=quiet)
+    return [
+        Answer(answer.path, 0, Target.of(clip).text, answer.text, answer.score)
+        for clip, answer in zip(clips, found, strict=True)
+    ]

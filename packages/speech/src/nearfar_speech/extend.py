@@ -1,0 +1,52 @@
+"""One more task for a curriculum that was learnt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nearfar_kit.errors import UserError
+from nearfar_speech.clip import ClipSet
+from nearfar_speech.prepare import Prepared, short_enough
+from nearfar_speech.settings import SpeechSettings
+from nearfar_speech.splits import split_by_share
+from nearfar_speech.targets import Target
+from nearfar_speech.tokens import UNK
+
+__all__ = ["extended"]
+
+
+def extended(prepared: Prepared, found: ClipSet, settings: SpeechSettings, seed: int) -> Prepared:
+    """The curriculum with the classes of ``found`` as its last task.
+
+    Tokens and the buffer's quota stay. Clips without a split are training clips where some have
+    one; where none has, they are split by share.
+
+    Raises:
+        UserError: a class was learnt already, a target cannot be spelt with the tokens, a class
+            has no training clip.
+    """
+    clips = short_enough(found, settings).clips
+    if not any(clip.split for clip in clips):
+        clips = split_by_share(clips, seed=seed)
+    clips = tuple(clip if clip.split else replace(clip, split="train") for clip in clips)
+    by, known = prepared.curriculum.by, set(prepared.curriculum.classes)
+    names = [prepared.curriculum.class_of(clip) for clip in clips]
+    for clip, name in zip(clips, names, strict=True):
+        if not name:
+            raise UserError(f"{clip.path}: has no {by}; expected a class")
+        if name in known:
+            raise UserError(
+                f"{clip.path}: {by} {name!r} is in the curriculum; a task has new classes alone (a "
+                "stopped run goes on by --resume without --task)"
+            )
+    for clip in clips:
+        target = Target.of(clip).text
+        if UNK in prepared.tokens.encode(target):
+            raise UserError(
+                f"{clip.path}: the target {target!r} has characters that the run's tokenizer does "
+                "not know; train anew, or with a --tokenizer that knows them"
+            )
+    curriculum = prepared.curriculum.with_task(sorted(set(names)))
+    trained = [clip for clip in (*prepared.clips, *clips) if clip.split == "train"]
+    curriculum.check_trained(trained, [clip for clip in clips if clip.split != "train"])
+    return replace(prepared, curriculum=curriculum, clips=(*prepared.clips, *clips))

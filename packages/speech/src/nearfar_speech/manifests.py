@@ -1,0 +1,82 @@
+"""What a run keeps of its data: SpeechBrain's JSON manifests and the order of the tasks."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nearfar_kit.atomic import write_atomic
+from nearfar_kit.errors import UserError
+from nearfar_speech.clip import Clip
+from nearfar_speech.prepare import Prepared
+from nearfar_speech.readers.manifest import read_manifest
+from nearfar_speech.readers.rows import json_value
+from nearfar_speech.tasks import Curriculum
+from nearfar_speech.tokens import Tokens
+
+__all__ = ["read_prepared", "write_manifest", "write_prepared"]
+
+_SPLITS = ("train", "valid", "test")
+
+
+def write_prepared(folder: Path, prepared: Prepared, dataset: str, seed: int) -> None:
+    """A manifest a split, ``curriculum.json`` and ``tokenizer.model``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    root = _root(prepared.clips)
+    for split in _SPLITS:
+        own = [clip for clip in prepared.clips if clip.split == split]
+        write_manifest(folder / f"{split}.json", own, root)
+    prepared.tokens.save(folder / "tokenizer.model")
+    content = {
+        "dataset": dataset,
+        "seed": seed,
+        "data_root": str(root),
+        "by": prepared.curriculum.by,
+        "tasks": prepared.curriculum.tasks,
+        "quota": prepared.quota,
+    }
+    write_atomic(folder / "curriculum.json", json.dumps(content, indent=1) + "\n")
+
+
+def read_prepared(folder: Path) -> tuple[Prepared, str, int]:
+    """What :func:`write_prepared` wrote: with the data set's name and the seed.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    file = folder / "curriculum.json"
+    content: Any = json_value(file)
+    try:
+        curriculum = Curriculum(content["by"], tuple(map(tuple, content["tasks"])))
+        root, quota = Path(content["data_root"]), int(content["quota"])
+        name, seed = str(content["dataset"]), int(content["seed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file}: holds no curriculum ({error})") from None
+    clips = read_manifest(folder, data_root=root).clips
+    tokens = Tokens.load(folder / "tokenizer.model")
+    return Prepared(curriculum, clips, tokens, quota), name, seed
+
+
+def write_manifest(path: Path, clips: Sequence[Clip], root: Path) -> None:
+    """SpeechBrain's JSON: ``{id: {"wav": "{data_root}/...", "duration", "spk_id", ...}}``."""
+    rows = {}
+    for clip in clips:
+        place = Path(os.path.abspath(clip.path)).relative_to(root)
+        rows[str(place)] = {
+            "wav": f"{{data_root}}/{place}",
+            "duration": None if clip.seconds != clip.seconds else clip.seconds,
+            "spk_id": clip.speaker,
+            "scenario": clip.scenario,
+            "intent": clip.intent,
+            "slots": [list(slot) for slot in clip.slots],
+            "transcript": clip.transcript,
+        }
+    write_atomic(path, json.dumps(rows, indent=1) + "\n")
+
+
+def _root(clips: Sequence[Clip]) -> Path:
+    """The innermost folder that all clips lie in."""
+    return Path(os.path.commonpath([os.path.abspath(clip.path.parent) for clip in clips]))

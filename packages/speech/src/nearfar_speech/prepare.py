@@ -1,0 +1,123 @@
+"""From a data set to what a learner begins with: tasks, splits, tokens and the buffer's quota."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from zlib import crc32
+
+import numpy as np
+
+from nearfar_kit.errors import UserError
+from nearfar_speech.batches import Example
+from nearfar_speech.clip import Clip, ClipSet, Fault
+from nearfar_speech.rehearsal import quota_of
+from nearfar_speech.settings import SpeechSettings
+from nearfar_speech.splits import leave_speakers_out, split_by_share
+from nearfar_speech.targets import Target
+from nearfar_speech.tasks import Curriculum, make_curriculum
+from nearfar_speech.tokens import Tokens
+
+__all__ = ["Prepared", "examples_of", "prepare", "short_enough", "split_clips"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A curriculum with its clips.
+
+    Attributes:
+        clips: of all splits.
+        quota: clips a class in the rehearsal buffer.
+    """
+
+    curriculum: Curriculum
+    clips: tuple[Clip, ...]
+    tokens: Tokens
+    quota: int
+
+    def of(self, split: str, task: int) -> tuple[Clip, ...]:
+        """The clips of one split whose classes the task teaches."""
+        own = (clip for clip in self.clips if clip.split == split)
+        return self.curriculum.clips_of(own, task)
+
+    def training(self, task: int) -> list[Example]:
+        return examples_of(self.of("train", task), self.curriculum)
+
+
+def prepare(
+    found: ClipSet, settings: SpeechSettings, seed: int = 0, tokens: Tokens | None = None
+) -> Prepared:
+    """Splits where there are none, tasks, tokens of the training texts, the quota.
+
+    Args:
+        tokens: instead of ones to be trained.
+
+    Raises:
+        UserError: a class without training clips, a tested intent that was never trained, a
+            buffer larger than the data or smaller than one clip a class; what tasks, splits and
+            tokens raise.
+    """
+    s = settings
+    clips = split_clips(short_enough(found, s).clips, s, seed)
+    curriculum = make_curriculum(
+        clips, s.by, splits=s.splits, tasks=s.tasks,
+        seed=seed if s.shuffled and not s.splits else None,
+    )  # fmt: skip
+    trained = [clip for clip in clips if clip.split == "train"]
+    curriculum.check_trained(trained, [clip for clip in clips if clip.split != "train"])
+    if s.clips_per_class is not None:
+        trained = _few(trained, curriculum, s.clips_per_class, seed)
+        clips = (*trained, *(clip for clip in clips if clip.split != "train"))
+    quota = quota_of(s.memory, len(curriculum.classes), len(trained)) if s.memory else 0
+    if tokens is None:
+        tokens = Tokens.train([Target.of(clip).text for clip in trained], s.vocabulary)
+    return Prepared(curriculum, tuple(clips), tokens, quota)
+
+
+def short_enough(found: ClipSet, settings: SpeechSettings) -> ClipSet:
+    """Without the clips whose target string is longer than ``max_characters``; they are faults."""
+    kept, faults = [], list(found.faults)
+    for clip in found.clips:
+        size = len(Target.of(clip).text)
+        if size > settings.max_characters:
+            detail = f"its target has {size} characters; expected {settings.max_characters} or less"
+            faults.append(Fault("too long", clip.path, detail))
+        else:
+            kept.append(clip)
+    if not kept:
+        raise UserError(
+            f"{found.name}: all {len(found)} targets are longer than max_characters, "
+            f"{settings.max_characters}; expected shorter ones"
+        )
+    return replace(found, clips=tuple(kept), faults=tuple(faults))
+
+
+def split_clips(clips: Sequence[Clip], settings: SpeechSettings, seed: int) -> tuple[Clip, ...]:
+    """Splits by speakers where the settings name some, else the data set's own, else by share.
+
+    Raises:
+        UserError: some clips have a split and others none.
+    """
+    if settings.test_speakers or settings.valid_speakers:
+        return leave_speakers_out(clips, settings.test_speakers, settings.valid_speakers)
+    without = [clip for clip in clips if not clip.split]
+    if not without:
+        return tuple(clips)
+    if len(without) < len(clips):
+        raise UserError(f"{without[0].path}: has no split; expected one, for other clips have one")
+    return split_by_share(clips, seed=seed)
+
+
+def examples_of(clips: Iterable[Clip], curriculum: Curriculum) -> list[Example]:
+    """What a learner takes, of clips."""
+    return [Example(str(c.path), Target.of(c).text, curriculum.class_of(c)) for c in clips]
+
+
+def _few(clips: Sequence[Clip], curriculum: Curriculum, count: int, seed: int) -> list[Clip]:
+    """``count`` clips of each class, drawn from the seed."""
+    kept: list[Clip] = []
+    for name in curriculum.classes:
+        own = [clip for clip in clips if curriculum.class_of(clip) == name]
+        order = np.random.default_rng([seed, crc32(name.encode())]).permutation(len(own))
+        kept += [own[n] for n in sorted(order[:count].tolist())]
+    return kept

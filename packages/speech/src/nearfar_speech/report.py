@@ -1,0 +1,82 @@
+"""The page, tables and plots of one trained curriculum, from its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nearfar_kit import plots
+from nearfar_kit.metrics import Metrics, Record, parse_split
+from nearfar_kit.report import Report, facts
+from nearfar_kit.run import RunFolder
+from nearfar_kit.table import Cell, Table, summarise
+from nearfar_speech.answers import Answer, accuracy_of, records_of
+from nearfar_speech.targets import parse_target
+
+__all__ = ["write_run_report"]
+
+_CLASSES_DRAWN = 40  # a confusion matrix of more cannot be read
+
+
+def write_run_report(
+    run: RunFolder,
+    metrics: Metrics,
+    answers: Sequence[Sequence[Answer]],
+    dataset: str,
+    method: str,
+    seed: int,
+    *,
+    title: str,
+    subtitle: str,
+) -> Table:
+    """``metrics.json``, plots and ``report.html``; gives the table of what was measured."""
+    records = records_of(answers, dataset, method, seed)
+    metrics.records = records
+    metrics.write(run.metrics)
+    report = Report(title, subtitle)
+    report.section("What was measured", "Over all tasks, on clips that were not trained on.")
+    table = _table(records, dataset)
+    report.table(table)
+    if len(answers) > 1:
+        names = [f"task {task + 1}" for task in range(len(answers))]
+        seen = [summarise([float(value)]) for value in accuracy_of(answers).seen]
+        path = plots.lines(
+            run.path / "accuracy_over_tasks.png", list(range(1, len(seen) + 1)), {method: seen},
+            title="Classes seen so far", x_label="tasks learnt", y_label="intent accuracy",
+            ticks=[str(n + 1) for n in range(len(seen))],
+        )  # fmt: skip
+        report.figure(path, "Intent accuracy on all classes seen so far, after each task.")
+        path = plots.heatmap(
+            run.path / "accuracy_matrix.png", accuracy_of(answers).accuracy, names,
+            title="After each task (row), on each task's clips (column)",
+        )  # fmt: skip
+        report.figure(path, "Intent accuracy: what is lost down a column is forgotten.")
+    confused = _confusion(run.path / "confusion.png", answers[-1])
+    if confused is not None:
+        report.figure(confused, "Intents after the last task; 'other' is none of these.")
+    report.section("How this was made")
+    report.facts(facts(metrics))
+    report.write(run.report)
+    return table
+
+
+def _table(records: Sequence[Record], dataset: str) -> Table:
+    whole = [r for r in records if parse_split(r.split) == {"after": "all"}]
+    rows: list[list[Cell | str]] = [
+        [r.metric, summarise([r.value])] for r in whole if not np.isnan(r.value)
+    ]
+    return Table(f"{dataset}: {whole[0].n} clips after the last task.", ["measure", "value"], rows)
+
+
+def _confusion(path: Path, answers: Sequence[Answer]) -> Path | None:
+    truth = [parse_target(answer.truth).intent for answer in answers]
+    names = sorted(set(truth))
+    if not 1 < len(names) <= _CLASSES_DRAWN:
+        return None
+    place = {name: number for number, name in enumerate(names)}
+    counts = np.zeros((len(names) + 1, len(names) + 1), dtype=np.int64)
+    for answer, own in zip(answers, truth, strict=True):
+        counts[place[own], place.get(parse_target(answer.found).intent, len(names))] += 1
+    return plots.confusion_matrix(path, counts, [*names, "other"], title="Intents")

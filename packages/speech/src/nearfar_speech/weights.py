@@ -1,0 +1,69 @@
+"""A trained model in a folder: ``model.safetensors`` and SentencePiece's ``tokenizer.model``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.errors import UserError
+from nearfar_speech.continual import new_model
+from nearfar_speech.model import SpeechModel
+from nearfar_speech.settings import SpeechSettings
+from nearfar_speech.tasks import Curriculum
+from nearfar_speech.tokens import Tokens
+
+__all__ = ["Trained", "load_model", "save_model"]
+
+FORMAT = "nearfar-speech 1"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model with all that is needed to use it."""
+
+    model: SpeechModel
+    tokens: Tokens
+    settings: SpeechSettings
+    curriculum: Curriculum
+
+
+def save_model(folder: Path, trained: Trained) -> None:
+    """Writes both files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    trained.tokens.save(folder / "tokenizer.model")
+    save_checkpoint(
+        folder / "model.safetensors",
+        {
+            "format": FORMAT,
+            "weights": dict(trained.model.state_dict()),
+            "vocabulary": trained.model.vocabulary,
+            "settings": trained.settings.model_dump(mode="json"),
+            "by": trained.curriculum.by,
+            "tasks": [list(names) for names in trained.curriculum.tasks],
+        },
+    )
+
+
+def load_model(path: Path) -> Trained:
+    """What :func:`save_model` wrote, from its folder or from the run's.
+
+    Raises:
+        UserError: a file is missing, damaged or of another kind, or the tokenizer has another size
+            than the model was made for.
+    """
+    folder = path / "checkpoint" if (path / "checkpoint").is_dir() else path
+    file = folder / "model.safetensors"
+    kept = load_checkpoint(file)
+    if kept.get("format") != FORMAT or "weights" not in kept:
+        raise UserError(f"{file}: is no model of {FORMAT}")
+    tokens = Tokens.load(folder / "tokenizer.model", size=kept.get("vocabulary"))
+    try:
+        settings = SpeechSettings(**kept["settings"])
+        curriculum = Curriculum(kept["by"], tuple(tuple(names) for names in kept["tasks"]))
+        model = new_model(settings, kept["vocabulary"])
+        model.load_state_dict(kept["weights"])
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{file}: is a damaged model ({reason})") from None
+    return Trained(model.eval(), tokens, settings, curriculum)
