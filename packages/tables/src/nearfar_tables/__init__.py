@@ -15,8 +15,12 @@ from nearfar_kit.lazy import found_when_asked
 __version__ = "0.1.0"
 
 _HOMES = {
+    "TablesSettings": "settings",
     "align": "alignment",
     "as_kind": "writers",
+    "block": "blocking",
+    "estimate_pairs": "blocking",
+    "match": "matching",
     "outer_union": "union",
     "read": "readers",
     "read_all": "readers",
