@@ -20,6 +20,7 @@ _HOMES = {
     "as_kind": "writers",
     "block": "blocking",
     "estimate_pairs": "blocking",
+    "group": "grouping",
     "match": "matching",
     "outer_union": "union",
     "read": "readers",
