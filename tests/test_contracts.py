@@ -72,7 +72,8 @@ class TestPackage:
 
     def test_it_asks_for_what_it_imports(self, package):
         names = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow",
-                 "lightning_fabric": "lightning-fabric", "nearfar_kit": "nearfar-kit"}  # fmt: skip
+                 "lightning_fabric": "lightning-fabric", "nearfar_kit": "nearfar-kit",
+                 "dateutil": "python-dateutil"}  # fmt: skip
         about = project(package)
         asked = {re.split(r"[^\w-]", d)[0].lower() for d in about["dependencies"]}
         optional = {"triton"}

@@ -15,16 +15,19 @@ from nearfar_kit.lazy import found_when_asked
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Result": "integration",
     "TablesSettings": "settings",
     "align": "alignment",
     "as_kind": "writers",
     "block": "blocking",
     "estimate_pairs": "blocking",
     "group": "grouping",
+    "integrate": "integration",
     "match": "matching",
     "outer_union": "union",
     "read": "readers",
     "read_all": "readers",
+    "resolve": "resolution",
     "suggest_alignment": "alignment",
     "write": "writers",
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from nearfar_kit.errors import UserError
@@ -21,6 +22,7 @@ from nearfar_tables.similarity import PairFeatures, Similarity
 __all__ = ["Scored", "match"]
 
 Floats = NDArray[np.float64]
+BACKGROUND = 100  # pairs that are known not to match, at least
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def match(
     First a matcher learns from perturbed copies (SSACL). Then, in rounds, a logistic regression
     over its logit and all similarities learns from the pairs that stand out: likely ones that no
     better partner contests against the rest. A mixture of two normals over its scores draws the
-    line (see :mod:`nearfar_tables.calibration`).
+    line (see :mod:`nearfar_tables.calibration`). ``calibration=mixture`` draws it over the
+    matcher's own logits, ``fixed`` is the paper's 0.5.
 
     Args:
         frame: N rows, aligned. pairs: [P, 2] of them.
@@ -76,28 +79,62 @@ def match(
         return Scored(pairs, np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool))
     source = np.zeros(frame.height, dtype=np.int64) if source is None else source
     known = np.full(len(pairs), -1) if labels is None else np.asarray(labels)
+    asked = len(pairs)
+    pairs, known = _with_background(pairs, known, source, np.random.default_rng(seed))
     cells = Cells.of(frame)
     features = Similarity(cells).features(cells, pairs)
     wide = _design(features)
+    score = _standard(features.record[:, :3].mean(1).astype(np.float64))
     if settings.epochs:
         matcher = pretrain(cells, pairs, settings, seed, quiet=quiet)
         embedded = embed_values(cells, settings.embedding)
         logits = PairTensors.of(cells, embedded, pairs, features).logits(matcher)
         wide = np.column_stack([wide, _standard(logits)])
-    score, probability = _adapt(features, wide, pairs, source, known, settings)
-    probability = np.where(known >= 0, known, probability)
-    return Scored(pairs, score, probability, probability > settings.threshold)
+        score = score if settings.calibration == "adapted" else logits
+    if settings.calibration == "adapted":
+        score, probability = _adapt(score, wide, pairs, source, known, settings)
+    elif settings.calibration == "mixture":
+        open_ = uncontested(pairs, score, source, 0.0) & (known != 0)
+        probability = match_probability(score, open_)
+    else:
+        probability = expit(score)
+    probability = np.where(known >= 0, known, probability)[:asked]
+    match = probability > settings.threshold
+    return Scored(pairs[:asked], score[:asked], probability, match)
+
+
+def _with_background(
+    pairs: NDArray[np.int64],
+    known: NDArray[np.int64],
+    source: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where few rows contest each other, pairs at random that are no candidates, known to differ.
+
+    Good blocking may leave matches alone: a mixture would then part them from each other.
+    """
+    rows = rng.integers(len(source), size=(8 * BACKGROUND, 2))
+    rows = rows[rows[:, 0] != rows[:, 1]]
+    if source.any():
+        rows = rows[source[rows[:, 0]] != source[rows[:, 1]]]
+    rows.sort(axis=1)
+    number = rows @ np.array([len(source), 1])
+    taken = np.sort(pairs, axis=1) @ np.array([len(source), 1])
+    _, first = np.unique(number, return_index=True)
+    free = first[~np.isin(number[first], taken)]
+    contested = int((~uncontested(pairs, rng.random(len(pairs)), source, 0.0)).sum())
+    more = rows[np.sort(free)[: max(BACKGROUND - contested, 0)]]
+    return np.concatenate([pairs, more]), np.concatenate([known, np.zeros(len(more), np.int64)])
 
 
 def _adapt(
-    features: PairFeatures,
+    score: Floats,
     wide: Floats,
     pairs: NDArray[np.int64],
     source: NDArray[np.int64],
     known: NDArray[np.int64],
     settings: TablesSettings,
 ) -> tuple[Floats, Floats]:
-    score = _standard(features.record[:, :3].mean(1).astype(np.float64))
     margin = 0.0  # of raw similarities none is a tie worth keeping
 
     def probability() -> Floats:

@@ -15,13 +15,15 @@ class TablesSettings(Settings):
     """Defaults of matching were chosen on the train and valid pairs of the er_magellan sets.
 
     The paper's SSACL draws 6 positives and 20 negatives a row, trains for 30 epochs and calls a
-    pair a match from 0.5 on: ``positives=6 negatives=20 epochs=30 hard_share=0 rounds=0``.
+    pair a match from 0.5 on: ``positives=6 operations=1 negatives=20 hard_share=0 epochs=30
+    calibration=fixed contrastive=none``.
     """
 
     # Blocking.
     shared_tokens: int = Field(2, ge=1)
     token_rows: int = Field(50, ge=2)
     most_pairs: int = Field(5_000_000, ge=1)
+    within: bool = False  # whether rows of one table may be one thing, where there are several
 
     # Learning to match from perturbed copies.
     embedding: int = Field(64, ge=8)
@@ -44,7 +46,17 @@ class TablesSettings(Settings):
     contrastive_weight: float = Field(0.2, ge=0)
 
     # Adapting to what is there, without labels.
-    rounds: int = Field(3, ge=0)
+    calibration: Literal["adapted", "mixture", "fixed"] = "adapted"
+    rounds: int = Field(3, ge=1)
     margin: float = Field(0.5, ge=0)
     strength: float = Field(0.1, gt=0)
     threshold: float = Field(0.5, gt=0, lt=1)
+
+    # Sets and their conflicts.
+    groups: Literal[
+        "components", "cliques", "louvain", "leiden", "label propagation", "infomap",
+        "newman-girvan", "spectral",
+    ] = "cliques"  # fmt: skip
+    resolver: Literal[
+        "vote", "truthfinder", "crh", "accu", "longest", "first", "random"
+    ] = "accu"  # fmt: skip
