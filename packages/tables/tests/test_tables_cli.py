@@ -153,6 +153,14 @@ class TestCommands:
         assert found.select("left", "right").rows() == [(5, 4), (0, 1), (2, 3)]
         assert found["match"].to_list()[:2] == [False, True]
 
+    def test_the_demo_beats_joining_equal_names(self, call, tmp_path):
+        status, _, _ = call("demo", "--out", tmp_path / "demo", "--quiet", "--set=epochs=0")
+        assert status == 0
+        metrics = Metrics.read(tmp_path / "demo" / "metrics.json")
+        scores = {(r.method, r.metric): r.value for r in metrics.records}
+        for metric in ("pairwise F1", "B-cubed F1", "set similarity"):
+            assert scores["nearfar", metric] > max(0.95, scores["same name", metric] + 0.05)
+
     @pytest.mark.parametrize(
         ("arguments", "told"),
         [

@@ -42,6 +42,25 @@ SourceColumn = Annotated[
 
 
 @app.command()
+def demo(
+    out: Out = Path("runs/demo-tables"),
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Three simulated restaurant guides into one table, against joining equal names."""
+    from rich.console import Console
+
+    from nearfar_tables.demo import DEMO, run_demo
+
+    settings = load_settings(TablesSettings, config, overrides or [], base=DEMO.model_dump())
+    run, metrics = begin("tables", "demo", out, settings, seed=seed, packages=TOLD)
+    Console().print(run_demo(run, metrics, settings, seed, quiet).terminal())
+    end(run)
+
+
+@app.command()
 def integrate(
     data: Data,
     out: Out = Path("runs/tables"),

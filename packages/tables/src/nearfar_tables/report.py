@@ -20,9 +20,13 @@ SHOWN = 50  # sets and conflicts on the page; the files hold all
 
 
 def integration_report(
-    run: RunFolder, metrics: Metrics, sources: Sequence[SourceTable], result: Result
+    run: RunFolder,
+    metrics: Metrics,
+    sources: Sequence[SourceTable],
+    result: Result,
+    scores: Table | None = None,
 ) -> None:
-    """Writes ``report.html``."""
+    """Writes ``report.html``; with ``scores`` where the truth is known."""
     sets, pairs, conflicts = (
         read(part).frame for part in (result.sets, result.pairs, result.conflicts)
     )
@@ -50,6 +54,8 @@ def integration_report(
     shown = [[str(number), ", ".join(ids)] for number, ids in members.head(SHOWN).iter_rows()]
     caption = f"{len(shown)} of {members.height} sets of several rows."
     report.table(Table(caption, ["set", "rows"], shown))
+    if scores is not None:
+        report.table(scores)
     report.section("What was decided")
     chosen = conflicts.select("set", "column", "value", "method", "confidence", "candidates")
     shown = [
