@@ -49,7 +49,7 @@ class TablesSettings(Settings):
     calibration: Literal["adapted", "mixture", "fixed"] = "adapted"
     rounds: int = Field(3, ge=1)
     margin: float = Field(0.5, ge=0)
-    strength: float = Field(0.1, gt=0)
+    strength: float = Field(0.01, gt=0)
     threshold: float = Field(0.5, gt=0, lt=1)
 
     # Sets and their conflicts.
