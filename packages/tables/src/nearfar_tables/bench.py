@@ -1,0 +1,182 @@
+"""The comparison: matching without labels on er_magellan, conflicts on flights and books."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
+
+from nearfar_kit.atomic import write_atomic
+from nearfar_kit.errors import UserError
+from nearfar_kit.metrics import Metrics, Record, split_key
+from nearfar_kit.progress import Progress
+from nearfar_kit.report import Report, facts
+from nearfar_kit.run import RunFolder
+from nearfar_kit.table import Cell, Table, summarise
+from nearfar_tables.benchmarks import SETS, LabelledPairs, read_pairs
+from nearfar_tables.cells import Cells
+from nearfar_tables.fusion import FusionSet, accuracy, read_book, read_flights
+from nearfar_tables.matching import match
+from nearfar_tables.resolution import RESOLVERS, resolve
+from nearfar_tables.settings import TablesSettings
+from nearfar_tables.similarity import RECORD, Similarity
+
+__all__ = ["METHODS", "PUBLISHED", "run_bench"]
+
+# How a method departs from the settings it is run with.
+METHODS: dict[str, dict[str, object]] = {
+    "nearfar": {},
+    "no adversarial examples": {"adversarial": "none"},
+    "no perturbations": {"epochs": 0},
+    "ssacl, mixture": {"calibration": "mixture"},
+    "ssacl, from 0.5 on": {"calibration": "fixed"},
+}
+SCORER = "3-gram cosine, threshold from valid labels"
+# Measured before this package: scorers whose threshold was tuned on the labels of valid.
+PUBLISHED = {
+    "MiniLM cosine": (0.812, 0.952, 0.724, 0.690, 0.458, None, 0.333),
+    "char-3-gram TF-IDF cosine": (0.757, 1.000, 0.625, 0.595, 0.556, 0.915, 0.668),
+}
+TEST = 2
+
+
+def run_bench(
+    root: Path, run: RunFolder, metrics: Metrics, settings: TablesSettings,
+    methods: Sequence[str] | None, seeds: int, dataset: str | None, quiet: bool,
+) -> list[Table]:  # fmt: skip
+    """Everything that ``root`` holds of the layout ``ditto/er_magellan``, ``raha``,
+    ``recordfusion``.
+
+    Raises:
+        UserError: it holds none of them; an unknown method or set.
+    """
+    for name in methods or ():
+        if name not in METHODS:
+            raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
+    folders = {name: root / "ditto" / "er_magellan" / path for name, path in SETS.items()}
+    found = {name: path for name, path in folders.items() if path.is_dir()}
+    if dataset is not None:
+        if dataset not in found:
+            raise UserError(f"--dataset {dataset}: expected one of {', '.join(found)}")
+        found = {dataset: found[dataset]}
+    fused = {} if dataset else _fusion_sets(root)
+    if not found and not fused:
+        raise UserError(f"--data {root}: expected folders ditto/er_magellan, raha, recordfusion")
+    chosen = list(methods or METHODS)
+    with Progress("benchmark", len(found), quiet=quiet) as bar:
+        for name, path in found.items():
+            pairs = read_pairs(path)
+            for variant, data in _variants(name, pairs):
+                metrics.add(_scorer(variant, data))
+                for method in chosen:
+                    own = settings.model_copy(update=METHODS[method])
+                    # Without perturbed copies there is no chance in it.
+                    for seed in range(seeds if own.epochs else 1):
+                        result = match(data.frame, data.pairs, source=data.source, settings=own,
+                                       seed=seed)  # fmt: skip
+                        metrics.add([_record(variant, method, seed, data, result.match)])
+                        metrics.write(run.metrics)
+            bar.advance(last=name)
+    for name, claims in fused.items():
+        for resolver in RESOLVERS:
+            resolved = resolve(claims.frame, claims.sets, source=claims.source, method=resolver)
+            for column in claims.frame.columns:
+                for exact in (True, False):
+                    share, n = accuracy(claims, resolved, column, exact=exact)
+                    kind = "exact accuracy" if exact else "canonical accuracy"
+                    split = split_key(column=column)
+                    metrics.add([Record(name, split, resolver, 0, kind, share, n)])
+    metrics.write(run.metrics)
+    tables = [*_matching_tables(metrics), *_conflict_tables(metrics)]
+    report = Report(
+        "Tables: matching without labels, and conflicts",
+        "The threshold is the method's own; all pairs of a set are seen, without their labels.",
+    )
+    for table in tables:
+        report.table(table)
+    report.facts(facts(metrics))
+    report.write(run.report)
+    told = "; ".join(f"{what}: {value}" for what, value in facts(metrics).items())
+    write_atomic(run.path / "table.md", "\n".join([*(t.markdown() for t in tables), told + ".\n"]))
+    return tables
+
+
+def _variants(name: str, pairs: LabelledPairs) -> list[tuple[str, LabelledPairs]]:
+    """Fodors-Zagats' ``class`` is the truth's own number of a restaurant: with it and without."""
+    if name != "fodors-zagats":
+        return [(name, pairs)]
+    return [(name, pairs), (f"{name} without class", pairs.without("class"))]
+
+
+def _record(
+    name: str, method: str, seed: int, data: LabelledPairs, found: NDArray[np.bool_]
+) -> Record:
+    test = data.split == TEST
+    score = float(f1_score(data.label[test], found[test]))
+    return Record(name, "test", method, seed, "F1", score, int(test.sum()))
+
+
+def _scorer(name: str, data: LabelledPairs) -> list[Record]:
+    """The cosine of whole rows, cut where F1 on the labels of valid is best."""
+    cells = Cells.of(data.frame)
+    record = Similarity(cells).features(cells, data.pairs).record
+    scores = record[:, RECORD.index("grams")]
+    valid = data.split == 1
+    cuts = np.unique(scores[valid])
+    best = max(cuts, key=lambda cut: f1_score(data.label[valid], scores[valid] >= cut))
+    return [_record(name, SCORER, 0, data, scores >= best)]
+
+
+def _fusion_sets(root: Path) -> dict[str, FusionSet]:
+    readers = {"flights": (root / "raha" / "flights", read_flights),
+               "book": (root / "recordfusion" / "book", read_book)}  # fmt: skip
+    return {name: read(path) for name, (path, read) in readers.items() if path.is_dir()}
+
+
+def _matching_tables(metrics: Metrics) -> list[Table]:
+    own = [record for record in metrics.records if record.metric == "F1"]
+    sets = list(dict.fromkeys(record.dataset for record in own))
+    if not sets:
+        return []
+    rows: list[list[Cell | str]] = []
+    for method in dict.fromkeys(record.method for record in own):
+        values = {
+            name: [r.value for r in own if (r.dataset, r.method) == (name, method)] for name in sets
+        }
+        rows.append([method, *(summarise(values[name]) for name in sets)])
+    for name, scores in PUBLISHED.items():
+        known = dict(zip(SETS, scores, strict=True))
+        rows.append([f"{name} (design page)", *(_told(known.get(name)) for name in sets)])
+    caption = "F1 on test pairs, without labels but for the scorers' thresholds; mean ± deviation."
+    return [Table(caption, ["method", *sets], rows)]
+
+
+def _told(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _conflict_tables(metrics: Metrics) -> list[Table]:
+    tables = []
+    for kind in ("exact accuracy", "canonical accuracy"):
+        own = [record for record in metrics.records if record.metric == kind]
+        columns = list(dict.fromkeys((r.dataset, r.split) for r in own))
+        if not columns:
+            continue
+        rows: list[list[Cell | str]] = []
+        for method in dict.fromkeys(record.method for record in own):
+            mine = {(r.dataset, r.split): r for r in own if r.method == method}
+            cells = [summarise([mine[column].value]) for column in columns]
+            whole = [_pooled([r for r in mine.values() if r.dataset == name])
+                     for name in dict.fromkeys(r.dataset for r in own)]  # fmt: skip
+            rows.append([method, *cells, *whole])
+        heads = [f"{name} {split.removeprefix('column=')}" for name, split in columns]
+        heads += [f"{name}, all" for name in dict.fromkeys(r.dataset for r in own)]
+        tables.append(Table(f"Conflicts: {kind}.", ["method", *heads], rows))
+    return tables
+
+
+def _pooled(records: Sequence[Record]) -> Cell:
+    return summarise([sum(r.value * r.n for r in records) / sum(r.n for r in records)])

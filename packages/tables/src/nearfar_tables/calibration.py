@@ -1,0 +1,104 @@
+"""Which scores mean "one thing", found without labels.
+
+A threshold that perturbed copies teach is too strict: two sources write one thing more differently
+than typos do. What two sources do tell is that a row has one partner in the other at most. A pair
+whose row scores clearly higher with another is then known not to match, though it is no random
+pair: these are the hard negatives that a mixture of two normals needs to find where matches begin.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+from scipy.stats import norm
+
+__all__ = ["match_probability", "rivals", "uncontested"]
+
+Floats = NDArray[np.float64]
+
+
+def rivals(pairs: NDArray[np.int64], scores: Floats, source: NDArray[np.int64]) -> Floats:
+    """[P]: the best score of another pair that joins one of the two rows to the same source; -inf
+    where there is none.
+
+    Args:
+        pairs: [P, 2] rows. scores: [P]. source: [N] the table of each row.
+    """
+    best = np.full(len(pairs), -np.inf)
+    sources = int(source.max(initial=0)) + 1
+    for side in (0, 1):
+        key = pairs[:, side] * sources + source[pairs[:, 1 - side]]
+        _, group = np.unique(key, return_inverse=True)
+        order = np.lexsort((-scores, group))
+        first = np.flatnonzero(np.r_[True, np.diff(group[order]) > 0])
+        size = np.diff(np.r_[first, len(order)])
+        top = scores[order[first]]
+        second = np.where(size > 1, scores[order[np.minimum(first + 1, len(order) - 1)]], -np.inf)
+        leads = np.zeros(len(pairs), dtype=bool)
+        leads[order[first]] = True
+        best = np.maximum(best, np.where(leads, second[group], top[group]))
+    return best
+
+
+def uncontested(
+    pairs: NDArray[np.int64], scores: Floats, source: NDArray[np.int64], margin: float
+) -> NDArray[np.bool_]:
+    """[P]: no row of the pair scores higher by ``margin`` with another of that source.
+
+    Pairs within one source are all uncontested: there one thing may have many rows.
+    """
+    across = source[pairs[:, 0]] != source[pairs[:, 1]]
+    best: NDArray[np.bool_] = ~across | (scores > rivals(pairs, scores, source) - margin)
+    return best
+
+
+def match_probability(scores: Floats, open_: NDArray[np.bool_], *, iterations: int = 100) -> Floats:
+    """[P]: posterior of the upper of two normals; 0 where ``open_`` says that a pair cannot match.
+
+    Expectation-maximisation that keeps what is known: pairs not open belong to the lower normal,
+    and further up (down) than the upper (lower) mean a posterior does not turn round.
+
+    Args:
+        scores: [P], any scale. open_: [P], from :func:`uncontested`.
+    """
+    found = np.zeros(len(scores))
+    if not open_.any() or np.ptp(scores) == 0:
+        return found
+    # Otsu's cut of the open pairs begins.
+    upper = np.where(open_, expit((scores - _otsu(scores)) / (scores.std() / 4)), 0.0)
+    for _ in range(iterations):
+        if upper.sum() < 1 or (1 - upper).sum() < 1:
+            break
+        rate = upper[open_].mean()
+        high, low = _moments(scores, upper), _moments(scores, 1 - upper)
+        odds = (
+            np.log(rate / max(1 - rate, 1e-12))
+            + norm.logpdf(scores, *high)
+            - norm.logpdf(scores, *low)
+        )
+        odds = np.where(scores > high[0], np.maximum(odds, 30.0), odds)
+        odds = np.where(scores < low[0], -30.0, odds)
+        new = np.where(open_, expit(odds), 0.0)
+        done = np.abs(new - upper).max() < 1e-4
+        upper = new
+        if done:
+            break
+    return upper
+
+
+def _moments(scores: Floats, weight: Floats) -> tuple[float, float]:
+    mean = float(np.average(scores, weights=weight))
+    spread = float(np.sqrt(np.average((scores - mean) ** 2, weights=weight)))
+    return mean, max(spread, 1e-3 * float(np.ptp(scores)))
+
+
+def _otsu(scores: Floats) -> float:
+    """The cut that separates two groups' means the most (Otsu 1979)."""
+    edges = np.linspace(scores.min(), scores.max(), 129)[1:-1]
+    cuts = np.searchsorted(np.sort(scores), edges)
+    sums = np.r_[0, np.cumsum(np.sort(scores))]
+    low, n = np.maximum(cuts, 1), len(scores)
+    gap = sums[low] / low - (sums[-1] - sums[low]) / np.maximum(n - low, 1)
+    between = low * (n - low) * gap**2
+    return float(edges[between.argmax()])

@@ -1,0 +1,300 @@
+"""``nearfar-tables``: integrate, match, group, resolve, demo, bench."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nearfar_kit.command import (
+    Config,
+    Data,
+    Out,
+    Overrides,
+    Quiet,
+    Seed,
+    new_app,
+    run_app,
+)
+from nearfar_kit.errors import UserError
+from nearfar_kit.settings import load_settings
+from nearfar_kit.verb import begin, end
+from nearfar_tables.settings import TablesSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+app = new_app("Dirty tables of a data lake into one: align, block, match, group, resolve (SSACL).")
+
+TOLD = ("numpy", "polars", "duckdb", "scikit-learn", "igraph")
+File = Annotated[Path, typer.Option("--out", help="File to write, .csv, .parquet or .arrow.")]
+Table = Annotated[Path, typer.Option("--data", help="A table; rows are numbered from 0.")]
+Align = Annotated[
+    list[str] | None,
+    typer.Option("--align", help="table.column=name in the union; may be repeated."),
+]
+SourceColumn = Annotated[
+    str | None, typer.Option("--source", help="Column that says whose a row is.")
+]
+
+
+@app.command()
+def demo(
+    out: Out = Path("runs/demo-tables"),
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Three simulated restaurant guides into one table, against joining equal names."""
+    from rich.console import Console
+
+    from nearfar_tables.demo import DEMO, run_demo
+
+    settings = load_settings(TablesSettings, config, overrides or [], base=DEMO.model_dump())
+    run, metrics = begin("tables", "demo", out, settings, seed=seed, packages=TOLD)
+    Console().print(run_demo(run, metrics, settings, seed, quiet).terminal())
+    end(run)
+
+
+@app.command()
+def integrate(
+    data: Data,
+    out: Out = Path("runs/tables"),
+    align: Align = None,
+    ending: Annotated[str, typer.Option(help="Of the files written: csv or parquet.")] = "csv",
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """All tables of a folder into one: table, sets, pairs, conflicts, provenance, a report."""
+    settings = load_settings(TablesSettings, config, overrides or [])
+    if ending not in ("csv", "parquet"):
+        raise UserError(f"--ending {ending}: expected csv or parquet")
+    columns = _alignment(align)
+    from nearfar_tables.integration import integrate as run_integration
+    from nearfar_tables.readers import read_all
+    from nearfar_tables.report import integration_report
+    from nearfar_tables.writers import write
+
+    sources = read_all(data)
+    result = run_integration(sources, columns=columns, settings=settings, seed=seed, quiet=quiet)
+    run, metrics = begin("tables", "integrate", out, settings, seed=seed, packages=TOLD)
+    for name in ("table", "sets", "pairs", "conflicts", "provenance"):
+        write(_frame(getattr(result, name)), run.path / f"{name}.{ending}")
+    for line in result.mended:
+        typer.echo(f"mended: {line}", err=True)
+    metrics.write(run.metrics)
+    integration_report(run, metrics, sources, result)
+    end(run)
+
+
+@app.command()
+def match(
+    data: Table,
+    out: File,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Table of candidates: row numbers left, right[, label].")
+    ] = None,
+    source: SourceColumn = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Scores of pairs of rows: those given, or those that blocking finds."""
+    settings = load_settings(TablesSettings, config, overrides or [])
+    import polars as pl
+
+    from nearfar_tables.blocking import block
+    from nearfar_tables.matching import match as run_matching
+    from nearfar_tables.writers import write
+
+    frame, origin = _rows_and_source(data, source)
+    labels = None
+    if pairs is None:
+        candidates = block(
+            frame, source=origin, shared_tokens=settings.shared_tokens,
+            token_rows=settings.token_rows, most_pairs=settings.most_pairs, within=settings.within,
+        )  # fmt: skip
+    else:
+        given = _integers(pairs, ("left", "right"), ("label",))
+        candidates = given[:, :2]
+        labels = given[:, 2] if given.shape[1] > 2 else None
+    found = run_matching(
+        frame, candidates, source=origin, labels=labels, settings=settings, seed=seed, quiet=quiet
+    )
+    write(
+        pl.DataFrame(
+            {
+                "left": found.pairs[:, 0], "right": found.pairs[:, 1], "score": found.score,
+                "probability": found.probability, "match": found.match,
+            }
+        ),
+        out,
+    )  # fmt: skip
+    typer.echo(f"{int(found.match.sum())} of {len(found.match)} pairs match: {out}")
+
+
+@app.command()
+def group(
+    data: Annotated[Path, typer.Option("--data", help="Table of left, right[, probability].")],
+    rows: Annotated[int, typer.Option(min=1, help="How many rows there are.")],
+    out: File,
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+) -> None:
+    """Sets of rows from pairs that match (probability above the threshold)."""
+    settings = load_settings(TablesSettings, config, overrides or [])
+    import numpy as np
+    import polars as pl
+
+    from nearfar_tables.grouping import group as run_grouping
+    from nearfar_tables.readers import read
+    from nearfar_tables.writers import write
+
+    pairs = _integers(data, ("left", "right"), ())
+    frame = read(data).frame
+    weights = np.ones(len(pairs))
+    if "probability" in frame.columns:
+        weights = frame["probability"].cast(pl.Float64, strict=False).fill_null(0.0).to_numpy()
+    if len(pairs) and (pairs.min() < 0 or pairs.max() >= rows):
+        raise UserError(f"{data}: pairs name row {pairs.max()}; expected 0 to {rows - 1}")
+    yes = weights > settings.threshold
+    sets = run_grouping(rows, pairs[yes], weights[yes], settings.groups, seed)
+    write(pl.DataFrame({"row": np.arange(rows), "set": sets}), out)
+    typer.echo(f"{int(sets.max()) + 1} sets of {rows} rows: {out}")
+
+
+@app.command()
+def resolve(
+    data: Table,
+    out: File,
+    sets: Annotated[str, typer.Option(help="Column that says which thing a row is about.")],
+    source: SourceColumn = None,
+    provenance: Annotated[Path | None, typer.Option(help="File for the grounds.")] = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+) -> None:
+    """One row a set, each conflict decided."""
+    settings = load_settings(TablesSettings, config, overrides or [])
+    import numpy as np
+    import polars as pl
+
+    from nearfar_tables.resolution import resolve as run_resolution
+    from nearfar_tables.writers import write
+
+    frame, origin = _rows_and_source(data, source)
+    if sets not in frame.columns:
+        raise UserError(f"{data}: no column {sets!r}; expected one of {', '.join(frame.columns)}")
+    if frame[sets].null_count():
+        row = int(frame[sets].is_null().arg_max() or 0)
+        raise UserError(f"{data}, row {row}: {sets} is empty; expected the name of a set")
+    _, first, number = np.unique(
+        frame[sets].cast(pl.String).to_numpy(), return_index=True, return_inverse=True
+    )
+    rank = np.argsort(np.argsort(first))
+    names = frame[sets].gather(np.sort(first).tolist())
+    found = run_resolution(
+        frame.drop(sets), rank[number], source=origin, method=settings.resolver, seed=seed
+    )
+    write(pl.concat([names.to_frame(), found.table], how="horizontal"), out)
+    if provenance is not None:
+        write(found.cells, provenance)
+    typer.echo(f"{found.conflicts.height} conflicts decided in {len(names)} sets: {out}")
+
+
+@app.command()
+def bench(
+    data: Data,
+    out: Out = Path("runs/bench-tables"),
+    methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 3,
+    dataset: Annotated[str | None, typer.Option(help="Only this set.")] = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+) -> None:
+    """Matching without labels, its ablations and plain scorers; conflicts by every resolver."""
+    settings = load_settings(TablesSettings, config, overrides or [])
+    from rich.console import Console
+
+    from nearfar_tables.bench import run_bench
+
+    run, metrics = begin("tables", "bench", out, settings, packages=TOLD)
+    chosen = [name.strip() for name in methods.split(";")] if methods else None
+    for table in run_bench(data, run, metrics, settings, chosen, seeds, dataset, quiet):
+        Console().print(table.terminal())
+    end(run)
+
+
+def main() -> None:
+    run_app(app)
+
+
+def _alignment(given: list[str] | None) -> dict[str, dict[str, str]]:
+    columns: dict[str, dict[str, str]] = {}
+    for item in given or []:
+        left, equals, name = item.partition("=")
+        table, dot, column = left.partition(".")
+        if not (equals and dot and table and column and name):
+            raise UserError(f"--align {item}: expected table.column=name")
+        columns.setdefault(table, {})[column] = name
+    return columns
+
+
+def _rows_and_source(
+    path: Path, source: str | None
+) -> tuple[pl.DataFrame, NDArray[np.int64] | None]:
+    """A table without its source column, and that column as numbers."""
+    import numpy as np
+    import polars as pl
+
+    from nearfar_tables.readers import read
+
+    frame = read(path).frame
+    if source is None:
+        return frame, None
+    if source not in frame.columns:
+        raise UserError(f"{path}: no column {source!r}; expected one of {', '.join(frame.columns)}")
+    names = frame[source].cast(pl.String).fill_null("").to_numpy()
+    return frame.drop(source), np.unique(names, return_inverse=True)[1]
+
+
+def _integers(path: Path, needed: tuple[str, ...], optional: tuple[str, ...]) -> NDArray[np.int64]:
+    """Columns of whole numbers [rows, columns]; UserError names the first row that has none."""
+    import numpy as np
+    import polars as pl
+
+    from nearfar_tables.readers import read
+
+    frame = read(path).frame
+    names = [*needed, *(name for name in optional if name in frame.columns)]
+    for name in needed:
+        if name not in frame.columns:
+            raise UserError(f"{path}: no column {name!r}; it has {', '.join(frame.columns)}")
+    columns = []
+    for name in names:
+        numbers = frame[name].cast(pl.Int64, strict=False)
+        if numbers.null_count():
+            row = int(numbers.is_null().arg_max() or 0)
+            raise UserError(f"{path}, row {row}: {name} is {frame[name][row]!r}; expected a number")
+        columns.append(numbers.to_numpy())
+    return np.stack(columns, axis=1).astype(np.int64)
+
+
+def _frame(table: object) -> pl.DataFrame:
+    """A result's table as polars has it, whatever kind went in."""
+    from nearfar_tables.readers import read
+
+    return read(table).frame
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""CSV as it is found: any delimiter, encoding, ragged rows and repeated headers; nothing is lost.
+
+Cells stay text as written ("007" keeps its zeros); an empty cell is NULL.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from nearfar_kit.errors import UserError
+from nearfar_tables.source import SourceTable
+
+__all__ = ["distinct_names", "read_csv"]
+
+DELIMITERS = ",;\t|"
+CELL_LIMIT = 1 << 24  # characters: an unclosed quote would otherwise swallow a file of any size
+
+
+def read_csv(path: Path) -> SourceTable:
+    """Reads ``.csv``, ``.tsv``, or either in gzip.
+
+    UTF-8 and UTF-16 (by its mark) are read as such, all else as Windows-1252. A short row is
+    filled with NULL, the fields a long one has too many go to columns ``extra``, ``extra_2``, ...;
+    a repeated header gets a number, an absent one is called by its place. ``mended`` tells each.
+
+    Raises:
+        UserError: no such file, no header, zero bytes in it, or a cell beyond 16 Mi characters.
+    """
+    mended: list[str] = []
+    text = _decoded(path, mended)
+    rows = _rows(path, text)
+    if not rows or not any(rows[0][1]):
+        raise UserError(f"{path}: is empty; expected a header line")
+    header = distinct_names(rows[0][1], mended, f"{path}, line 1")
+    width = max(len(fields) for _, fields in rows)
+    extra = ["extra" if n == 0 else f"extra_{n + 1}" for n in range(width - len(header))]
+    names = distinct_names([*header, *extra], [], "")
+    short = [line for line, fields in rows[1:] if len(fields) < len(header)]
+    long = [line for line, fields in rows[1:] if len(fields) > len(header)]
+    for lines, what in ((short, "fewer fields: NULL there"), (long, f"more: kept in {extra}")):
+        if lines:
+            mended.append(f"{path}, line {lines[0]}: and {len(lines) - 1} more rows, {what}")
+    columns = {
+        name: [fields[n] or None if n < len(fields) else None for _, fields in rows[1:]]
+        for n, name in enumerate(names)
+    }
+    frame = pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String))
+    return SourceTable(path.name.split(".")[0], frame, "csv", tuple(mended))
+
+
+def distinct_names(names: Sequence[str], mended: list[str], where: str) -> list[str]:
+    """Each name once: the second ``city`` is ``city_2``; an empty one ``column_3``."""
+    taken: set[str] = set()
+    given = {name.strip() for name in names}
+    found = []
+    for place, raw in enumerate(names, start=1):
+        name = raw.strip() or f"column_{place}"
+        if name in taken:
+            number = 2
+            while f"{name}_{number}" in taken | given:
+                number += 1
+            mended.append(f"{where}: two columns are named {name!r}: the second is {name}_{number}")
+            name = f"{name}_{number}"
+        elif not raw.strip():
+            mended.append(f"{where}: column {place} has no name: it is {name}")
+        taken.add(name)
+        found.append(name)
+    return found
+
+
+def _decoded(path: Path, mended: list[str]) -> str:
+    try:
+        raw = path.read_bytes()
+        if path.suffix == ".gz":
+            raw = gzip.decompress(raw)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (EOFError, zlib.error) as error:
+        raise UserError(f"{path}: is no whole gzip file ({error})") from None
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16"
+    else:
+        encoding = "utf-8-sig"
+        if b"\0" in raw:
+            raise UserError(f"{path}, byte {raw.index(0)}: a zero byte; expected text")
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        mended.append(f"{path}, byte {error.start}: no {encoding.upper()}: read as Windows-1252")
+        return raw.decode("cp1252", errors="replace")
+
+
+def _rows(path: Path, text: str) -> list[tuple[int, list[str]]]:
+    """Line number and fields of each row that is not blank."""
+    csv.field_size_limit(CELL_LIMIT)
+    head = text.split("\n", 1)[0]
+    delimiter = max(DELIMITERS, key=head.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows: list[tuple[int, list[str]]] = []
+    try:
+        rows.extend((reader.line_num, fields) for fields in reader if fields)
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: is no CSV ({error})") from None
+    return rows

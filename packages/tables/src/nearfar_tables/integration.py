@@ -1,0 +1,118 @@
+"""The whole: tables in, one table out, with the grounds for each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from nearfar_kit.settings import load_settings
+from nearfar_tables.alignment import align
+from nearfar_tables.blocking import block
+from nearfar_tables.grouping import group
+from nearfar_tables.matching import match
+from nearfar_tables.readers import read_all
+from nearfar_tables.resolution import resolve
+from nearfar_tables.settings import TablesSettings
+from nearfar_tables.union import outer_union
+from nearfar_tables.writers import as_kind
+
+__all__ = ["Result", "integrate"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """An integrated table and its grounds, each of the kind of the first input.
+
+    Attributes:
+        table: a row for each set.
+        sets: every input row once: ``table``, ``row``, ``set`` (the row of ``table`` above).
+        pairs: the candidates: tables and rows of both, ``score``, ``probability``, ``match``.
+        conflicts: the cells for which rows say different things; as ``provenance``.
+        provenance: for each cell: ``set``, ``column``, ``value``, ``method``, ``confidence``,
+            ``sources`` (``table:row`` that say so), ``candidates``, ``support``.
+        mended: what reading had to repair, a line each.
+    """
+
+    table: Any
+    sets: Any
+    pairs: Any
+    conflicts: Any
+    provenance: Any
+    mended: tuple[str, ...]
+
+
+def integrate(
+    tables: Any,
+    *,
+    columns: Mapping[str, Mapping[str, str]] | None = None,
+    settings: TablesSettings | None = None,
+    seed: int = 0,
+    quiet: bool = True,
+) -> Result:
+    """Aligns, unites, blocks, matches, groups and resolves.
+
+    Args:
+        tables: a folder, paths, frames or relations: see :func:`nearfar_tables.read_all`.
+        columns: table -> its column -> column of the union, where names differ.
+
+    Raises:
+        UserError: a table cannot be read, the alignment is wrong, or too many pairs are expected.
+
+    Example:
+        >>> a = pl.DataFrame({"city": ["Rome", "Oslo"], "people": [2.8, None]})
+        >>> b = pl.DataFrame({"city": ["oslo", "Lima"], "people": [0.7, 10.0]})
+        >>> chosen = load_settings(TablesSettings, overrides=["epochs=0"])
+        >>> integrate({"a": a, "b": b}, settings=chosen).sets.rows()
+        [('a', 0, 0), ('a', 1, 1), ('b', 0, 1), ('b', 1, 2)]
+    """
+    settings = settings or load_settings(TablesSettings)
+    sources = read_all(tables)
+    union = outer_union(sources, align(sources, columns))
+    numbers = {source.name: number for number, source in enumerate(sources)}
+    origin = np.array([numbers[name] for name in union.rows["table"].to_list()], dtype=np.int64)
+    across = origin if len(sources) > 1 else None
+    candidates = block(
+        union.frame, source=across, within=settings.within, shared_tokens=settings.shared_tokens,
+        token_rows=settings.token_rows, most_pairs=settings.most_pairs,
+    )  # fmt: skip
+    scored = match(
+        union.frame, candidates, source=across, settings=settings, seed=seed, quiet=quiet
+    )
+    yes = scored.match
+    sets = group(
+        union.frame.height, scored.pairs[yes], scored.probability[yes], settings.groups, seed
+    )
+    resolved = resolve(union.frame, sets, source=across, method=settings.resolver, seed=seed)
+
+    names = (union.rows["table"] + ":" + union.rows["row"].cast(pl.String)).to_list()
+    provenance = resolved.cells.with_columns(
+        pl.Series(
+            "sources",
+            [[names[row] for row in rows] for rows in resolved.cells["rows"].to_list()],
+            dtype=pl.List(pl.String),
+        )
+    ).drop("rows")
+    left, right = (union.rows[scored.pairs[:, side].tolist()] for side in (0, 1))
+    pairs = pl.concat(
+        [
+            left.rename({"table": "left_table", "row": "left_row"}),
+            right.rename({"table": "right_table", "row": "right_row"}),
+            pl.DataFrame(
+                {"score": scored.score, "probability": scored.probability, "match": scored.match}
+            ),
+        ],
+        how="horizontal",
+    )
+    kind = sources[0].kind
+    return Result(
+        as_kind(resolved.table, kind),
+        as_kind(union.rows.with_columns(pl.Series("set", sets)), kind),
+        as_kind(pairs, kind),
+        as_kind(provenance.filter(pl.col("candidates").list.len() > 1), kind),
+        as_kind(provenance, kind),
+        tuple(line for source in sources for line in source.mended),
+    )

@@ -1,0 +1,120 @@
+"""Tables in: files by their ending, and the frames that Python users hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+
+from nearfar_kit.errors import UserError
+from nearfar_tables.dirty_csv import read_csv
+from nearfar_tables.source import SourceTable
+
+__all__ = ["read", "read_all"]
+
+ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".arrow", ".feather")
+
+
+def read(table: Any, name: str = "table") -> SourceTable:
+    """One table of any kind.
+
+    Args:
+        table: a path (CSV, TSV, either in gzip, Parquet, Arrow IPC), a pandas or polars frame, an
+            Arrow table, a DuckDB relation, or a :class:`SourceTable`.
+        name: of a table that is no file.
+
+    Raises:
+        UserError: it is none of these, the file is damaged, or columns share a name.
+    """
+    if isinstance(table, SourceTable):
+        return table
+    if isinstance(table, str | Path):
+        return _read_file(Path(table))
+    if isinstance(table, pl.DataFrame):
+        return SourceTable(name, table, "polars")
+    if isinstance(table, pd.DataFrame):
+        return SourceTable(name, _from_pandas(table, name), "pandas")
+    if isinstance(table, pa.Table):
+        return SourceTable(name, _from_arrow(table, name), "arrow")
+    if isinstance(table, duckdb.DuckDBPyRelation):
+        return SourceTable(name, _from_arrow(table.to_arrow_table(), name), "duckdb")
+    raise UserError(
+        f"{name}: is a {type(table).__name__}; expected a path, a pandas or polars frame, an Arrow "
+        "table or a DuckDB relation"
+    )
+
+
+def read_all(tables: Any) -> list[SourceTable]:
+    """Several tables: a folder, a list of tables, or a mapping of names to tables.
+
+    Raises:
+        UserError: there is none, or two share a name.
+    """
+    if isinstance(tables, str | Path) and Path(tables).is_dir():
+        files = sorted(p for p in Path(tables).iterdir() if p.name.endswith(ENDINGS))
+        if not files:
+            raise UserError(f"{tables}: holds no table; expected files {', '.join(ENDINGS)}")
+        found = [read(path) for path in files]
+    elif isinstance(tables, Mapping):
+        found = [
+            SourceTable(str(name), own.frame, own.kind, own.mended)
+            for name, table in tables.items()
+            for own in [read(table, str(name))]
+        ]
+    elif isinstance(tables, Sequence) and not isinstance(tables, str):
+        found = [read(table, f"table_{n}") for n, table in enumerate(tables, start=1)]
+    else:
+        found = [read(tables)]
+    if not found:
+        raise UserError("no table is given; expected one or more")
+    names = [source.name for source in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"two tables are named {twice!r}; expected different names")
+    return found
+
+
+def _read_file(path: Path) -> SourceTable:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected a table {', '.join(ENDINGS)}")
+    if path.name.endswith((".csv", ".tsv", ".csv.gz", ".tsv.gz")):
+        return read_csv(path)
+    readers = {".parquet": pl.read_parquet, ".arrow": pl.read_ipc, ".feather": pl.read_ipc}
+    if path.suffix not in readers:
+        raise UserError(f"{path}: ends in {path.suffix!r}; expected {', '.join(ENDINGS)}")
+    try:
+        frame = readers[path.suffix](path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: is no {path.suffix[1:]} file ({reason})") from None
+    return SourceTable(path.stem, frame, "parquet" if path.suffix == ".parquet" else "arrow")
+
+
+def _from_pandas(table: pd.DataFrame, name: str) -> pl.DataFrame:
+    _check_names([str(column) for column in table.columns], name)
+    named = table.set_axis([str(column) for column in table.columns], axis=1)
+    try:
+        return pl.from_pandas(named)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        # Object columns of mixed values, as 1 beside "one": their text is what they share.
+        mixed = named.select_dtypes("object").columns
+        text = {column: named[column].map(str, na_action="ignore") for column in mixed}
+        return pl.from_pandas(named.assign(**text))
+
+
+def _from_arrow(table: pa.Table, name: str) -> pl.DataFrame:
+    _check_names(table.column_names, name)
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _check_names(names: Sequence[str], where: str) -> None:
+    twice = next((name for name in names if list(names).count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{where}: two columns are named {twice!r}; expected different names")

@@ -1,0 +1,224 @@
+"""Conflicts: forms of values, truth discovery against plain loops, and one row a set."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nearfar_kit.errors import UserError
+from nearfar_tables.canonical import canonical, kind_of
+from nearfar_tables.fusion import accuracy, read_book, read_flights
+from nearfar_tables.resolution import RESOLVERS, resolve
+from nearfar_tables.truth import METHODS, Claims, accu, crh, truth_finder, vote
+
+DATA = Path(__file__).parents[3].parent / "shared" / "data" / "tables"
+
+
+class TestCanonical:
+    @pytest.mark.parametrize(
+        ("kind", "ways", "other"),
+        [
+            ("time", ["7:10 p.m.", "12/1 7:10pm", "19:10", "Dec 02 7:10 PM"], "7:10 a.m."),
+            ("time", ["12:05 a.m.", "0:05"], "12:05 p.m."),
+            ("date", ["2009-04-17", "17-Apr-09", "April 17, 2009"], "2009-04-18"),
+            ("number", ["1,200.0", "$ 1200", "1200 kg"], "1201"),
+            ("people", ["Knuth, Donald E.", "donald e. knuth", "Dr. Donald Knuth"], "Ada Knuth"),
+            ("people", ["richard johnsonbaugh; marcus schaefer",
+                        "Schaefer, Marcus and Johnsonbaugh, Richard"], "marcus schaefer"),
+            ("text", ["St. Mary's", "st  mary s"], "st mary"),
+        ],
+    )  # fmt: skip
+    def test_ways_of_writing(self, kind, ways, other):
+        forms = {canonical(way, kind) for way in ways}
+        assert len(forms) == 1
+        assert None not in forms
+        assert canonical(other, kind) not in forms
+
+    @pytest.mark.parametrize("text", ["", "N/A", "Not Available", "Dec 02 Not Available", "--"])
+    @pytest.mark.parametrize("kind", ["time", "text", "people"])
+    def test_nothing_is_known(self, text, kind):
+        assert canonical(text, kind) is None
+
+    def test_what_the_type_cannot_read_is_text(self):
+        assert canonical("delayed", "time") == "delayed"
+
+    @pytest.mark.parametrize(
+        ("values", "name", "kind"),
+        [
+            (["7:10 p.m.", "n/a", "19:20"], "x", "time"),
+            (["2020-01-01", "3 may 2021", "?"], "x", "date"),
+            (["1", "2.5", "$ 3"], "x", "number"),
+            (["ann lee"], "author_list", "people"),
+            (["ann lee"], "name", "text"),
+            ([], "x", "text"),
+        ],
+    )
+    def test_types(self, values, name, kind):
+        assert kind_of(values, name) == kind
+
+
+def claims_of(rows):
+    """Rows of (item, source, value within the item)."""
+    values = {}
+    item, source, value = [], [], []
+    for i, s, v in rows:
+        item.append(i)
+        source.append(s)
+        value.append(values.setdefault((i, v), len(values)))
+    return Claims(np.array(item), np.array(source), np.array(value))
+
+
+ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), min_size=1,
+                max_size=14)  # fmt: skip
+
+
+class TestTruth:
+    @given(ROWS)
+    def test_accu_against_loops(self, rows):
+        claims = claims_of(rows)
+        triples = list(zip(claims.item, claims.source, claims.value, strict=True))
+        trust = defaultdict(lambda: 0.8)
+        posterior, before = {}, dict(enumerate(vote(claims)))
+        for _ in range(50):
+            weight = defaultdict(float)
+            for _, s, v in triples:
+                a = min(max(trust[s], 0.01), 0.99)
+                weight[v] += math.log(10 * a / (1 - a))
+            for i, _, v in triples:
+                rest = [
+                    math.exp(weight[w] - weight[v]) for w in {w for j, _, w in triples if j == i}
+                ]
+                posterior[v] = 1 / sum(rest)
+            own = defaultdict(list)
+            for _, s, v in triples:
+                own[s].append(posterior[v])
+            trust = {s: sum(p) / len(p) for s, p in own.items()}
+            if max(abs(posterior[v] - before[v]) for v in posterior) < 1e-6:
+                break
+            before = dict(posterior)
+        found = accu(claims)
+        np.testing.assert_allclose(found, [posterior[v] for v in range(claims.values)], atol=1e-6)
+
+    def test_truth_finder_first_round_by_hand(self):
+        claims = claims_of([(0, 0, "a"), (0, 1, "a"), (0, 2, "b")])
+        tau = -math.log(0.1)
+        wanted = [1 / (1 + math.exp(-0.3 * n * tau)) for n in (2, 1)]
+        t = [wanted[0], wanted[0], wanted[1]]
+        second = [-math.log(1 - x) for x in t]
+        wanted = [1 / (1 + math.exp(-0.3 * s)) for s in (second[0] + second[1], second[2])]
+        import nearfar_tables.truth as module
+
+        kept, module.ITERATIONS = module.ITERATIONS, 2
+        try:
+            np.testing.assert_allclose(truth_finder(claims), wanted, rtol=1e-6)
+        finally:
+            module.ITERATIONS = kept
+
+    @pytest.mark.parametrize("method", METHODS)
+    @given(rows=ROWS)
+    def test_confidence_and_names_do_not_matter(self, method, rows):
+        claims = claims_of(rows)
+        found = METHODS[method](claims)
+        assert ((found >= 0) & (found <= 1 + 1e-9)).all()
+        renamed = Claims(3 - claims.item, 3 - claims.source, claims.value)
+        np.testing.assert_allclose(METHODS[method](renamed), found, atol=1e-9)
+
+    @pytest.mark.parametrize("method", [accu, crh])
+    def test_a_good_source_outweighs_two_bad_ones(self, method):
+        rows = [(i, s, "true") for i in range(30) for s in (0, 3, 4, 5)]
+        rows += [(i, s, f"false {s}") for i in range(30) for s in (1, 2)]
+        rows += [(30, 0, "true"), (30, 1, "false"), (30, 2, "false")]
+        claims = claims_of(rows)
+        last = claims.item_of == 30
+        right, wrong = method(claims)[last]
+        assert right > wrong
+        assert vote(claims)[last].tolist() == [1 / 3, 2 / 3]
+
+    def test_refusals(self):
+        with pytest.raises(ValueError, match="claimed of two items"):
+            Claims(np.array([0, 1]), np.array([0, 0]), np.array([0, 0]))
+        with pytest.raises(ValueError, match="expected as many"):
+            Claims(np.array([0]), np.array([0, 0]), np.array([0, 0]))
+
+
+FRAME = pl.DataFrame(
+    {
+        "name": ["Ann", "ann", "Bob", "ANN", None],
+        "n": [1, 1, 2, 3, None],
+        "on": [date(2020, 1, 1)] * 4 + [None],
+    }
+)
+SETS = np.array([0, 0, 1, 0, 2])
+
+
+class TestResolve:
+    def test_one_row_a_set_with_its_grounds(self):
+        found = resolve(FRAME, SETS, method="vote")
+        assert found.table.rows() == [("Ann", 1, date(2020, 1, 1)), ("Bob", 2, date(2020, 1, 1)),
+                                      (None, None, None)]  # fmt: skip
+        assert found.table.schema == FRAME.schema
+        (conflict,) = found.conflicts.to_dicts()
+        assert conflict == {
+            "set": 0, "column": "n", "value": "1", "method": "vote",
+            "confidence": pytest.approx(2 / 3), "rows": [0, 1], "candidates": ["1", "3"],
+            "support": [2, 1],
+        }  # fmt: skip
+        said = found.cells.filter(pl.col("column") == "name")["rows"].to_list()
+        assert said == [[0, 1, 3], [2], []]
+        assert found.cells["method"].to_list().count("absent") == 3
+
+    @pytest.mark.parametrize("method", RESOLVERS)
+    @given(
+        st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["x", "y", "Z z", None])), min_size=1,
+                 max_size=9)
+    )  # fmt: skip
+    def test_every_method_takes_what_some_row_of_the_set_says(self, method, rows):
+        _, sets = np.unique([s for s, _ in rows], return_inverse=True)
+        frame = pl.DataFrame({"v": pl.Series([v for _, v in rows], dtype=pl.String)})
+        found = resolve(frame, sets, method=method)
+        assert found.table.height == found.cells.height == sets.max() + 1
+        for number, value in enumerate(found.table["v"].to_list()):
+            own = [v for (_, v), s in zip(rows, sets, strict=True) if s == number]
+            assert value in own if any(own) else value is None
+        again = resolve(frame, sets, method=method)
+        assert again.cells.equals(found.cells)
+
+    def test_two_sources_are_not_weighed(self):
+        found = resolve(FRAME, SETS, source=np.array([0, 1, 0, 1, 0]), method="accu")
+        assert found.conflicts["method"].to_list() == ["vote"]
+
+    def test_an_unknown_method(self):
+        with pytest.raises(UserError, match="expected one of vote, truthfinder, crh, accu"):
+            resolve(FRAME, SETS, method="oracle")
+
+
+@pytest.mark.data
+class TestReal:
+    """The bars of the design page, on conflicts of the raw text."""
+
+    def test_flights(self):
+        folder = DATA / "raha" / "flights"
+        if not folder.exists():
+            pytest.skip("flights is not in ../shared/data/tables beside the repository")
+        data = read_flights(folder)
+        found = resolve(data.frame, data.sets, source=data.source)
+        scores = [accuracy(data, found, c, exact=False) for c in data.frame.columns]
+        total = sum(n for _, n in scores)
+        assert total == 355
+        assert sum(score * n for score, n in scores) / total >= 0.90
+
+    def test_book_authors(self):
+        folder = DATA / "recordfusion" / "book"
+        if not folder.exists():
+            pytest.skip("book is not in ../shared/data/tables beside the repository")
+        data = read_book(folder)
+        found = resolve(data.frame, data.sets, source=data.source)
+        assert accuracy(data, found, "author_list", exact=False)[0] >= 0.88
