@@ -13,7 +13,7 @@ from nearfar_kit.errors import UserError
 from nearfar_seqrec.sequences import Ints
 from nearfar_seqrec.split import Split, padded
 
-__all__ = ["Batch", "Batches"]
+__all__ = ["Batch", "Batches", "check_trainable"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Batches:
         seed: int,
         want_alike: bool = False,
     ) -> None:
+        check_trainable(split)
         sequences = split.sequences
         self.flat, self.begin = sequences.flat, sequences.start[:-1]
         self.train_end = split.train_end
@@ -79,11 +80,6 @@ class Batches:
         self.offset = np.cumsum(count) - count
         self.user = np.repeat(np.arange(len(sequences)), count)
         self.end = np.arange(len(self.user)) - self.offset[self.user] + 1
-        if len(self.user) < 2:
-            raise UserError(
-                "split: the training part has fewer than two targets; expected users with two or "
-                "more interactions before those held out"
-            )
         self.rows = np.arange(len(self.user))
         if mode == "positions":
             # From the last target back, so that the short row is the oldest.
@@ -138,3 +134,12 @@ class Batches:
         drawn = np.where(stop - first > 1, drawn + (drawn >= own), own)
         alike: Ints = self.by_target[drawn]
         return alike
+
+
+def check_trainable(split: Split) -> None:
+    """Raises UserError where nobody, or one target alone, is left to train on."""
+    if np.maximum(split.train_end - 1, 0).sum() < 2:
+        raise UserError(
+            "split: the training part has fewer than two targets; expected users with two or more "
+            "interactions before those held out"
+        )

@@ -52,10 +52,11 @@ def _import_without_anomaly_mode() -> None:
 
 
 def _restore_numpy_names() -> None:
-    """``Config`` reads names that NumPy 2 removed (RecBole issues 1604, 1714, 2084)."""
+    """``Config`` and the metrics read names that NumPy lacks (RecBole issues 1604, 1714, 2084)."""
     import numpy as np
 
-    for name, kind in (("float_", np.float64), ("complex_", np.complex128), ("unicode_", np.str_)):
+    kinds = {"float": np.float64, "float_": np.float64, "complex_": np.complex128}
+    for name, kind in (kinds | {"unicode_": np.str_}).items():
         if name not in vars(np):
             setattr(np, name, kind)
 

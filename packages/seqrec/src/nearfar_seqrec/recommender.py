@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,22 @@ class Recommender:
 
     def scorer(self) -> ModelScorer:
         return ModelScorer(self.model)
+
+    def renumbered(self, sequences: Sequences, where: str) -> Sequences:
+        """Other sequences with this model's item numbers; ``where`` they lie is for errors.
+
+        Raises:
+            UserError: an item is unknown.
+        """
+        known = {str(name): n for n, name in enumerate(self.sequences.items, 1)}
+        for name in sequences.items:
+            if str(name) not in known:
+                raise UserError(
+                    f"{where}: item {str(name)!r} is unknown to the model; expected some of the "
+                    f"{len(known)} items it was trained with"
+                )
+        number = np.array([0, *(known[str(name)] for name in sequences.items)], dtype=np.int64)
+        return replace(sequences, items=self.sequences.items, flat=number[sequences.flat])
 
     def save(self, path: Path) -> None:
         known = self.sequences

@@ -172,6 +172,10 @@ class Training:
         model.group = None
         return model.eval()
 
+    def scorer(self) -> ModelScorer:
+        """What ranks by the model of the best validation."""
+        return ModelScorer(self.trained())
+
     def state(self) -> dict[str, Any]:
         return {
             "model": dict(self.model.state_dict()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing import active_children, connection, get_context, parent_process
@@ -19,7 +19,9 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def each(work: Callable[[Job], Result], jobs: Sequence[Job], processes: int) -> Iterator[Result]:
+def each(
+    work: Callable[[Job], Result], jobs: Sequence[Job], processes: int
+) -> Generator[Result, None, None]:
     """The results of ``work`` on each job, as they come, from so many processes.
 
     Ctrl-C, SIGTERM, or any exception ends the processes at once, in the middle of their jobs:

@@ -1,0 +1,42 @@
+"""How much a benchmark does, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nearfar_seqrec.bench import METHODS
+
+__all__ = ["PROFILES", "Profile"]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Seeds, methods, and how its settings depart from the defaults."""
+
+    seeds: int
+    settings: dict[str, Any]
+    methods: tuple[str, ...] = tuple(METHODS)
+
+
+PROFILES = {
+    "smoke": Profile(
+        1, {"recent": 8, "longest": 6, "layers": 1, "width": 16, "epochs": 1, "batch": 128}
+    ),
+    # An hour or so on two cores: each user's last 22 interactions, one block, larger steps.
+    "cpu": Profile(
+        3,
+        {
+            "recent": 22,
+            "longest": 20,
+            "layers": 1,
+            "batch": 128,
+            "learning_rate": 3e-3,
+            "epochs": 30,
+            "validate_every": 2,
+            "patience": 4,
+        },
+    ),
+    # The paper's setting.
+    "gpu": Profile(5, {"train_mode": "prefix", "epochs": 100}),
+}
