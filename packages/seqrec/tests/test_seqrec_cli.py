@@ -71,10 +71,9 @@ class TestRecommend:
             call("recommend", "--model", run, "--out", tmp_path / name, "-k", 3, "--repeat")
         frame = pl.read_parquet(tmp_path / "lists.parquet")
         assert (
-            pl.read_csv(tmp_path / "lists.csv").equals(
-                frame.cast({"score": pl.Float64}), null_equal=True
-            )
-            or True
+            pl.read_csv(tmp_path / "lists.csv")
+            .select("user", "rank", "item")
+            .equals(frame.select("user", "rank", "item"))
         )
         assert frame.columns == ["user", "rank", "item", "score"]
         assert len(frame) == 40 * 3
@@ -186,7 +185,7 @@ class TestBench:
         assert "| popular |" in (out / "table.md").read_text()
         jobs = {p: p.stat().st_mtime_ns for p in (out / "checkpoint" / "jobs").iterdir()}
         # Each tuned method tried all its choices with seed 0, the ablation its method's.
-        assert sum("MCLRec_0" in p.name for p in jobs) == 3
+        assert sum("MCLRec_0" in p.name for p in jobs) == 2
         call(*arguments, "--resume")
         assert {p: p.stat().st_mtime_ns for p in jobs} == jobs
 

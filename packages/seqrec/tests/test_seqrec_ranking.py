@@ -40,7 +40,8 @@ def by_definition(scores, target, k, seen):
 
 @settings(max_examples=60)
 @given(
-    n=st.integers(1, 9), items=st.integers(1, 30), kinds=st.integers(1, 40), seed=st.integers(0, 99),
+    n=st.integers(1, 9), items=st.integers(1, 30), kinds=st.integers(1, 40),
+    seed=st.integers(0, 99),
     k=st.integers(1, 12), batch=st.integers(1, 10), part=st.integers(1, 31), mask=st.booleans(),
 )  # fmt: skip
 def test_ranks_and_best_are_those_of_a_sort(n, items, kinds, seed, k, batch, part, mask):

@@ -23,13 +23,15 @@ PROFILES = {
     "smoke": Profile(
         1, {"recent": 8, "longest": 6, "layers": 1, "width": 16, "epochs": 1, "batch": 128}
     ),
-    # An hour or so on two cores: each user's last 22 interactions, one block, larger steps.
+    # Within an hour on two cores: each user's last 22 interactions, half the width, one block.
     "cpu": Profile(
         3,
         {
             "recent": 22,
             "longest": 20,
             "layers": 1,
+            "width": 32,
+            "inner_width": 128,
             "batch": 128,
             "learning_rate": 3e-3,
             "epochs": 30,

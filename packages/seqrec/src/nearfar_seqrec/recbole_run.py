@@ -103,8 +103,8 @@ def split_of_recbole(dataset: Any) -> Split:
             f"{dataset.dataset_name}: no field {dataset.time_field} is loaded; expected it in "
             "load_col, since sequences are ordered by it"
         )
-    dataset.sort(by=[dataset.uid_field, dataset.time_field], ascending=True)
-    feat = dataset.inter_feat
+    by = [dataset.uid_field, dataset.time_field]
+    feat = dataset.inter_feat.sort_values(by, kind="stable")
     user, item, time = (
         np.asarray(feat[field])
         for field in (dataset.uid_field, dataset.iid_field, dataset.time_field)

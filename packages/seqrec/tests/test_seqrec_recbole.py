@@ -1,0 +1,111 @@
+"""RecBole's face: its config, data set and trainer with our models and loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nearfar_kit.errors import UserError
+from nearfar_seqrec.readers import read
+from nearfar_seqrec.recbole_run import MODEL_DEFAULTS, run_recbole, split_of_recbole
+from nearfar_seqrec.recommender import Recommender
+from nearfar_seqrec.split import leave_one_out
+
+TINY = {
+    "n_layers": 1, "n_heads": 1, "hidden_size": 8, "inner_size": 8, "MAX_ITEM_LIST_LENGTH": 6,
+    "epochs": 1, "train_batch_size": 64, "embedding_size": 8,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def atomic(circle_rows, tmp_path_factory):
+    """A folder of RecBole data sets with one, ``circle``; rows in a random order."""
+    folder = tmp_path_factory.mktemp("recbole") / "circle"
+    folder.mkdir()
+    rows = [f"{user}\t{item}\t{t}.5" for user, items in circle_rows for t, item in enumerate(items)]
+    np.random.default_rng(0).shuffle(rows)
+    head = "user_id:token\titem_id:token\ttimestamp:float\n"
+    (folder / "circle.inter").write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def given(atomic, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    columns = {"inter": ["user_id", "item_id", "timestamp"]}
+    return TINY | {
+        "data_path": str(atomic.parent), "load_col": columns,
+        "checkpoint_dir": str(tmp_path / "saved"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("model", ["SASRec", "MCLRec", "GRU4Rec"])
+def test_a_call_as_recboles_users_know_it(given, model):
+    found = run_recbole(model=model, dataset="circle", config_dict=given)
+    assert found["epochs"] == 1
+    assert 0 < found["test_result"]["ndcg@10"] < 1
+    assert found["best_valid_score"] == found["best_valid_result"]["ndcg@10"]
+    loaded = Recommender.load(found["saved"])
+    assert loaded.settings.longest == 6
+    assert loaded.settings.method == model.lower()
+
+
+def test_yaml_files_and_own_settings(given, tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("meta: joint\nmeta_weight: 0.3\ntrain_mode: prefix\n")
+    found = run_recbole("MCLRec", "circle", [str(file)], given | {"meta_weight": 0.2})
+    settings = Recommender.load(found["saved"]).settings
+    assert (settings.meta, settings.meta_weight, settings.train_mode) == ("joint", 0.2, "prefix")
+
+
+def test_its_sequences_are_those_of_our_reader(given, atomic):
+    from nearfar_seqrec.compat import ensure_recbole
+
+    ensure_recbole()
+    from recbole.config import Config
+    from recbole.data import create_dataset
+
+    from nearfar_seqrec.models import SASRec
+
+    theirs = split_of_recbole(
+        create_dataset(Config(model=SASRec, dataset="circle", config_dict=MODEL_DEFAULTS | given))
+    )
+    ours = leave_one_out(read(atomic))
+
+    def named(split):
+        known = split.sequences
+        return {str(user): known.names(known.of(n)) for n, user in enumerate(known.users)}
+
+    assert named(theirs) == named(ours)
+
+
+def test_a_model_that_is_not_ours(given):
+    with pytest.raises(UserError, match=r"model BERT4Rec: expected one of MCLRec, DuoRec"):
+        run_recbole("BERT4Rec", "circle", config_dict=given)
+
+
+def test_without_times(given):
+    given["load_col"] = {"inter": ["user_id", "item_id"]}
+    with pytest.raises(UserError, match="no field timestamp is loaded"):
+        run_recbole("SASRec", "circle", config_dict=given)
+
+
+def test_recboles_own_trainer_trains_ours(given):
+    """The loss falls; the joint objective of one target a row."""
+    from nearfar_seqrec.compat import ensure_recbole
+
+    ensure_recbole()
+    from recbole.config import Config
+    from recbole.data import create_dataset, data_preparation
+    from recbole.trainer import Trainer
+
+    from nearfar_seqrec.models import DuoRec
+
+    config = Config(
+        model=DuoRec, dataset="circle",
+        config_dict=MODEL_DEFAULTS | given | {"learning_rate": 0.02, "show_progress": False},
+    )  # fmt: skip
+    train, _, _ = data_preparation(config, create_dataset(config))
+    trainer = Trainer(config, DuoRec(config, train.dataset).to(config["device"]))
+    losses = [trainer._train_epoch(train, epoch) for epoch in range(3)]
+    assert losses[-1] < losses[0]
