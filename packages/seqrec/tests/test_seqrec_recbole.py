@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from nearfar_kit.errors import UserError
+from nearfar_seqrec.batches import Batches
+from nearfar_seqrec.evaluate import evaluate
 from nearfar_seqrec.readers import read
 from nearfar_seqrec.recbole_run import MODEL_DEFAULTS, run_recbole, split_of_recbole
 from nearfar_seqrec.recommender import Recommender
+from nearfar_seqrec.scoring import ModelScorer
 from nearfar_seqrec.split import leave_one_out
 
 TINY = {
@@ -88,6 +92,69 @@ def test_without_times(given):
     given["load_col"] = {"inter": ["user_id", "item_id"]}
     with pytest.raises(UserError, match="no field timestamp is loaded"):
         run_recbole("SASRec", "circle", config_dict=given)
+
+
+@pytest.fixture
+def theirs(given):
+    """RecBole's config, loaders and a SASRec of its own."""
+    from nearfar_seqrec.compat import ensure_recbole
+
+    ensure_recbole()
+    from recbole.config import Config
+    from recbole.data import create_dataset, data_preparation
+    from recbole.model.sequential_recommender import SASRec
+
+    options = {
+        "show_progress": False, "hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0,
+        "learning_rate": 0.02, "metrics": ["Hit", "NDCG", "MRR"], "topk": [5, 12],
+        "metric_decimal_place": 12, "valid_metric": "NDCG@5", "train_batch_size": 100_000,
+        "eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"},
+    }  # fmt: skip
+    config = Config(model=SASRec, dataset="circle", config_dict=MODEL_DEFAULTS | given | options)
+    dataset = create_dataset(config)
+    split = split_of_recbole(create_dataset(config))
+    train, _, test = data_preparation(config, dataset)
+    return config, split, train, test, SASRec(config, train.dataset)
+
+
+def as_ours(config, train, model):
+    """Our model with the weights of RecBole's."""
+    from nearfar_seqrec.models import SASRec
+
+    ours = SASRec(config, train.dataset)
+    ours.load_state_dict(model.state_dict())
+    return ours
+
+
+def test_an_epochs_loss_and_gradients_are_those_of_recboles_sasrec(theirs):
+    config, split, train, _, model = theirs
+    ours = as_ours(config, train, model)
+    (interaction,) = train
+    want = model.calculate_loss(interaction)
+    want.backward()
+    # All prefixes of all users in one batch, RecBole's and ours.
+    batches = Batches(split, mode="prefix", longest=6, size=100_000, seed=0)
+    (batch,) = batches.epoch(0)
+    got = ours.next_item_loss(batch, torch.Generator())
+    got.backward()
+    assert got.item() == pytest.approx(want.item(), rel=1e-6)
+    for (name, p), q in zip(ours.named_parameters(), model.parameters(), strict=True):
+        assert torch.allclose(p.grad, q.grad, rtol=1e-4, atol=1e-7), name
+    assert ours.calculate_loss(interaction).item() == pytest.approx(want.item(), rel=1e-6)
+
+
+def test_measures_are_those_of_recboles_evaluation(theirs):
+    from recbole.trainer import Trainer
+
+    config, split, train, test, model = theirs
+    trainer = Trainer(config, model)
+    for epoch in range(3):
+        trainer._train_epoch(train, epoch)
+    want = trainer.evaluate(test, load_best_model=False)
+    found = evaluate(ModelScorer(as_ours(config, train, model)), split, split.test, longest=6)
+    for name in ("hit", "ndcg"):
+        assert found[f"{name}@5"] == pytest.approx(want[f"{name}@5"], abs=1e-9)
+    assert found["mrr"] == pytest.approx(want["mrr@12"], abs=1e-9)  # twelve items: all are listed
 
 
 def test_recboles_own_trainer_trains_ours(given):
