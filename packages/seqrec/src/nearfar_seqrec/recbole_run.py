@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 
@@ -63,13 +62,16 @@ def run_recbole(
     if model.lower() not in MODELS:
         known = ", ".join(kind.__name__ for kind in MODELS.values())
         raise UserError(f"model {model}: expected one of {known}")
-    with patch.object(sys, "argv", sys.argv[:1]):  # Config reads it, and warns of what is ours
+    arguments, sys.argv = sys.argv, sys.argv[:1]  # Config reads them, and warns of what is ours
+    try:
         config = Config(
             model=MODELS[model.lower()],
             dataset=dataset,
             config_file_list=config_file_list,
             config_dict=MODEL_DEFAULTS | (config_dict or {}),
         )
+    finally:
+        sys.argv = arguments
     init_seed(config["seed"], config["reproducibility"])
     split = split_of_recbole(create_dataset(config))
     # RecBole has filtered; its numbers of users and items are final.
