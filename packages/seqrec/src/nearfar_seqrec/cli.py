@@ -246,6 +246,7 @@ def bench(
         "Sequential recommendation: MCLRec, its parts and its peers",
         "One split, one loop, one budget and one loss for all; settings chosen by validation.",
     )
+    metrics.write(run.metrics)  # the time and the memory, for the tables
     for table in write_comparison(run.path, metrics, report):
         Console().print(table.terminal())
     end_report(report, run, metrics)

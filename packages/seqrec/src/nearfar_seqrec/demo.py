@@ -42,6 +42,7 @@ def run_demo(
         compare("ml-100k", ml_100k(), run.checkpoint / "jobs", settings, METHODS, 2, processes=2,
                 quiet=quiet)
     )  # fmt: skip
+    metrics.write(run.metrics)
     tables = write_comparison(run.path, metrics, report)
     split = split_from(ml_100k(), settings)
     recommender = train(split, settings, seed, run=run, quiet=quiet)
