@@ -95,7 +95,7 @@ def run_recbole(
 
 
 def split_of_recbole(dataset: Any) -> Split:
-    """The leave-one-out split of a RecBole data set, items numbered as it numbers them.
+    """The leave-one-out split of a RecBole data set, items numbered and ordered as it does.
 
     Raises:
         UserError: its interactions have no time field.
@@ -105,8 +105,10 @@ def split_of_recbole(dataset: Any) -> Split:
             f"{dataset.dataset_name}: no field {dataset.time_field} is loaded; expected it in "
             "load_col, since sequences are ordered by it"
         )
-    by = [dataset.uid_field, dataset.time_field]
-    feat = dataset.inter_feat.sort_values(by, kind="stable")
+    feat = dataset.inter_feat
+    # RecBole compares times as float32: seconds since 1970 within a minute keep the file's order.
+    coarse = feat[dataset.time_field].to_numpy(np.float32)
+    feat = feat.iloc[np.lexsort([coarse, feat[dataset.uid_field]])]
     user, item, time = (
         np.asarray(feat[field])
         for field in (dataset.uid_field, dataset.iid_field, dataset.time_field)
