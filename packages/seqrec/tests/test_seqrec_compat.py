@@ -23,14 +23,14 @@ def test_importing_the_package_patches_nothing():
 
 
 def test_numpy_names_that_are_there_stay(monkeypatch):
-    monkeypatch.setattr(np, "float_", "mine", raising=False)
-    compat.ensure_recbole()
-    assert np.float64 == "mine"
+    monkeypatch.setitem(vars(np), "unicode_", "mine")
+    compat._restore_numpy_names()
+    assert vars(np)["unicode_"] == "mine"
 
 
 def test_dok_update_that_is_there_stays(monkeypatch):
     monkeypatch.setattr(sparse.dok_matrix, "_update", "mine", raising=False)
-    compat.ensure_recbole()
+    compat._restore_dok_update()
     assert sparse.dok_matrix._update == "mine"
 
 
