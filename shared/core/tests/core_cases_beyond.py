@@ -339,6 +339,66 @@ def _meow(z: Sequence[Tensor], t: float) -> Rows:
     return every(torch.stack(losses))
 
 
+def _margin(over: str):
+    def oracle(z: Sequence[Tensor], t: float) -> Rows:
+        a, b = map(unit, z)
+        n, u = len(a), torch.cat([a, b])
+        if n == 1:
+            return every((u * 0).sum(1))
+        logits = u @ u.T / t
+        near = torch.stack([logits[i, (i + n) % (2 * n)] for i in range(2 * n)])
+        far = torch.stack(
+            [logits[i, [j for j in range(2 * n) if j % n != i % n]] for i in range(2 * n)]
+        )
+        low = torch.minimum(near, far.max(1).values)
+        high = torch.maximum(near, far.max(1).values)
+        if over == "batch":
+            low = torch.minimum(near.min(), far.max()).expand(2 * n)
+            high = torch.maximum(near.max(), far.max()).expand(2 * n)
+        return every((near - low).relu() + (high[:, None] - far).relu().mean(1))
+
+    return oracle
+
+
+def _margin_loss(over: str):
+    def loss(a: Tensor, b: Tensor, *, normalize=True, **settings) -> Tensor:
+        return F.contrastive_margin(a, b, over=over, normalize=normalize, **settings)
+
+    return loss
+
+
+def _drawn(classes: int) -> tuple[Tensor, Tensor]:
+    """Classes drawn, one of them twice, and the logarithm of how likely each was."""
+    drawn = (torch.arange(classes + 2) * 3) % classes
+    share = torch.linspace(1, 2, classes, dtype=torch.float64)
+    return drawn, (share / share.sum()).log()[drawn]
+
+
+def _sampled(z: Sequence[Tensor], t: float) -> Rows:
+    x, w = map(unit, z)
+    target = _target(len(x), len(w)).clamp(min=0)
+    drawn, log_q = _drawn(len(w))
+    losses = []
+    for i in range(len(x)):
+        own = x[i] @ w[target[i]] / t
+        rest = [
+            x[i] @ w[c] / t - q - math.log(len(drawn))
+            for c, q in zip(drawn, log_q, strict=True)
+            if c != target[i]
+        ]
+        losses.append(torch.stack([own, *rest]).logsumexp(0) - own)
+    return every(torch.stack(losses))
+
+
+def _sampled_loss(x: Tensor, w: Tensor, *, normalize=True, **settings) -> Tensor:
+    target = _target(len(x), len(w)).clamp(min=0)
+    drawn, log_q = _drawn(len(w))
+    return F.sampled_softmax(
+        x, w[target], w[drawn], target, drawn, log_q=log_q.to(wide(x.dtype)), normalize=normalize,
+        **settings,
+    )  # fmt: skip
+
+
 BEYOND = [
     Case("swav", lambda n, d, g: [*two(n, d, g), randn(5, d, g=g)],
          lambda *z, **s: F.swav(*(x for x in z[:2]), z[2], epsilon=0.5, **s), _swav, held=True),
@@ -356,6 +416,10 @@ BEYOND = [
          _linear_loss(0.0), _linear(0.0)),
     Case("linear_cross_entropy_smooth", lambda n, d, g: [randn(n, d, g=g), randn(3, d, g=g)],
          _linear_loss(0.2), _linear(0.2)),
+    Case("sampled_softmax", lambda n, d, g: [randn(n, d, g=g), randn(n + 4, d, g=g)],
+         _sampled_loss, _sampled),
+    *(Case(f"contrastive_margin_{over}", two, _margin_loss(over), _margin(over))
+      for over in ("row", "batch")),
     Case("dclw", two, F.dclw, _dclw),
     Case("hard_negative", two, lambda *z, **s: F.hard_negative(*z, beta=1.5, tau_plus=0.1, **s),
          _hard(1.5, 0.1)),

@@ -8,6 +8,7 @@ from nearfar.dispatch import loss_path
 from nearfar.losses.amcl import AMCL
 from nearfar.losses.cacr import CACR
 from nearfar.losses.clip import CLIP
+from nearfar.losses.contrastive_margin import ContrastiveMargin
 from nearfar.losses.dcl import DCL
 from nearfar.losses.dclw import DCLW
 from nearfar.losses.groco import GroCo
@@ -21,6 +22,7 @@ from nearfar.losses.multi_view import MultiViewWeighted
 from nearfar.losses.nspt import NSPT
 from nearfar.losses.nt_xent import NTXent
 from nearfar.losses.prototypes import MLCD, ProtoNCE
+from nearfar.losses.sampled_softmax import SampledSoftmax
 from nearfar.losses.siglip import SigLIP
 from nearfar.losses.sim_lap import ConditionalGate, SimLAP
 from nearfar.losses.soft_targets import SoftTargets
@@ -46,6 +48,7 @@ __all__ = [
     "NSPT",
     "Alignment",
     "ConditionalGate",
+    "ContrastiveMargin",
     "Factored",
     "GlobalVolumetric",
     "GroCo",
@@ -62,6 +65,7 @@ __all__ = [
     "NTXent",
     "ProtoNCE",
     "Ring",
+    "SampledSoftmax",
     "SigLIP",
     "SimLAP",
     "SoftTargets",

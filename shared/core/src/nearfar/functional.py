@@ -2,6 +2,7 @@
 
 from nearfar.losses.cacr import cacr
 from nearfar.losses.clip import clip
+from nearfar.losses.contrastive_margin import contrastive_margin
 from nearfar.losses.dcl import dcl
 from nearfar.losses.dclw import dclw
 from nearfar.losses.groco import groco
@@ -14,6 +15,7 @@ from nearfar.losses.multi_view import multi_view_weighted
 from nearfar.losses.nspt import nspt
 from nearfar.losses.nt_xent import nt_xent
 from nearfar.losses.prototypes import concentration, mlcd, proto_nce
+from nearfar.losses.sampled_softmax import sampled_softmax
 from nearfar.losses.siglip import siglip
 from nearfar.losses.sim_lap import sim_lap
 from nearfar.losses.soft_targets import soft_targets
@@ -29,6 +31,7 @@ __all__ = [
     "cacr",
     "clip",
     "concentration",
+    "contrastive_margin",
     "dcl",
     "dclw",
     "global_volumetric",
@@ -45,6 +48,7 @@ __all__ = [
     "nspt",
     "nt_xent",
     "proto_nce",
+    "sampled_softmax",
     "siglip",
     "sim_lap",
     "soft_targets",

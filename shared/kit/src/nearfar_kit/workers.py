@@ -20,7 +20,9 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def each(work: Callable[[Job], Result], jobs: Sequence[Job], processes: int) -> Generator[Result]:
+def each(
+    work: Callable[[Job], Result], jobs: Sequence[Job], processes: int
+) -> Generator[Result, None, None]:
     """The results of ``work`` on each job, as they come, from so many processes.
 
     Ctrl-C, SIGTERM, or any exception ends the processes at once, in the middle of their jobs:

@@ -1,0 +1,301 @@
+"""``nearfar-seqrec``: demo, train, evaluate, recommend, export, bench."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from nearfar_kit.command import (
+    Config,
+    Data,
+    DeviceOption,
+    Out,
+    Overrides,
+    Quiet,
+    Resume,
+    Seed,
+    new_app,
+    run_app,
+)  # fmt: skip
+from nearfar_kit.errors import UserError
+from nearfar_kit.settings import load_settings
+from nearfar_kit.verb import begin, device_of, end
+from nearfar_seqrec.settings import SeqrecSettings
+
+app = new_app("Sequential recommendation: MCLRec and its peers, on RecBole.")
+
+Layout = Annotated[
+    str | None,
+    typer.Option("--layout", help="Layout of --data; found by its look where not given."),
+]
+Read = Annotated[
+    list[str] | None,
+    typer.Option("--read", help="Option of the reader, key=value, as user=customer."),
+]
+Model = Annotated[Path, typer.Option("--model", help="Run folder that train has left.")]
+
+TOLD = ("recbole", "numpy", "pandas")  # packages whose versions metrics.json has
+
+# torch, RecBole and matplotlib take seconds to import: each verb imports what it needs, so that
+# --help and a mistake in the call answer at once.
+
+
+@app.command()
+def demo(
+    out: Out = Path("runs/demo-seqrec"),
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """Two minutes on MovieLens, which RecBole has: MCLRec against its baselines, a report."""
+    from nearfar_seqrec.demo import DEMO, run_demo
+
+    settings = load_settings(SeqrecSettings, config, overrides or [], base=DEMO)
+    run, metrics = begin("seqrec", "demo", out, settings, seed=seed, resume=resume, packages=TOLD)
+    Console().print(run_demo(run, metrics, settings, seed, quiet).terminal())
+    end(run)
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Out = Path("runs/seqrec"),
+    layout: Layout = None,
+    read: Read = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    device: DeviceOption = "auto",
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train on all but each user's last items, choose the epoch and test on those."""
+    settings = load_settings(SeqrecSettings, config, overrides or [])
+    from nearfar_kit.launch import launch
+    from nearfar_kit.report import Report
+    from nearfar_seqrec.data import read_options, split_from
+    from nearfar_seqrec.report import end_report, training_curve
+    from nearfar_seqrec.train import train as run_training
+
+    split = split_from(data, settings, layout, read_options(read))
+    _tell(split)
+    fabric = launch(device_of(device))
+    run, metrics = begin(
+        "seqrec", "train", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
+    )
+    recommender = run_training(split, settings, seed, run=run, fabric=fabric, quiet=quiet)
+    if not fabric.is_global_zero:
+        return
+    report = Report(
+        "Sequential recommendation",
+        f"{settings.method} on {data.stem}: {len(split.sequences)} users, "
+        f"{len(split.sequences.items)} items, {len(split.sequences.flat)} interactions.",
+    )
+    _test(report, metrics, recommender, split, data.stem, seed)
+    training_curve(report, run, recommender)
+    end_report(report, run, metrics)
+    end(run)
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Data,
+    out: Out = Path("runs/seqrec-evaluation"),
+    layout: Layout = None,
+    read: Read = None,
+    quiet: Quiet = False,
+) -> None:
+    """A trained model on other sequences of its items: full ranking of each user's last one."""
+    from nearfar_kit.report import Report
+    from nearfar_seqrec.data import read_options
+    from nearfar_seqrec.readers import read as read_sequences
+    from nearfar_seqrec.report import end_report
+    from nearfar_seqrec.split import leave_one_out
+
+    recommender = _load(model)
+    sequences = read_sequences(data, layout, **read_options(read))
+    split = leave_one_out(recommender.renumbered(sequences, str(data)))
+    _tell(split)
+    run, metrics = begin("seqrec", "evaluate", out, recommender.settings, packages=TOLD)
+    report = Report(
+        "Sequential recommendation", f"{recommender.settings.method} of {model} on {data.stem}."
+    )
+    _test(report, metrics, recommender, split, data.stem, 0)
+    end_report(report, run, metrics)
+    end(run)
+
+
+@app.command()
+def recommend(
+    model: Model,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write, .csv or .parquet.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Text of new sequences: user item item ...")
+    ] = None,
+    users: Annotated[
+        list[str] | None, typer.Option("--user", help="A user of the training; may be repeated.")
+    ] = None,
+    items: Annotated[
+        list[str] | None,
+        typer.Option("--item", help="An item of one new sequence, the oldest first; repeat it."),
+    ] = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Items a list.")] = 10,
+    repeat: Annotated[
+        bool, typer.Option("--repeat", help="Items of the sequence itself may come again.")
+    ] = False,
+    unknown: Annotated[str, typer.Option(help="error or skip: items unknown to the model.")] = (
+        "error"
+    ),
+    quiet: Quiet = False,
+) -> None:
+    """The best next items, for users of the training or for new sequences."""
+    from nearfar_seqrec.recommend import (
+        check_name,
+        histories_in,
+        histories_of,
+        numbers_of,
+        recommend,
+        write_table,
+    )
+
+    if sum(given is not None for given in (data, users, items)) > 1:
+        raise UserError("--data, --user, --item: expected one of them, or none for all users")
+    if unknown not in ("error", "skip"):
+        raise UserError(f"--unknown {unknown}: expected error or skip")
+    if out is not None:
+        check_name(out)
+    trained = _load(model)
+    if data is not None:
+        histories = histories_in(trained, data, unknown)  # type: ignore[arg-type]
+    elif items is not None:
+        histories = [("new", numbers_of(trained, items, "--item", unknown))]  # type: ignore[arg-type]
+    else:
+        histories = histories_of(trained, users)
+    frame = recommend(trained, histories, k, repeat=repeat)
+    if out is None:
+        typer.echo(frame.write_csv(), nl=False)
+        return
+    write_table(frame, out)
+    if not quiet:
+        typer.echo(f"{len(histories)} lists of up to {k} items: {out}")
+
+
+@app.command()
+def export(
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    faiss: Annotated[bool, typer.Option("--faiss", help="An index of the items too.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Vectors of items and users, whose inner products are the scores."""
+    from nearfar_seqrec.export import export as write_vectors
+
+    for path in write_vectors(_load(model), out, faiss=faiss):
+        if not quiet:
+            typer.echo(path)
+
+
+@app.command()
+def bench(
+    data: Annotated[
+        Path, typer.Option("--data", help="Data set, or ml-100k, which RecBole carries.")
+    ] = Path("ml-100k"),
+    out: Out = Path("runs/bench-seqrec"),
+    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
+    methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """MCLRec, its parts and its peers: one split, loop, budget and loss for all."""
+    from nearfar_kit.report import Report
+    from nearfar_seqrec.bench import METHODS, compare
+    from nearfar_seqrec.data import split_from
+    from nearfar_seqrec.profiles import PROFILES
+    from nearfar_seqrec.report import end_report, write_comparison
+
+    if profile not in PROFILES:
+        raise UserError(f"--profile {profile}: expected one of {', '.join(PROFILES)}")
+    chosen = PROFILES[profile]
+    settings = load_settings(SeqrecSettings, config, overrides or [], base=chosen.settings)
+    names = [name.strip() for name in methods.split(";")] if methods else list(chosen.methods)
+    for name in names:
+        if name not in METHODS:
+            raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
+    _tell(split_from(data, settings))  # refused before anything is written
+    run, metrics = begin("seqrec", "bench", out, settings, resume=resume, packages=TOLD)
+    metrics.add(
+        compare(
+            data.stem, data, run.checkpoint / "jobs", settings, names, seeds or chosen.seeds,
+            processes=processes or len(os.sched_getaffinity(0)), quiet=quiet,
+        )
+    )  # fmt: skip
+    report = Report(
+        "Sequential recommendation: MCLRec, its parts and its peers",
+        "One split, one loop, one budget and one loss for all; settings chosen by validation.",
+    )
+    metrics.write(run.metrics)  # the time and the memory, for the tables
+    for table in write_comparison(run.path, metrics, report):
+        Console().print(table.terminal())
+    end_report(report, run, metrics)
+    end(run)
+
+
+def main() -> None:
+    run_app(app)
+
+
+def _load(model: Path) -> Any:
+    file = model / "checkpoint" / "model.safetensors"
+    if not file.exists():
+        raise UserError(f"--model {model}: holds no trained model; expected a run folder of train")
+    from nearfar_seqrec.recommender import Recommender
+
+    return Recommender.load(file)
+
+
+def _tell(split: Any) -> None:
+    """What was put right or could not be used, on stderr."""
+    for note in (*split.sequences.notes, *split.notes):
+        typer.echo(f"note: {note}", err=True)
+
+
+def _test(report: Any, metrics: Any, recommender: Any, split: Any, dataset: str, seed: int) -> None:
+    """Measures on the test part, into metrics, report and terminal."""
+    from nearfar_kit.table import Table
+    from nearfar_seqrec.evaluate import evaluate as measure
+    from nearfar_seqrec.evaluate import records_of
+
+    settings = recommender.settings
+    found = measure(
+        recommender.scorer(), split, split.test, longest=settings.longest,
+        mask_seen=settings.mask_seen,
+    )  # fmt: skip
+    metrics.add(
+        records_of(
+            found, dataset=dataset, split="test", method=settings.method, seed=seed,
+            n=len(split.test),
+        )
+    )  # fmt: skip
+    rows = [[name, f"{value:.4f}"] for name, value in found.items()]
+    caption = f"Full ranking of {len(split.sequences.items)} items, {len(split.test)} tests."
+    table = Table(caption, ["measure", "value"], rows)
+    report.section("How well it tells what comes next")
+    report.table(table)
+    Console().print(table.terminal())
+
+
+if __name__ == "__main__":
+    main()

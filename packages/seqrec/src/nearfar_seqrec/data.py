@@ -1,0 +1,66 @@
+"""From a path and settings to a split: read, filtered, divided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nearfar_kit.errors import UserError
+from nearfar_seqrec.batches import check_trainable
+from nearfar_seqrec.filtering import k_core, most_recent
+from nearfar_seqrec.readers import read
+from nearfar_seqrec.sequences import Sequences
+from nearfar_seqrec.settings import SeqrecSettings
+from nearfar_seqrec.split import Split, by_time, leave_one_out
+
+__all__ = ["ml_100k", "read_options", "split_from", "split_of"]
+
+
+def split_from(
+    path: Path,
+    settings: SeqrecSettings,
+    layout: str | None = None,
+    options: dict[str, Any] | None = None,
+) -> Split:
+    """The data set at ``path`` as the settings want it; ``ml-100k`` is RecBole's own.
+
+    Raises:
+        UserError: the data is at fault, or nothing is left of it.
+    """
+    if str(path) == "ml-100k" and not path.exists():
+        path = ml_100k()
+    return split_of(read(path, layout, **(options or {})), settings)
+
+
+def split_of(sequences: Sequences, settings: SeqrecSettings) -> Split:
+    """Sequences filtered and divided as the settings want it."""
+    kept = k_core(sequences, settings.user_min, settings.item_min)
+    if settings.recent:
+        kept = most_recent(kept, settings.recent)
+    if settings.split == "time":
+        split = by_time(kept, settings.valid_share, settings.test_share)
+    else:
+        split = leave_one_out(kept)
+    check_trainable(split)
+    return split
+
+
+def ml_100k() -> Path:
+    """MovieLens 100k, which RecBole carries."""
+    from importlib.util import find_spec
+
+    spec = find_spec("recbole")
+    if spec is None or spec.origin is None:
+        raise UserError("ml-100k: comes with recbole, which is not installed")
+    return Path(spec.origin).parent / "dataset_example" / "ml-100k"
+
+
+def read_options(given: list[str] | None) -> dict[str, str]:
+    """``--read key=value`` options of a reader."""
+    options = {}
+    for item in given or []:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise UserError(f"--read {item}: expected key=value")
+        options[key] = value
+    return options

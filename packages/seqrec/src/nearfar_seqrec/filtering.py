@@ -1,0 +1,60 @@
+"""Filters: users and items with too few interactions, and what lies too far back, go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from nearfar_kit.errors import UserError
+from nearfar_seqrec.sequences import Sequences
+
+__all__ = ["k_core", "most_recent"]
+
+
+def k_core(sequences: Sequences, user_min: int = 5, item_min: int = 5) -> Sequences:
+    """The largest part in which every user and every item has so many interactions.
+
+    Items keep their order and are numbered anew.
+
+    Raises:
+        UserError: nothing is left.
+    """
+    user, item = sequences.user_of, sequences.flat
+    kept = np.ones(len(item), dtype=bool)
+    while True:
+        of_user = np.bincount(user[kept], minlength=len(sequences))
+        of_item = np.bincount(item[kept], minlength=len(sequences.items) + 1)
+        enough = kept & (of_user[user] >= user_min) & (of_item[item] >= item_min)
+        if enough.sum() == kept.sum():
+            break
+        kept = enough
+    if not kept.any():
+        raise UserError(
+            f"filter: nothing is left of {len(sequences)} users and {len(sequences.items)} items; "
+            f"expected some with {user_min} interactions a user and {item_min} an item "
+            "(settings user_min, item_min)"
+        )
+    users, items = np.flatnonzero(of_user), np.flatnonzero(of_item)
+    number = np.zeros(len(of_item), dtype=np.int64)
+    number[items] = np.arange(1, len(items) + 1)
+    return replace(
+        sequences,
+        users=sequences.users[users],
+        items=sequences.items[items - 1],
+        flat=number[item[kept]],
+        start=np.concatenate([[0], np.cumsum(of_user[users])]).astype(np.int64),
+        time=None if sequences.time is None else sequences.time[kept],
+    )
+
+
+def most_recent(sequences: Sequences, count: int) -> Sequences:
+    """The last ``count`` interactions of each user; items keep their numbers."""
+    place_from_end = sequences.start[sequences.user_of + 1] - np.arange(len(sequences.flat))
+    kept = place_from_end <= count
+    return replace(
+        sequences,
+        flat=sequences.flat[kept],
+        start=np.concatenate([[0], np.cumsum(np.minimum(sequences.lengths, count))]),
+        time=None if sequences.time is None else sequences.time[kept],
+    )

@@ -1,0 +1,47 @@
+"""RecBole's atomic files: ``NAME.inter``, tabs, a header ``user_id:token item_id:token ...``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from nearfar_kit.errors import UserError
+from nearfar_seqrec.readers.table import from_frame
+from nearfar_seqrec.sequences import Sequences
+
+__all__ = ["is_atomic", "read_atomic"]
+
+
+def is_atomic(path: Path) -> bool:
+    return path.suffix == ".inter" or (path / f"{path.name}.inter").exists()
+
+
+def read_atomic(
+    path: Path, user: str = "user_id", item: str = "item_id", time: str = "timestamp"
+) -> Sequences:
+    """The interactions of a ``.inter`` file, or of a folder that has one of its own name.
+
+    Args:
+        user, item, time: names of the fields, without their type.
+
+    Raises:
+        UserError: a field is missing or of the wrong type, a row has other fields than the header.
+    """
+    file = path / f"{path.name}.inter" if path.is_dir() else path
+    try:
+        frame = pl.read_csv(
+            file, separator="\t", infer_schema=False, quote_char=None, truncate_ragged_lines=False
+        )
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise UserError(f"{file}: cannot be read ({str(error).splitlines()[0]})") from None
+    kinds = dict(name.rpartition(":")[::2] for name in frame.columns)
+    for name, kind in ((user, "token"), (item, "token"), (time, "float")):
+        if name not in kinds:
+            raise UserError(
+                f"{file}: its header has no field {name}:{kind}; found {', '.join(frame.columns)}"
+            )
+        if kinds[name] != kind:
+            raise UserError(f"{file}: {name} is of type {kinds[name]!r}; expected {name}:{kind}")
+    return from_frame(file, frame.rename({n: n.rpartition(":")[0] for n in frame.columns}),
+                      user, item, time)  # fmt: skip

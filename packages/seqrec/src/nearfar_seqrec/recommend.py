@@ -1,0 +1,132 @@
+"""Recommendations: the best items for users that are known, or for any sequence of known items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from nearfar_kit.atomic import replacing
+from nearfar_kit.errors import UserError
+from nearfar_seqrec.ranking import best_items
+from nearfar_seqrec.readers.lines import lines_of
+from nearfar_seqrec.recommender import Recommender
+from nearfar_seqrec.sequences import Ints
+from nearfar_seqrec.split import padded
+
+__all__ = ["check_name", "histories_in", "histories_of", "recommend", "write_table"]
+
+Unknown = Literal["error", "skip"]
+
+
+def recommend(
+    recommender: Recommender,
+    histories: Sequence[tuple[str, Ints]],
+    k: int = 10,
+    *,
+    repeat: bool = False,
+) -> pl.DataFrame:
+    """The k best items for each history.
+
+    Args:
+        histories: (name, item numbers, the oldest first).
+        repeat: whether items of the history itself may be recommended.
+
+    Returns:
+        Columns user, rank (from 1), item, score; fewer than k rows where fewer items are left.
+    """
+    length = np.array([len(items) for _, items in histories])
+    flat = np.concatenate([items for _, items in histories])
+    whole = padded(flat, np.cumsum(length) - length, length)
+    best, scores = best_items(recommender.scorer(), whole, k, seen=None if repeat else whole)
+    row, place = np.nonzero(best)
+    names = np.array([name for name, _ in histories], dtype=np.str_)
+    return pl.DataFrame(
+        {
+            "user": names[row],
+            "rank": place + 1,
+            "item": recommender.sequences.items[best[row, place] - 1],
+            "score": scores[row, place],
+        }
+    )
+
+
+def histories_of(
+    recommender: Recommender, users: Sequence[str] | None = None
+) -> list[tuple[str, Ints]]:
+    """All that is known of some users; of all where none is named.
+
+    Raises:
+        UserError: a user is unknown.
+    """
+    known = recommender.sequences
+    number = {str(name): n for n, name in enumerate(known.users)}
+    for user in users or ():
+        if user not in number:
+            raise UserError(
+                f"--user {user}: is unknown to the model; expected one of its {len(known)} users, "
+                "or the user's items by --item or --data"
+            )
+    return [(user, known.of(number[user])) for user in users or number]
+
+
+def histories_in(
+    recommender: Recommender, path: Path, unknown: Unknown = "error"
+) -> list[tuple[str, Ints]]:
+    """Sequences of a text file, ``user item item ...``, of users who may never have been seen.
+
+    Raises:
+        UserError: the file is at fault; an item is unknown, or all of a line's where they are
+            skipped.
+    """
+    found = []
+    for number, (user, *items) in lines_of(path):
+        where = f"{path}, line {number}"
+        found.append((user, numbers_of(recommender, items, where, unknown)))
+    if not found:
+        raise UserError(f"{path}: is empty; expected lines 'user item item ...'")
+    return found
+
+
+def numbers_of(
+    recommender: Recommender, items: Iterable[str], where: str, unknown: Unknown = "error"
+) -> Ints:
+    """Item numbers of names; ``where`` they stand is for errors.
+
+    Raises:
+        UserError: an item is unknown, or none is left.
+    """
+    names = recommender.sequences.items
+    number = {str(name): n for n, name in enumerate(names, 1)}
+    known = []
+    for item in items:
+        if item in number:
+            known.append(number[item])
+        elif unknown == "error":
+            raise UserError(
+                f"{where}: item {item!r} is unknown to the model; expected some of the "
+                f"{len(names)} items it was trained with, or --unknown skip"
+            )
+    if not known:
+        raise UserError(f"{where}: no item is known to the model; expected one or more")
+    return np.array(known, dtype=np.int64)
+
+
+def check_name(path: Path) -> None:
+    """Raises UserError where a table cannot be written under that name."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise UserError(f"--out {path}: expected a name that ends in .csv or .parquet")
+    if not path.parent.is_dir():
+        raise UserError(f"--out {path}: {path.parent} is no folder")
+
+
+def write_table(frame: pl.DataFrame, path: Path) -> None:
+    """Writes .csv or .parquet, whole or not at all."""
+    with replacing(path) as beside:
+        if path.suffix == ".csv":
+            frame.write_csv(beside)
+        else:
+            frame.write_parquet(beside)

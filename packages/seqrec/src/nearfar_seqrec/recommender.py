@@ -1,0 +1,101 @@
+"""The recommender that ``train`` leaves and ``recommend`` uses: a model, the items, the users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.errors import UserError
+from nearfar_kit.settings import load_settings
+from nearfar_seqrec.models import new_model
+from nearfar_seqrec.scoring import ModelScorer
+from nearfar_seqrec.sequences import Sequences
+from nearfar_seqrec.settings import SeqrecSettings
+
+__all__ = ["Recommender"]
+
+FORMAT = "nearfar-seqrec model 1"
+
+
+@dataclass
+class Recommender:
+    """Everything needed to recommend.
+
+    Attributes:
+        sequences: all that is known of the users, what was held out included.
+        model: a RecBole ``SequentialRecommender``, evaluating.
+        history: the measures of each validation.
+        epochs: trained.
+    """
+
+    settings: SeqrecSettings
+    sequences: Sequences
+    model: Any
+    history: list[dict[str, float]] = field(default_factory=list)
+    epochs: int = 0
+
+    def scorer(self) -> ModelScorer:
+        return ModelScorer(self.model)
+
+    def renumbered(self, sequences: Sequences, where: str) -> Sequences:
+        """Other sequences with this model's item numbers; ``where`` they lie is for errors.
+
+        Raises:
+            UserError: an item is unknown.
+        """
+        known = {str(name): n for n, name in enumerate(self.sequences.items, 1)}
+        for name in sequences.items:
+            if str(name) not in known:
+                raise UserError(
+                    f"{where}: item {str(name)!r} is unknown to the model; expected some of the "
+                    f"{len(known)} items it was trained with"
+                )
+        number = np.array([0, *(known[str(name)] for name in sequences.items)], dtype=np.int64)
+        return replace(sequences, items=self.sequences.items, flat=number[sequences.flat])
+
+    def save(self, path: Path) -> None:
+        known = self.sequences
+        save_checkpoint(
+            path,
+            {
+                "format": FORMAT,
+                "settings": self.settings.model_dump(mode="json"),
+                "items": [str(name) for name in known.items],
+                "users": [str(name) for name in known.users],
+                "flat": torch.from_numpy(known.flat),
+                "start": torch.from_numpy(known.start),
+                "model": dict(self.model.state_dict()),
+                "history": self.history,
+                "epochs": self.epochs,
+            },
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Recommender:
+        """What :meth:`save` wrote.
+
+        Raises:
+            UserError: there is none, or it does not hold together.
+        """
+        state = load_checkpoint(path)
+        if state.get("format") != FORMAT:
+            raise UserError(f"{path}: holds no model of nearfar-seqrec")
+        try:
+            settings = load_settings(SeqrecSettings, base=state["settings"])
+            model = new_model(settings, len(state["items"]))
+            model.load_state_dict(state["model"])
+            sequences = Sequences(
+                np.array(state["users"], dtype=np.str_),
+                np.array(state["items"], dtype=np.str_),
+                state["flat"].numpy(),
+                state["start"].numpy(),
+            )
+            return cls(settings, sequences, model.eval(), state["history"], state["epochs"])
+        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+            first = str(error).splitlines()[0]
+            raise UserError(f"{path}: its weights do not fit its settings ({first})") from None

@@ -1,0 +1,115 @@
+"""The report of a training run, and of a comparison of methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nearfar_kit import plots
+from nearfar_kit.atomic import write_atomic
+from nearfar_kit.metrics import Metrics, Record
+from nearfar_kit.report import Report, facts
+from nearfar_kit.run import RunFolder
+from nearfar_kit.table import Cell, Table, summarise
+from nearfar_seqrec.evaluate import CUTS
+from nearfar_seqrec.recommender import Recommender
+from nearfar_seqrec.train import CHOSEN_BY
+
+__all__ = ["FIRST", "by_method", "end_report", "training_curve", "write_comparison"]
+
+FIRST = [f"{name}@{k}" for name in ("hit", "ndcg") for k in CUTS] + ["mrr"]
+BESIDE = ["coverage@10", "popularity@10", f"valid {CHOSEN_BY}", "epochs", "cpu seconds"]
+
+
+def by_method(records: Sequence[Record], metrics: Sequence[str], caption: str) -> Table:
+    """Mean and spread over seeds, a row a method."""
+    rows: list[list[Cell | str]] = []
+    for method in dict.fromkeys(record.method for record in records):
+        own = [record for record in records if record.method == method]
+        rows.append(
+            [method, *(Value.of([r.value for r in own if r.metric == name]) for name in metrics)]
+        )
+    return Table(caption, ["method", *metrics], rows)
+
+
+class Value(Cell):
+    """A cell with a digit more: measures of a catalogue's size are small."""
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Value:
+        cell = summarise(values)
+        return cls(cell.mean, cell.spread, cell.n)
+
+    def __str__(self) -> str:
+        if self.n == 0:
+            return "-"
+        digits = 4 if abs(self.mean) < 1 else 1
+        text = f"{self.mean:.{digits}f}"
+        return f"{text} ± {self.spread:.{digits}f}" if self.n > 1 else text
+
+
+def write_comparison(folder: Path, metrics: Metrics, report: Report) -> list[Table]:
+    """``table.md`` and plots into ``folder``, and both into the report; gives the tables."""
+    tables = []
+    for dataset in dict.fromkeys(record.dataset for record in metrics.records):
+        records = [r for r in metrics.records if r.dataset == dataset]
+        seeds, n = len({r.seed for r in records}), records[0].n
+        over = f"{n} tests, mean ± standard deviation over {seeds} seeds (without ±: one)"
+        main = by_method(records, FIRST, f"{dataset}: full ranking, {over}.")
+        rest = by_method(
+            records, BESIDE,
+            f"{dataset}: share of the catalogue on anybody's list of ten; how often listed items "
+            "were trained on over how often those asked for were; what chose the settings; epochs; "
+            "processor seconds.",
+        )  # fmt: skip
+        rest = Unranked(rest.caption, rest.columns, rest.rows)
+        path = folder / f"{dataset}_ndcg.png"
+        names = ("ndcg@5", "ndcg@10", "ndcg@20")
+        series = {
+            str(row[0]): [cell for cell, name in zip(row[1:], FIRST, strict=True)
+                          if isinstance(cell, Cell) and name in names]
+            for row in main.rows
+        }  # fmt: skip
+        plots.bars(path, names, series, title=f"{dataset}: next item", y_label="NDCG")
+        report.section(dataset)
+        for table in (main, rest):
+            report.table(table)
+            tables.append(table)
+        report.figure(path, "NDCG of the one item asked for, by the length of the list.")
+    made = facts(metrics)
+    text = [table.markdown() for table in tables]
+    text.append("; ".join(f"{what}: {found}" for what, found in made.items()) + ".\n")
+    write_atomic(folder / "table.md", "\n".join(text))
+    return tables
+
+
+class Unranked(Table):
+    """A table in which more is not better."""
+
+    def best(self) -> set[tuple[int, int]]:
+        return set()
+
+
+def training_curve(report: Report, run: RunFolder, recommender: Recommender) -> None:
+    """How the validation went, as a PNG file and in the report."""
+    history = recommender.history
+    if len(history) < 2:
+        return
+    series = {
+        name: [Cell(found[name], 0.0, 1) for found in history]
+        for name in ("ndcg@10", "hit@10", "mrr")
+    }
+    path = run.path / "validation.png"
+    plots.lines(
+        path, [found["epoch"] for found in history], series, title="Validation",
+        x_label="epoch", y_label="measure",
+    )  # fmt: skip
+    report.figure(path, f"Measures on the validation part; the best {CHOSEN_BY} is kept.")
+
+
+def end_report(report: Report, run: RunFolder, metrics: Metrics) -> None:
+    """How it was made, and both files written."""
+    metrics.write(run.metrics)
+    report.section("How this was made")
+    report.facts(facts(metrics))
+    report.write(run.report)

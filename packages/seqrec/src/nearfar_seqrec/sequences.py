@@ -1,0 +1,76 @@
+"""Sequences: what each user took, in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["PADDING", "Ints", "Sequences", "sequences_of"]
+
+Ints = NDArray[np.int64]
+PADDING = 0  # the number of no item; items are numbered from 1
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Every user's items, one after another in one array.
+
+    Attributes:
+        users: [U] names. items: [I] names; item number n is called ``items[n - 1]``.
+        flat: [N] item numbers, users in order, each user's oldest first.
+        start: [U + 1], user u has ``flat[start[u]:start[u + 1]]``.
+        time: [N] when, in any unit, rising within a user; None where unknown.
+        notes: what a reader had to put right, one line each.
+    """
+
+    users: NDArray[np.str_]
+    items: NDArray[np.str_]
+    flat: Ints
+    start: Ints
+    time: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def lengths(self) -> Ints:
+        """Interactions of each user: [U]."""
+        return np.diff(self.start)
+
+    @property
+    def user_of(self) -> Ints:
+        """The user of each interaction: [N]."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def of(self, user: int) -> Ints:
+        """One user's item numbers, the oldest first."""
+        return self.flat[self.start[user] : self.start[user + 1]]
+
+    def names(self, numbers: Iterable[int]) -> list[str]:
+        """The items' names; padding is left out."""
+        return [str(self.items[n - 1]) for n in numbers if n != PADDING]
+
+
+def sequences_of(users: Iterable[tuple[str, Sequence[str]]]) -> Sequences:
+    """Sequences from (user, items in the order of time), items numbered as they first come.
+
+    Example:
+        >>> sequences_of([("ann", ["tea", "rice", "tea"]), ("bo", ["salt"])]).flat
+        array([1, 2, 1, 3])
+    """
+    number: dict[str, int] = {}
+    names, flat, lengths = [], [], []
+    for user, items in users:
+        names.append(user)
+        lengths.append(len(items))
+        flat += [number.setdefault(item, len(number) + 1) for item in items]
+    return Sequences(
+        np.array(names, dtype=np.str_),
+        np.array(list(number), dtype=np.str_),
+        np.array(flat, dtype=np.int64),
+        np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
+    )

@@ -1,0 +1,249 @@
+"""The command line: what each verb leaves, and one clear line for each mistake."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nearfar_kit.command import run_app
+from nearfar_kit.metrics import Metrics
+from nearfar_seqrec.cli import app
+from nearfar_seqrec.recommender import Recommender
+
+SETS = [
+    f"--set={name}"
+    for name in ("width=8", "layers=1", "heads=1", "inner_width=8", "longest=6", "epochs=2",
+                 "batch=16", "user_min=1", "item_min=1")
+]  # fmt: skip
+
+
+def call(*arguments, status=0):
+    """Runs a verb; its exit status is checked."""
+    with pytest.raises(SystemExit) as ended:
+        run_app(app, [str(a) for a in arguments])
+    assert (ended.value.code or 0) == status
+
+
+@pytest.fixture(scope="module")
+def data(circle_rows, tmp_path_factory):
+    """Ids hold spaces and letters of other alphabets."""
+    path = tmp_path_factory.mktemp("data") / "circle.txt"
+    lines = ["\t".join([user, *items]).replace("item 3", "茶 3") for user, items in circle_rows]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "run"
+    call("train", "--data", data, "--out", out, "--device", "cpu", "--quiet", *SETS)
+    return out
+
+
+class TestTrain:
+    def test_leaves_a_run_folder(self, run):
+        for name in ("settings.yaml", "metrics.json", "log.jsonl", "report.html", "validation.png"):
+            assert (run / name).exists(), name
+        metrics = Metrics.read(run / "metrics.json")
+        assert (metrics.domain, metrics.verb) == ("seqrec", "train")
+        assert {"hit@5", "ndcg@20", "mrr", "coverage@10", "popularity@10"} <= {
+            r.metric for r in metrics.records
+        }
+        assert {r.n for r in metrics.records} == {40}
+
+    def test_resumed_once_more_is_the_same(self, run, data):
+        before = Metrics.read(run / "metrics.json").records
+        call("train", "--data", data, "--out", run, "--device=cpu", "--quiet", "--resume", *SETS)
+        assert Metrics.read(run / "metrics.json").records == before
+
+    def test_a_folder_in_use_is_refused(self, run, data, capsys):
+        call("train", "--data", data, "--out", run, *SETS, status=2)
+        assert "holds a run" in capsys.readouterr().err
+
+
+class TestRecommend:
+    def test_all_users(self, run, tmp_path):
+        for name in ("lists.csv", "lists.parquet"):
+            call("recommend", "--model", run, "--out", tmp_path / name, "-k", 3, "--repeat")
+        frame = pl.read_parquet(tmp_path / "lists.parquet")
+        assert (
+            pl.read_csv(tmp_path / "lists.csv")
+            .select("user", "rank", "item")
+            .equals(frame.select("user", "rank", "item"))
+        )
+        assert frame.columns == ["user", "rank", "item", "score"]
+        assert len(frame) == 40 * 3
+        assert frame["rank"].to_list() == [1, 2, 3] * 40
+        scores = frame["score"].to_numpy().reshape(-1, 3)
+        assert (np.diff(scores) <= 0).all()
+
+    def test_one_user_and_the_same_items_by_hand(self, run, capsys):
+        known = Recommender.load(run / "checkpoint" / "model.safetensors").sequences
+        capsys.readouterr()
+        call("recommend", "--model", run, "--user", "user 7", "-k", 4, "--repeat")
+        by_user = capsys.readouterr().out
+        items = [part for name in known.names(known.of(7)) for part in ("--item", name)]
+        call("recommend", "--model", run, *items, "-k", 4, "--repeat")
+        assert capsys.readouterr().out.replace("new,", "user 7,") == by_user
+        assert by_user.splitlines()[0] == "user,rank,item,score"
+
+    def test_new_sequences_never_get_what_they_had(self, run, tmp_path, capsys):
+        new = tmp_path / "new.txt"
+        new.write_text("zoë\titem 1\titem 2\t茶 3\nal\titem 5\n", encoding="utf-8")
+        call("recommend", "--model", run, "--data", new, "-k", 12)
+        rows = [line.split(",") for line in capsys.readouterr().out.splitlines()[1:]]
+        lists = {user: [r[2] for r in rows if r[0] == user] for user in ("zoë", "al")}
+        assert len(lists["zoë"]) == 12 - 3
+        assert not {"item 1", "item 2", "茶 3"} & set(lists["zoë"])
+        assert len(lists["al"]) == 11
+
+    def test_unknown_items(self, run, tmp_path, capsys):
+        new = tmp_path / "new.txt"
+        new.write_text("zoë\titem 1\tsoap\n", encoding="utf-8")
+        call("recommend", "--model", run, "--data", new, status=2)
+        assert f"error: {new}, line 1: item 'soap' is unknown to the model" in (
+            capsys.readouterr().err
+        )
+        call("recommend", "--model", run, "--data", new, "--unknown", "skip")
+        new.write_text("zoë\tsoap\n", encoding="utf-8")
+        call("recommend", "--model", run, "--data", new, "--unknown", "skip", status=2)
+        assert "no item is known to the model" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--user", "nobody"], "--user nobody: is unknown to the model"),
+            (["--item", "soap"], "--item: item 'soap' is unknown"),
+            (["--user", "user 1", "--item", "item 1"], "expected one of them"),
+            (["--out", "lists.txt"], "ends in .csv or .parquet"),
+            (["--out", "/nowhere/at/all.csv"], "is no folder"),
+            (["--unknown", "maybe"], "expected error or skip"),
+            (["--data", "/nowhere.txt"], "cannot be read"),
+        ],
+    )
+    def test_mistakes(self, run, capsys, arguments, message):
+        call("recommend", "--model", run, *arguments, status=2)
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
+
+    def test_what_is_no_run(self, tmp_path, capsys):
+        call("recommend", "--model", tmp_path, status=2)
+        assert "holds no trained model" in capsys.readouterr().err
+
+
+class TestEvaluate:
+    def test_on_the_same_data_equals_training(self, run, data, tmp_path):
+        call("evaluate", "--model", run, "--data", data, "--out", tmp_path / "e", "--quiet")
+        want = {r.metric: r.value for r in Metrics.read(run / "metrics.json").records}
+        got = {r.metric: r.value for r in Metrics.read(tmp_path / "e" / "metrics.json").records}
+        assert got == want
+
+    def test_an_unknown_item(self, run, tmp_path, capsys):
+        other = tmp_path / "other.txt"
+        other.write_text("a\titem 1\titem 2\tsoap\n", encoding="utf-8")
+        call("evaluate", "--model", run, "--data", other, "--out", tmp_path / "e", status=2)
+        assert "item 'soap' is unknown to the model" in capsys.readouterr().err
+        assert not (tmp_path / "e").exists()
+
+
+class TestExport:
+    def test_inner_products_are_the_scores(self, run, tmp_path, capsys):
+        call("export", "--model", run, "--out", tmp_path / "vectors", "--quiet")
+        items, users = (np.load(tmp_path / "vectors" / f"{w}.npy") for w in ("items", "users"))
+        names = pl.read_csv(tmp_path / "vectors" / "items.csv")["item"].to_list()
+        who = pl.read_csv(tmp_path / "vectors" / "users.csv")["user"].to_list()
+        capsys.readouterr()
+        call("recommend", "--model", run, "--user", who[5], "-k", 3, "--repeat")
+        for line in capsys.readouterr().out.splitlines()[1:]:
+            _, _, item, score = line.split(",")
+            assert users[5] @ items[names.index(item)] == pytest.approx(float(score), abs=1e-5)
+
+    def test_faiss_that_is_not_there(self, run, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr("nearfar_seqrec.export.find_spec", lambda name: None)
+        call("export", "--model", run, "--out", tmp_path / "v", "--faiss", status=2)
+        assert "nearfar-seqrec[faiss]" in capsys.readouterr().err
+        assert not (tmp_path / "v").exists()
+
+
+class TestBench:
+    def test_compares_and_resumes(self, data, tmp_path):
+        out = tmp_path / "bench"
+        arguments = ["bench", "--data", data, "--out", out, "--profile", "smoke", "--seeds", "2",
+                     "--methods", "popular; SASRec; MCLRec, no regulariser", "--processes", "1",
+                     "--quiet", *SETS]  # fmt: skip
+        call(*arguments)
+        metrics = Metrics.read(out / "metrics.json")
+        assert {(r.method, r.seed) for r in metrics.records} == {
+            ("popular", 0), ("SASRec", 0), ("SASRec", 1), ("MCLRec, no regulariser", 0),
+            ("MCLRec, no regulariser", 1),
+        }  # fmt: skip
+        assert "| popular |" in (out / "table.md").read_text()
+        jobs = {p: p.stat().st_mtime_ns for p in (out / "checkpoint" / "jobs").iterdir()}
+        # Each tuned method tried all its choices with seed 0, the ablation its method's.
+        assert sum("MCLRec_0" in p.name for p in jobs) == 2
+        call(*arguments, "--resume")
+        assert {p: p.stat().st_mtime_ns for p in jobs} == jobs
+
+    def test_mistakes(self, data, tmp_path, capsys):
+        for given, message in (
+            (["--profile", "big"], "--profile big: expected one of smoke, cpu, gpu"),
+            (["--methods", "BERT4Rec"], "--methods BERT4Rec: expected some of popular"),
+            (["--set", "lngest=3"], "unknown setting lngest; the nearest is longest"),
+        ):
+            call("bench", "--data", data, "--out", tmp_path / "b", *given, status=2)
+            assert message in capsys.readouterr().err
+        assert not (tmp_path / "b").exists()
+
+
+BAD = {
+    "one interaction a user": ("a x\nb y\n", [], "none of 2 users has 3 interactions"),
+    "nothing left": ("a x y z\nb x y z\n", ["--set=user_min=4"], "filter: nothing is left of"),
+    "no time": ("a x y z\n", ["--set=split=time"], "the data has no times"),
+    "no training": ("a x y z\nb z y x\n", [], "fewer than two targets"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_data_is_one_line_and_leaves_nothing(tmp_path, capsys, name):
+    text, more, message = BAD[name]
+    path = tmp_path / "bad.txt"
+    path.write_text(text)
+    call("train", "--data", path, "--out", tmp_path / "r", *SETS, "--quiet", *more, status=2)
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "r").exists()
+
+
+def test_notes_are_told(circle_rows, tmp_path, capsys):
+    path = tmp_path / "s.inter"
+    rows = [f"{user}\t{item}\t{-t}" for user, items in circle_rows for t, item in enumerate(items)]
+    path.write_text(
+        "user_id:token\titem_id:token\ttimestamp:float\n" + "\n".join([*rows, "one\titem 1\t0"])
+    )
+    call("train", "--data", path, "--out", tmp_path / "r", "--quiet", "--device=cpu", *SETS)
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 2
+    assert "440 rows are older" in notes[0]
+    assert "1 users have fewer than 3 interactions" in notes[1]
+
+
+def test_help_imports_neither_torch_nor_recbole():
+    import subprocess
+
+    code = (
+        "import sys\nfrom nearfar_seqrec.cli import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'torch', 'recbole', 'ray'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_metrics_are_json(run):
+    assert json.loads((run / "metrics.json").read_text())["schema"] == 1
