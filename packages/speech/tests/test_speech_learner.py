@@ -170,7 +170,7 @@ def test_a_task_added_later_is_as_if_it_had_been_there(found, features):
     assert (begun.curriculum.tasks, begun.quota) == (prepared.curriculum.tasks[:2], prepared.quota)
     learner = learner_of(begun, TINY, features)
     answers = learn_curriculum(learner, begun)
-    more = extended(begun, rest, TINY, 0)
+    more = extended(begun, rest, TINY)
     assert more.curriculum == prepared.curriculum
     answers += learn_curriculum(learner, more)
     assert answers == told
@@ -246,7 +246,8 @@ def test_state_is_a_checkpoint(found, features, tmp_path):
     other = learner_of(prepared, TINY, features, seed=5)
     other.seed = 0
     other.load_state(load_checkpoint(tmp_path / "state"), prepared.training(0))
-    assert other.step() == learner.step()
+    # The second of them shows what the optimizer remembered.
+    assert [other.step() for _ in range(2)] == [learner.step() for _ in range(2)]
 
 
 def test_a_tokenizer_of_another_size_is_refused(found):
@@ -315,13 +316,13 @@ class TestPrepare:
         first = tuple(c for c in found.clips if c.intent not in whole.curriculum.tasks[-1])
         begun = prepare(ClipSet("x", first), _with(tasks=2), tokens=whole.tokens)
         with pytest.raises(UserError, match="is in the curriculum"):
-            extended(begun, found, TINY, 0)
+            extended(begun, found, TINY)
         odd = [Clip(c.path, "Ünbekannt", split="train") for c in found.clips[:2]]
         with pytest.raises(UserError, match="characters that the run's tokenizer does not know"):
-            extended(begun, ClipSet("x", tuple(odd)), TINY, 0)
+            extended(begun, ClipSet("x", tuple(odd)), TINY)
         tested = [Clip(found.clips[0].path, "open", split="test")]
         with pytest.raises(UserError, match="has no training clip"):
-            extended(begun, ClipSet("x", tuple(tested)), TINY, 0)
+            extended(begun, ClipSet("x", tuple(tested)), TINY)
 
 
 class TestAnswers:

@@ -108,6 +108,14 @@ def test_a_beam_of_one_is_greedy(seed):
         assert list(found.tokens) == sentence
 
 
+def test_a_longer_sentence_can_still_win_by_its_length():
+    ways = torch.full((7, 7), 1e-9)
+    ways[SOS, EOS], ways[SOS, 4] = 0.5, 0.4  # the end is likelier at first
+    ways[4, 5] = ways[5, 6] = ways[6, EOS] = 1.0
+    (found,) = beam_search(lambda c, t: ways.log()[t[:, -1]], 1, beam=3, limit=6, penalty=2.0)
+    assert found.tokens == (4, 5, 6)
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 4))
 def test_no_clip_changes_anothers_sentence(seed, beam):

@@ -97,11 +97,12 @@ def train(
     from nearfar_kit.launch import launch
     from nearfar_speech.continual import new_model
     from nearfar_speech.manifests import write_prepared
-    from nearfar_speech.prepare import prepare
+    from nearfar_speech.prepare import prepare, short_enough
     from nearfar_speech.readers import find_clips
     from nearfar_speech.tokens import Tokens
 
     found = find_clips(data, layout, max_seconds=settings.max_seconds, check="decode")
+    found = short_enough(found, settings)
     tokens = None if tokenizer is None else Tokens.load(tokenizer)
     prepared = prepare(found, settings, seed, tokens)
     if not quiet:
@@ -252,7 +253,7 @@ def _resume(out: Path, task: Path | None, layout: str | None, device: str, quiet
     more = None
     if task is not None:
         found = find_clips(task, layout, max_seconds=settings.max_seconds, check="decode")
-        more = extended(prepared, found, settings, seed)
+        more = extended(prepared, found, settings)
     model = new_model(settings, len(prepared.tokens), seed).to(launch(device_of(device)).device)
     run, metrics = begin(
         "speech", "train", out, settings, device=device, seed=seed, resume=True, packages=TOLD

@@ -105,9 +105,7 @@ class SpokenLanguageUnderstanding:
         """
         self._check_fitted()
         clips, samples = _clips(recordings, intents, slots, transcripts, len(self._prepared.clips))
-        more = extended(
-            self._prepared, ClipSet("recordings", clips), self.settings, self.random_state
-        )
+        more = extended(self._prepared, ClipSet("recordings", clips), self.settings)
         return self._learn(more, samples)
 
     def predict(self, recordings: Recordings) -> NDArray[np.str_]:

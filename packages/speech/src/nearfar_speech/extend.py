@@ -15,7 +15,7 @@ from nearfar_speech.tokens import UNK
 __all__ = ["extended"]
 
 
-def extended(prepared: Prepared, found: ClipSet, settings: SpeechSettings, seed: int) -> Prepared:
+def extended(prepared: Prepared, found: ClipSet, settings: SpeechSettings) -> Prepared:
     """The curriculum with the classes of ``found`` as its last task.
 
     Tokens and the buffer's quota stay. Clips without a split are training clips where some have
@@ -27,7 +27,7 @@ def extended(prepared: Prepared, found: ClipSet, settings: SpeechSettings, seed:
     """
     clips = short_enough(found, settings).clips
     if not any(clip.split for clip in clips):
-        clips = split_by_share(clips, seed=seed)
+        clips = split_by_share(clips)
     clips = tuple(clip if clip.split else replace(clip, split="train") for clip in clips)
     by, known = prepared.curriculum.by, set(prepared.curriculum.classes)
     names = [prepared.curriculum.class_of(clip) for clip in clips]

@@ -1,4 +1,8 @@
-"""A learner that goes from task to task; killed at any step, it goes on to the same numbers."""
+"""A learner that goes from task to task; killed at any step, it goes on to the same numbers.
+
+A plain loop, not SpeechBrain's Brain: that resumes by pickles and at the place of its loader, while
+here all chance follows from the number of the step, and a checkpoint is one file of tensors.
+"""
 
 from __future__ import annotations
 

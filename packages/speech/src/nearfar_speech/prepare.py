@@ -58,20 +58,20 @@ def prepare(
             tokens raise.
     """
     s = settings
-    clips = split_clips(short_enough(found, s).clips, s, seed)
+    clips = split_clips(short_enough(found, s).clips, s)
     curriculum = make_curriculum(
         clips, s.by, splits=s.splits, tasks=s.tasks,
         seed=seed if s.shuffled and not s.splits else None,
     )  # fmt: skip
     trained = [clip for clip in clips if clip.split == "train"]
-    curriculum.check_trained(trained, [clip for clip in clips if clip.split != "train"])
+    others = [clip for clip in clips if clip.split != "train"]
     if s.clips_per_class is not None:
         trained = _few(trained, curriculum, s.clips_per_class, seed)
-        clips = (*trained, *(clip for clip in clips if clip.split != "train"))
+    curriculum.check_trained(trained, others)
     quota = quota_of(s.memory, len(curriculum.classes), len(trained)) if s.memory else 0
     if tokens is None:
         tokens = Tokens.train([Target.of(clip).text for clip in trained], s.vocabulary)
-    return Prepared(curriculum, tuple(clips), tokens, quota)
+    return Prepared(curriculum, (*trained, *others), tokens, quota)
 
 
 def short_enough(found: ClipSet, settings: SpeechSettings) -> ClipSet:
@@ -92,8 +92,9 @@ def short_enough(found: ClipSet, settings: SpeechSettings) -> ClipSet:
     return replace(found, clips=tuple(kept), faults=tuple(faults))
 
 
-def split_clips(clips: Sequence[Clip], settings: SpeechSettings, seed: int) -> tuple[Clip, ...]:
-    """Splits by speakers where the settings name some, else the data set's own, else by share.
+def split_clips(clips: Sequence[Clip], settings: SpeechSettings) -> tuple[Clip, ...]:
+    """Splits by speakers where the settings name some, else the data set's own, else by share; the
+    same at every seed, so that all are tested alike.
 
     Raises:
         UserError: some clips have a split and others none.
@@ -105,7 +106,7 @@ def split_clips(clips: Sequence[Clip], settings: SpeechSettings, seed: int) -> t
         return tuple(clips)
     if len(without) < len(clips):
         raise UserError(f"{without[0].path}: has no split; expected one, for other clips have one")
-    return split_by_share(clips, seed=seed)
+    return split_by_share(clips)
 
 
 def examples_of(clips: Iterable[Clip], curriculum: Curriculum) -> list[Example]:
