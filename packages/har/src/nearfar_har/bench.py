@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -27,10 +26,9 @@ from nearfar_har.settings import HarSettings
 from nearfar_har.windows import Windows, labelled_subset, load_npz
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
+from nearfar_kit.jobs import do_jobs, read_jobs
 from nearfar_kit.metrics import Record, split_key
-from nearfar_kit.progress import Progress
 from nearfar_kit.seeds import seed_everything
-from nearfar_kit.workers import each
 
 __all__ = ["ABLATIONS", "METHODS", "Job", "make_jobs", "run_jobs"]
 
@@ -116,25 +114,12 @@ def run_jobs(
         files: the windows of each data set, as :func:`nearfar_har.windows.save_npz` wrote them.
         parts: folder of finished jobs.
     """
-    parts.mkdir(parents=True, exist_ok=True)
-    open_jobs = [job for job in jobs if not (parts / job.file).exists()]
     work = partial(run_job, files=files, parts=parts, settings=settings, shares=tuple(shares))
-    done = len(jobs) - len(open_jobs)
-    try:
-        with (
-            Progress("benchmark", len(jobs), done=done, quiet=quiet) as bar,
-            closing(each(work, open_jobs, processes)) as ended,
-        ):
-            for job in ended:
-                bar.advance(last=f"{job.method} on {job.fold}, seed {job.seed}")
-    finally:
-        for unfinished in parts.glob(".*.part"):  # a process stopped in the middle of writing
-            unfinished.unlink()
-    records = []
-    for job in jobs:
-        content = json.loads((parts / job.file).read_text(encoding="utf-8"))
-        records += [Record(**record) for record in content]
-    return records
+    do_jobs(
+        [(work, jobs)], parts, processes=processes, quiet=quiet,
+        label=lambda job: f"{job.method} on {job.fold}, seed {job.seed}",
+    )  # fmt: skip
+    return [Record(**record) for content in read_jobs(jobs, parts) for record in content]
 
 
 _loaded: dict[Path, Windows] = {}  # a worker's windows, read once

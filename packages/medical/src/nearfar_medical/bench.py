@@ -7,11 +7,11 @@ draws of labels; a local strategy begins where its global one has ended.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +19,8 @@ import torch
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
+from nearfar_kit.jobs import Job, do_jobs, read_jobs
 from nearfar_kit.metrics import Record, split_key
-from nearfar_kit.progress import Progress
-from nearfar_kit.workers import each
 from nearfar_medical.finetune import Finetuning
 from nearfar_medical.frames import Frame, load_frames
 from nearfar_medical.methods import METHODS, Method
@@ -125,31 +124,15 @@ def run_plan(
         split: names of the volumes of ``pretraining``, of the labelled ``pool`` that labels are
             drawn from, of ``validation`` and of ``test``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     shared = {"frames": frames, "folder": folder, "settings": settings, "split": split,
               "classes": classes}  # fmt: skip
-    rounds = [
+    rounds: list[tuple[Callable[[Any], str], Sequence[Job]]] = [
         (partial(_pretrain, **shared), plan.first),
         (partial(_pretrain, **shared), plan.second),
         (partial(_tune, dataset=dataset, **shared), plan.tuned),
     ]
-    total = sum(len(jobs) for _, jobs in rounds)
-    open_jobs = [[job for job in jobs if not (folder / job.file).exists()] for _, jobs in rounds]
-    done = total - sum(map(len, open_jobs))
-    try:
-        with Progress("benchmark", total, done=done, quiet=quiet) as bar:
-            for (work, _), jobs in zip(rounds, open_jobs, strict=True):
-                with closing(each(work, jobs, processes)) as ended:
-                    for name in ended:
-                        bar.advance(last=name)
-    finally:
-        for unfinished in folder.glob(".*.part"):  # a process stopped in the middle of writing
-            unfinished.unlink()
-    records = []
-    for job in plan.tuned:
-        content = json.loads((folder / job.file).read_text(encoding="utf-8"))
-        records += [Record(**record) for record in content]
-    return records
+    do_jobs(rounds, folder, processes=processes, quiet=quiet)
+    return [Record(**record) for content in read_jobs(plan.tuned, folder) for record in content]
 
 
 _loaded: dict[Path, dict[str, Frame]] = {}  # a worker's frames, read once

@@ -12,7 +12,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,10 +20,9 @@ from typing import Any
 import torch
 
 from nearfar_kit.atomic import write_atomic
+from nearfar_kit.jobs import do_jobs, read_jobs
 from nearfar_kit.metrics import Record
-from nearfar_kit.progress import Progress
 from nearfar_kit.settings import load_settings
-from nearfar_kit.workers import each
 from nearfar_seqrec.baselines import ItemKNN, Popular
 from nearfar_seqrec.data import split_from
 from nearfar_seqrec.evaluate import evaluate, records_of
@@ -108,23 +106,15 @@ def compare(
     Args:
         parts: folder of finished jobs.
     """
-    parts.mkdir(parents=True, exist_ok=True)
     work = partial(run_job, path=path, parts=parts, settings=settings)
 
     def done(jobs: Sequence[Job], title: str) -> dict[Job, dict[str, Any]]:
         jobs = list(dict.fromkeys(jobs))
-        left = [job for job in jobs if not (parts / job.file).exists()]
-        try:
-            with (
-                Progress(title, len(jobs), done=len(jobs) - len(left), quiet=quiet) as bar,
-                closing(each(work, left, processes)) as ended,
-            ):
-                for job in ended:
-                    bar.advance(last=f"{job.method}, seed {job.seed}")
-        finally:
-            for unfinished in parts.glob(".*.part"):  # a process stopped in the middle of writing
-                unfinished.unlink()
-        return {job: json.loads((parts / job.file).read_text(encoding="utf-8")) for job in jobs}
+        do_jobs(
+            [(work, jobs)], parts, processes=processes, title=title, quiet=quiet,
+            label=lambda job: f"{job.method}, seed {job.seed}",
+        )  # fmt: skip
+        return dict(zip(jobs, read_jobs(jobs, parts), strict=True))
 
     tuned = {METHODS[name].like or name for name in methods}
     tries = [Job(dataset, name, 0, n) for name in tuned for n in range(len(METHODS[name].choices))]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,9 +16,8 @@ import torch
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
+from nearfar_kit.jobs import do_jobs, read_jobs
 from nearfar_kit.metrics import Record
-from nearfar_kit.progress import Progress
-from nearfar_kit.workers import each
 from nearfar_speech.answers import records_of
 from nearfar_speech.clip import ClipSet
 from nearfar_speech.continual import learn_curriculum, new_learner
@@ -79,26 +77,11 @@ def run_jobs(
         folder: where jobs leave their files.
         test: the split that is answered; ``valid`` to choose settings by.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     work = partial(
         _learn, found=found, features=features, folder=folder, settings=settings, test=test
     )
-    left = [job for job in jobs if not (folder / job.file).exists()]
-    try:
-        with (
-            Progress("benchmark", len(jobs), done=len(jobs) - len(left), quiet=quiet) as bar,
-            closing(each(work, left, processes)) as ended,
-        ):
-            for name in ended:
-                bar.advance(last=name)
-    finally:
-        for unfinished in folder.glob(".*.part"):  # a process stopped in the middle of writing
-            unfinished.unlink()
-    records = []
-    for job in jobs:
-        content = json.loads((folder / job.file).read_text(encoding="utf-8"))
-        records += [Record(**record) for record in content]
-    return records
+    do_jobs([(work, jobs)], folder, processes=processes, quiet=quiet)
+    return [Record(**record) for content in read_jobs(jobs, folder) for record in content]
 
 
 _loaded: dict[Path, Features] = {}  # a worker's features, read once

@@ -1,0 +1,58 @@
+"""Jobs that each leave a file, so that a stopped benchmark goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from nearfar_kit.progress import Progress
+from nearfar_kit.workers import each
+
+__all__ = ["Job", "do_jobs", "read_jobs"]
+
+Result = TypeVar("Result")
+
+
+class Job(Protocol):
+    """Anything that names the file it leaves."""
+
+    @property
+    def file(self) -> str: ...
+
+
+def do_jobs(
+    rounds: Sequence[tuple[Callable[[Any], Result], Sequence[Job]]],
+    folder: Path,
+    *,
+    processes: int,
+    title: str = "benchmark",
+    label: Callable[[Result], str] = str,
+    quiet: bool,
+) -> None:
+    """Does the jobs whose files do not lie in ``folder``, in so many processes.
+
+    Args:
+        rounds: what does a job and leaves its file, and the jobs; a round begins when all of the
+            one before are done.
+        label: what progress shows of a result.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    left = [[job for job in jobs if not (folder / job.file).exists()] for _, jobs in rounds]
+    total = sum(len(jobs) for _, jobs in rounds)
+    try:
+        with Progress(title, total, done=total - sum(map(len, left)), quiet=quiet) as bar:
+            for (work, _), jobs in zip(rounds, left, strict=True):
+                with closing(each(work, jobs, processes)) as ended:
+                    for result in ended:
+                        bar.advance(last=label(result))
+    finally:
+        for unfinished in folder.glob(".*.part"):  # a process stopped in the middle of writing
+            unfinished.unlink()
+
+
+def read_jobs(jobs: Sequence[Job], folder: Path) -> list[Any]:
+    """What the jobs left, as JSON, in their order."""
+    return [json.loads((folder / job.file).read_text(encoding="utf-8")) for job in jobs]
