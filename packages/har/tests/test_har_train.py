@@ -157,18 +157,18 @@ class TestWhatIsRefused:
     def test_resuming_with_another_seed(self, windows, quick, tmp_path):
         train(windows, quick, seed=0, run=RunFolder(tmp_path / "r", quick))
         again = RunFolder(tmp_path / "r", quick, resume=True)
-        with pytest.raises(UserError, match="--resume: seed was 0, is 1; expected the same"):
+        with pytest.raises(UserError, match="began with seed 0, now 1; expected the same"):
             train(windows, quick, seed=1, run=again)
-        with pytest.raises(UserError, match="--resume: windows was"):
+        with pytest.raises(UserError, match="began with windows"):
             train(subset(windows, range(200)), quick, seed=0, run=again)
 
 
 # Saves at each step and tells so, that a test can stop it anywhere.
 TRAIN = """
 import sys, time
-import nearfar_har.train as training
+import nearfar_kit.work
 from nearfar_har.pretrain import Pretraining
-training.SAVE_EVERY = 0.0
+nearfar_kit.work.SAVE_EVERY = 0.0
 step = Pretraining.step
 def told(self):
     loss = step(self)

@@ -49,7 +49,7 @@ def main() -> None:
     training = Training(leave_one_out(sequences), settings, seed=0)
     began = time.process_time()
     for _, batch in zip(range(given.steps), training.batches.epoch(0), strict=False):
-        training.step(batch)
+        training.learn(batch)
     seconds = (time.process_time() - began) / given.steps
     print(
         f"{given.items} items, {len(batch)} rows, {given.method}, {given.loss} softmax: "

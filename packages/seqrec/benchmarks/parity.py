@@ -105,7 +105,7 @@ def one(way: str, given: argparse.Namespace) -> dict[str, float]:
         began = time.process_time()
         for epoch in range(given.epochs):
             for batch in training.batches.epoch(epoch):
-                training.step(batch)
+                training.learn(batch)
         seconds = time.process_time() - began
         scorer = ModelScorer(training.model)
     found |= {"epoch": seconds / given.epochs}

@@ -28,7 +28,7 @@ fabric = launch("cpu")
 settings = SeqrecSettings(**SMALL | dict(method="duorec", dropout=0.0, batch=15))
 training = Training(leave_one_out(sequences_of(circles())), settings, 0, fabric)
 for _, batch in zip(range(3), training.batches.epoch(0)):
-    training.step(batch)
+    training.learn(batch)
 if fabric.is_global_zero:
     save_checkpoint(Path(sys.argv[1]) / "model", dict(training.model.state_dict()))
 """

@@ -27,9 +27,8 @@ def test_a_circle_is_learnt(circle_split, small, method, mode):
         validate_every=6, batch=16 if mode == "positions" else 64,
     )  # fmt: skip
     training = Training(circle_split, settings, seed=0)
-    for _ in training.run():
-        if training.history and training.history[-1]["mrr"] > 0.6:
-            break
+    while not (training.over or (training.history and training.history[-1]["mrr"] > 0.6)):
+        training.step()
     found = evaluate(training.scorer(), circle_split, circle_split.test, longest=6)
     assert found["hit@5"] > 0.95
     assert found["mrr"] > 0.55  # by chance: 0.26
@@ -222,7 +221,7 @@ class TestMetaSteps:
 
     def test_the_augmenters_step_leaves_the_encoder_alone(self, circle_split, small):
         training = Training(circle_split, small(method="mclrec", meta="alternate"), seed=0)
-        training.step(next(training.batches.epoch(0)))
+        training.learn(next(training.batches.epoch(0)))
         encoder, augmenters = training.parameters["encoder"], training.parameters["augmenters"]
         assert not {id(p) for p in encoder} & {id(p) for p in augmenters}
         assert len(encoder) + len(augmenters) == len(list(training.model.parameters()))
@@ -249,7 +248,7 @@ class TestContrasts:
     def test_insert_and_substitute_know_what_is_similar(self, circle_split, small):
         settings = small(method="cl4srec", augmentations=("insert", "substitute"))
         training = Training(circle_split, settings, seed=0)
-        assert training.step(next(training.batches.epoch(0))) > 0
+        assert training.step() > 0
 
 
 class TestResuming:
@@ -257,16 +256,15 @@ class TestResuming:
     def test_goes_on_to_the_same_numbers(self, circle_split, small, method):
         settings = small(method=method, epochs=3, dropout=0.3)
         whole = Training(circle_split, settings, seed=4)
-        for _ in whole.run():
-            pass
+        while not whole.over:
+            whole.step()
         first = Training(circle_split, settings, seed=4)
-        for n, _ in enumerate(first.run(), 1):
-            if n == len(first.batches) + 1:  # in the middle of an epoch
-                break
+        while first.done <= len(first.batches):  # to the middle of an epoch
+            first.step()
         second = Training(circle_split, settings, seed=4)
         second.load_state(first.state())
-        for _ in second.run():
-            pass
+        while not second.over:
+            second.step()
         assert second.history == whole.history
         for a, b in zip(second.model.parameters(), whole.model.parameters(), strict=True):
             assert torch.equal(a, b)
@@ -276,23 +274,24 @@ class TestResuming:
         whole = train(circle_split, settings, run=RunFolder(tmp_path / "a", settings))
         run = RunFolder(tmp_path / "b", settings)
         training = Training(circle_split, settings, seed=0)
-        next(iter(training.run()))
+        training.step()
         from nearfar_kit.checkpoint import save_checkpoint
 
         begun = {"seed": 0, "users": len(circle_split.sequences),
                  "interactions": len(circle_split.sequences.flat), "items": 12}  # fmt: skip
-        file = run.checkpoint / "training.safetensors"
-        save_checkpoint(file, begun | {"training": training.state()})
+        file = run.checkpoint / f"training-{settings.method}.safetensors"
+        save_checkpoint(file, {"begun_with": begun, "state": training.state()})
         resumed = train(circle_split, settings, run=run)
         assert resumed.history == whole.history
-        save_checkpoint(file, begun | {"users": 3, "training": training.state()})
-        with pytest.raises(UserError, match="--resume: users was 3, is 40"):
+        begun["users"] = 3
+        save_checkpoint(file, {"begun_with": begun, "state": training.state()})
+        with pytest.raises(UserError, match="began with users 3, now 40; expected the same"):
             train(circle_split, settings, run=run)
 
     def test_patience_ends_it_and_the_best_is_kept(self, circle_split, small):
         training = Training(circle_split, small(epochs=50, patience=2, learning_rate=0.02), seed=0)
-        for _ in training.run():
-            pass
+        while not training.over:
+            training.step()
         values = [found["ndcg@10"] for found in training.history]
         if training.epoch < 50:
             assert values.index(max(values)) == len(values) - 3
@@ -325,7 +324,7 @@ def test_a_loss_that_is_not_finite_is_told(circle_split, small):
     with torch.no_grad():
         training.model.item_embedding.weight[3] = 1e38
     with pytest.raises((UserError, ValueError), match=r"NaN|finite"):
-        training.step(next(training.batches.epoch(0)))
+        training.learn(next(training.batches.epoch(0)))
 
 
 def test_settings_go_through_a_recbole_config_and_back(small):

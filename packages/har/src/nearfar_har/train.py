@@ -5,7 +5,6 @@ Both halves keep what is done: a run that was stopped, or killed, goes on to the
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,18 +17,15 @@ from nearfar_har.model import HarModel
 from nearfar_har.scale import Scale
 from nearfar_har.settings import HarSettings
 from nearfar_har.windows import Windows, labelled_subset
-from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_kit.progress import Progress
 from nearfar_kit.run import RunFolder
-from nearfar_kit.stopping import stops_between_steps
+from nearfar_kit.work import carry_out
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 __all__ = ["train"]
-
-SAVE_EVERY = 10.0  # seconds between checkpoints
 
 
 def train(
@@ -104,32 +100,7 @@ def _pretrained(
             torch.manual_seed(seed)
             return make_encoder(settings.encoder, windows.samples)
     pretraining = new_pretraining(settings, windows, scale, seed, fabric)
-    file = None if run is None else run.checkpoint / "pretraining.safetensors"
     begun_with = {"seed": seed, "windows": list(windows.signals.shape)}
-    if file is not None and file.exists():
-        kept = load_checkpoint(file)
-        for what, now in begun_with.items():
-            if kept.get(what) != now:
-                raise UserError(
-                    f"--resume: {what} was {kept.get(what)}, is {now}; expected the same"
-                )
-        pretraining.load_state(kept["pretraining"])
-
-    def save() -> None:
-        if run is not None and file is not None and run.writes:
-            save_checkpoint(file, begun_with | {"pretraining": pretraining.state()})
-            run.log("pre-training", step=pretraining.done, loss=pretraining.loss)
-
-    saved = time.monotonic()
     title = f"pre-training ({settings.pretext})"
-    with (
-        stops_between_steps() as stop,
-        Progress(title, settings.steps, done=pretraining.done, quiet=quiet) as bar,
-    ):
-        while pretraining.done < settings.steps and not stop.asked:
-            bar.advance(loss=pretraining.step())
-            if time.monotonic() - saved > SAVE_EVERY:
-                save()
-                saved = time.monotonic()
-        save()
+    carry_out(pretraining, settings.steps, title, begun_with, run, quiet=quiet)
     return pretraining.encoder

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nearfar_kit.run import RunFolder
+from nearfar_kit.work import carry_out
 from nearfar_medical.finetune import Finetuning
 from nearfar_medical.frames import Frame
 from nearfar_medical.network import Network
@@ -21,7 +22,6 @@ from nearfar_medical.pretrain import Stage, pretraining_stages
 from nearfar_medical.segment import segment_frame
 from nearfar_medical.settings import MedicalSettings
 from nearfar_medical.split import Split
-from nearfar_medical.work import carry_out
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -80,8 +80,8 @@ def pretrain(
         steps = settings.global_steps if task.name == "global" else settings.local_steps
         stage = Stage(task, frames, steps=steps, seed=seed + number, fabric=fabric)
         # All weights travel in the state: the second stage holds the first one's encoder.
-        names = [frame.name for frame in frames]
-        carry_out(stage, steps, f"{task.name} contrast", names, run, quiet=quiet)
+        begun_with = {"seed": seed, "slices": [frame.name for frame in frames]}
+        carry_out(stage, steps, f"{task.name} contrast", begun_with, run, quiet=quiet)
     return 0 if settings.local_strategy == "none" else settings.local_depth
 
 
@@ -113,7 +113,10 @@ def learn(
         pretrained=not contrast or settings.global_strategy != "none",
     )  # fmt: skip
     names = [frame.name for frame in (*lesson.training, *lesson.validation)]
-    carry_out(tuning, settings.tuned_steps, "fine-tuning", names, run, quiet=quiet)
+    carry_out(
+        tuning, settings.tuned_steps, "fine-tuning", {"seed": seed, "slices": names}, run,
+        shown=tuning.shown, quiet=quiet,
+    )  # fmt: skip
     tuning.finish()
     return tuning
 

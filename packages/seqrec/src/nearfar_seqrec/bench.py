@@ -155,8 +155,8 @@ def run_job(job: Job, *, path: Path, parts: Path, settings: SeqrecSettings) -> J
         scorer, valid, epochs = UNTRAINED[job.method](split), 0.0, 0
     else:
         training = Training(split, own, job.seed)
-        for _ in training.run():
-            pass
+        while not training.over:
+            training.step()
         valid, epochs = max(found[CHOSEN_BY] for found in training.history), training.epoch
         scorer = training.scorer()
     seconds = time.process_time() - began

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from copy import deepcopy
 from itertools import islice
@@ -13,11 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
-from nearfar_kit.progress import Progress
 from nearfar_kit.run import RunFolder
-from nearfar_kit.stopping import stops_between_steps
+from nearfar_kit.work import carry_out
 from nearfar_seqrec.baselines import most_similar
 from nearfar_seqrec.batches import Batch, Batches
 from nearfar_seqrec.evaluate import evaluate
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Training", "train"]
 
-SAVE_EVERY = 10.0  # seconds between checkpoints
 CHOSEN_BY = "ndcg@10"  # of the validation part
 
 
@@ -86,6 +82,7 @@ class Training:
         self.done = 0  # batches
         self.loss = math.nan
         self.history: list[dict[str, float]] = []  # of each validation
+        self._coming: Iterator[Batch] | None = None  # batches of this epoch
         self.best: dict[str, Tensor] | None = None
 
     @property
@@ -104,20 +101,22 @@ class Training:
         values = [found[CHOSEN_BY] for found in self.history]
         return len(values) - 1 - int(np.argmax(values)) if values else 0
 
-    def run(self) -> Iterator[None]:
-        """Trains on to the end, a batch at a time, and validates at the epochs' ends."""
-        while not self.over:
+    def step(self) -> float:
+        """Learns from the next batch, and validates at an epoch's end; gives the loss."""
+        if self._coming is None:
             skipped = self.done % len(self.batches)
-            for batch in islice(self.batches.epoch(self.epoch), skipped, None):
-                self.step(batch)
-                if self.done % len(self.batches) == 0 and self._is_validated():
-                    self.validate()
-                yield
+            self._coming = islice(self.batches.epoch(self.epoch), skipped, None)
+        loss = self.learn(next(self._coming))
+        if self.done % len(self.batches) == 0:
+            self._coming = None
+            if self._is_validated():
+                self.validate()
+        return loss
 
     def _is_validated(self) -> bool:
         return self.epoch % self.settings.validate_every == 0 or self.epoch == self.settings.epochs
 
-    def step(self, batch: Batch) -> float:
+    def learn(self, batch: Batch) -> float:
         """All the optimizer steps of one batch; gives the first one's loss."""
         # Chance follows from the batch's number alone: a resumed run needs no state of it.
         words = np.random.SeedSequence([self.seed, self.rank, self.done]).generate_state(2)
@@ -172,6 +171,10 @@ class Training:
         model.group = None
         return model.eval()
 
+    def live(self) -> dict[str, float]:
+        """The last measure on the validation part."""
+        return {f"valid {CHOSEN_BY}": self.history[-1][CHOSEN_BY] if self.history else math.nan}
+
     def scorer(self) -> ModelScorer:
         """What ranks by the model of the best validation."""
         return ModelScorer(self.trained())
@@ -191,7 +194,7 @@ class Training:
         self.best = state["best"]
         for name, own in state["optimizers"].items():
             self.optimizers[name].load_state_dict(own)
-        self.done = state["done"]
+        self.done, self._coming = state["done"], None
         self.loss = math.nan if state["loss"] is None else state["loss"]
         self.history = state["history"]
 
@@ -214,40 +217,14 @@ def train(
         UserError: there is nothing to train on; the run to resume was begun with other data.
     """
     training = Training(split, settings, seed, fabric)
-    file = None if run is None else run.checkpoint / "training.safetensors"
     begun_with = {
         "seed": seed, "users": len(split.sequences), "interactions": len(split.sequences.flat),
         "items": len(split.sequences.items),
     }  # fmt: skip
-    if file is not None and file.exists():
-        kept = load_checkpoint(file)
-        for what, now in begun_with.items():
-            if kept.get(what) != now:
-                raise UserError(
-                    f"--resume: {what} was {kept.get(what)}, is {now}; expected the same"
-                )
-        training.load_state(kept["training"])
-
-    def save() -> None:
-        if run is not None and file is not None and run.writes:
-            save_checkpoint(file, begun_with | {"training": training.state()})
-            run.log("training", epoch=training.epoch, loss=training.loss)
-
-    saved = time.monotonic()
-    total = settings.epochs * len(training.batches)
-    with (
-        stops_between_steps() as stop,
-        Progress(f"training ({settings.method})", total, done=training.done, quiet=quiet) as bar,
-    ):
-        for _ in training.run():
-            live = training.history[-1][CHOSEN_BY] if training.history else math.nan
-            bar.advance(loss=training.loss, **{f"valid {CHOSEN_BY}": live})
-            if stop.asked:
-                break
-            if time.monotonic() - saved > SAVE_EVERY:
-                save()
-                saved = time.monotonic()
-        save()
+    carry_out(
+        training, settings.epochs * len(training.batches), f"training ({settings.method})",
+        begun_with, run, over=lambda: training.over, shown=training.live, quiet=quiet,
+    )  # fmt: skip
     recommender = Recommender(
         settings, split.sequences, training.trained(), training.history, training.epoch
     )

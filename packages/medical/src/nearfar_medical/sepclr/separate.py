@@ -22,6 +22,7 @@ from nearfar_kit.report import Report, facts
 from nearfar_kit.run import RunFolder
 from nearfar_kit.settings import load_settings, preset_values
 from nearfar_kit.table import Table
+from nearfar_kit.work import carry_out
 from nearfar_medical.sepclr.encoders import TwoEncoders, make_encoders
 from nearfar_medical.sepclr.pairs import (
     Pairs,
@@ -39,7 +40,6 @@ from nearfar_medical.sepclr.probes import (
 )  # fmt: skip
 from nearfar_medical.sepclr.settings import SepCLRSettings
 from nearfar_medical.sepclr.train import Separation
-from nearfar_medical.work import carry_out
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -123,7 +123,7 @@ def separate(
     attributes = salient if settings.objective == "attributes" else ()
     work = Separation(settings, known, seed=seed, attributes=attributes, fabric=fabric)
     names = known.sources or [str(n) for n in range(len(known))]
-    carry_out(work, work.steps, "separation", names, run, quiet=quiet)
+    carry_out(work, work.steps, "separation", {"seed": seed, "images": names}, run, quiet=quiet)
     if fabric is not None and not fabric.is_global_zero:
         return None
     encoders = work.encoders.eval()
