@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from nearfar_speech.encoders import make_encoder
 from nearfar_speech.encoders.encoder import padded
+from nearfar_speech.incremental import IncrementalSpelling
 from nearfar_speech.model import SpeechModel
 from nearfar_speech.search import beam_search, decode
 from nearfar_speech.tokens import EOS, PAD, SOS
@@ -69,6 +70,19 @@ def table(vocabulary, seed):
     return (2 * torch.randn(3, vocabulary, vocabulary, generator=generator)).log_softmax(2)
 
 
+def by_last(chains):
+    """What follows by the last token alone, with the rows told to go on from checked."""
+    before = [None]
+
+    def following(clips, tokens, parents):
+        if before[0] is not None:
+            assert torch.equal(tokens[:, :-1], before[0][parents])
+        before[0] = tokens
+        return chains[clips.repeat_interleave(len(tokens) // len(clips)), tokens[:, -1]]
+
+    return following
+
+
 def score(sentence, chain, power):
     whole = [SOS, *sentence, EOS]
     total = sum(float(chain[a, b]) for a, b in itertools.pairwise(whole))
@@ -81,10 +95,7 @@ def test_a_beam_as_wide_as_all_sentences_finds_the_best(seed, power):
     vocabulary, limit = 5, 4
     chains = table(vocabulary, seed)
     others = [n for n in range(vocabulary) if n != EOS]
-    found = beam_search(
-        lambda clips, tokens: chains[clips, tokens[:, -1]], 3, beam=vocabulary**limit, limit=limit,
-        penalty=power,
-    )  # fmt: skip
+    found = beam_search(by_last(chains), 3, beam=vocabulary**limit, limit=limit, penalty=power)
     for clip, hypothesis in enumerate(found):
         sentences = [s for n in range(limit) for s in itertools.product(others, repeat=n)]
         best = max(sentences, key=lambda s: score(s, chains[clip], power))
@@ -96,9 +107,7 @@ def test_a_beam_as_wide_as_all_sentences_finds_the_best(seed, power):
 @given(st.integers(0, 10_000))
 def test_a_beam_of_one_is_greedy(seed):
     chains = table(6, seed)
-    for clip, found in enumerate(
-        beam_search(lambda c, t: chains[c, t[:, -1]], 3, beam=1, limit=8, penalty=0.0)
-    ):
+    for clip, found in enumerate(beam_search(by_last(chains), 3, beam=1, limit=8, penalty=0.0)):
         sentence, token = [], SOS
         for _ in range(8):
             token = int(chains[clip, token].argmax())
@@ -112,7 +121,7 @@ def test_a_longer_sentence_can_still_win_by_its_length():
     ways = torch.full((7, 7), 1e-9)
     ways[SOS, EOS], ways[SOS, 4] = 0.5, 0.4  # the end is likelier at first
     ways[4, 5] = ways[5, 6] = ways[6, EOS] = 1.0
-    (found,) = beam_search(lambda c, t: ways.log()[t[:, -1]], 1, beam=3, limit=6, penalty=2.0)
+    (found,) = beam_search(by_last(ways.log()[None]), 1, beam=3, limit=6, penalty=2.0)
     assert found.tokens == (4, 5, 6)
 
 
@@ -120,18 +129,36 @@ def test_a_longer_sentence_can_still_win_by_its_length():
 @given(st.integers(0, 10_000), st.integers(1, 4))
 def test_no_clip_changes_anothers_sentence(seed, beam):
     chains = table(7, seed)
-    whole = beam_search(lambda c, t: chains[c, t[:, -1]], 3, beam=beam, limit=6)
+    whole = beam_search(by_last(chains), 3, beam=beam, limit=6)
     for clip in range(3):
-        (alone,) = beam_search(lambda c, t, n=clip: chains[c + n, t[:, -1]], 1, beam=beam, limit=6)
+        (alone,) = beam_search(by_last(chains[clip:]), 1, beam=beam, limit=6)
         assert whole[clip].tokens == alone.tokens
         assert math.isclose(whole[clip].score, alone.score, abs_tol=1e-5)
 
 
 def test_a_sentence_without_end_is_cut_at_the_limit():
-    never = torch.zeros(5)
-    never[EOS] = -1e4
-    (found,) = beam_search(lambda c, t: never.log_softmax(0).expand(len(t), -1), 1, beam=2, limit=3)
+    never = torch.zeros(1, 5, 5)
+    never[..., EOS] = -1e4
+    (found,) = beam_search(by_last(never.log_softmax(2)), 1, beam=2, limit=3)
     assert len(found.tokens) == 3
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_incremental_spelling_equals_whole_spelling(model, features, beam):
+    """Where sentences change places, some clips end first, and clips are of unequal length."""
+    heard = model.hear(*padded(features))
+    spelling, called = IncrementalSpelling(model, heard), []
+
+    def following(clips, tokens, parents):
+        own = spelling(clips, tokens, parents)
+        rows = clips.repeat_interleave(len(tokens) // len(clips))
+        torch.testing.assert_close(own, model.spell(heard.rows(rows), tokens)[:, -1])
+        called.append(len(clips))
+        return (4 * own).log_softmax(1)  # sharper, so that sentences end
+
+    with torch.no_grad():
+        beam_search(following, len(features), beam=beam, limit=12)
+    assert len(called) > 4
 
 
 def test_decoding_leaves_the_model_as_it_was(model, features):

@@ -75,7 +75,7 @@ class SpeechModel(nn.Module):
 
     def spell(self, heard: Heard, tokens: Tensor) -> Tensor:
         """Tokens [B, n] so far -> logits [B, n, V] of the next ones; each sees those before it."""
-        memory = self._placed(self.bridge(heard.frames))
+        memory = self.remember(heard)
         length = tokens.shape[1]
         later = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
         spelt, _, _ = self.decoder(
@@ -86,6 +86,10 @@ class SpeechModel(nn.Module):
         )
         logits: Tensor = self.output(spelt)
         return logits
+
+    def remember(self, heard: Heard) -> Tensor:
+        """What the decoder looks at, [B, T, width]."""
+        return self._placed(self.bridge(heard.frames))
 
     def audio(self, heard: Heard) -> Tensor:
         """h_a [B, C]: g_a of the mean frame; not normalised, for the losses do that."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical
 
+from nearfar_speech.incremental import IncrementalSpelling
 from nearfar_speech.model import SpeechModel
 from nearfar_speech.tokens import EOS, SOS
 
@@ -24,7 +25,7 @@ class Hypothesis:
 
 
 def beam_search(
-    following: Callable[[Tensor, Tensor], Tensor],
+    following: Callable[[Tensor, Tensor, Tensor], Tensor],
     clips: int,
     *,
     beam: int = 5,
@@ -39,16 +40,19 @@ def beam_search(
     ``beam`` continuations; at ``limit`` tokens it ends as it is.
 
     Args:
-        following: clip numbers [R] and tokens so far [R, n] -> log probabilities [R, V].
+        following: numbers [C] of the clips that go on, tokens so far of K sentences each
+            [C * K, n], and the row [C * K] of the call before that each goes on from (none at the
+            first) -> log probabilities [C * K, V].
         clips: how many; all are searched at once, none depends on another.
     """
     best = [Hypothesis((), -torch.inf)] * clips
     active = torch.arange(clips, device=device)
     tokens = torch.full((clips, 1, 1), SOS, device=device)  # clips x beam x n
     scores = torch.zeros(clips, 1, device=device)
+    parents = torch.arange(clips, device=device)
     for length in range(1, limit + 1):
         rows, width, _ = tokens.shape
-        found = following(active.repeat_interleave(width), tokens.flatten(0, 1))
+        found = following(active, tokens.flatten(0, 1), parents)
         total = scores[..., None] + found.view(rows, width, -1)  # rows x width x V
         size = total.shape[2]
         # Twice as many as are kept: half of them may end.
@@ -76,6 +80,8 @@ def beam_search(
                 kept = tuple(tokens[row, 0, 1:].tolist())
                 score = float(scores[row, 0]) / _penalty(limit, penalty)
                 best[int(active[row])] = Hypothesis(kept, score)
+        rows_before = torch.arange(rows, device=device)[:, None] * width + origin.gather(1, order)
+        parents = rows_before[going].flatten()
         active, tokens, scores = active[going], tokens[going], scores[going]
         if not len(active):
             break
@@ -89,11 +95,10 @@ def decode(
     """The best hypothesis of each clip of a batch; the model is in evaluation mode meanwhile."""
     before = model.training
     model.eval()
-    heard = model.hear(features, lengths)
+    spelling = IncrementalSpelling(model, model.hear(features, lengths))
 
-    def following(clips: Tensor, tokens: Tensor) -> Tensor:
-        last = model.spell(heard.rows(clips), tokens)[:, -1]
-        normalised: Tensor = Categorical(logits=last).logits
+    def following(clips: Tensor, tokens: Tensor, parents: Tensor) -> Tensor:
+        normalised: Tensor = Categorical(logits=spelling(clips, tokens, parents)).logits
         return normalised
 
     found = beam_search(
