@@ -65,7 +65,7 @@ class MedicalSettings(Settings):
     loss: Literal["dice", "dice_ce"] = "dice_ce"  # per image, or per batch and cross-entropy
     deform: bool = True
     flip: bool = True  # whether left and right may be exchanged
-    intensities: bool = False  # brightness +-0.1, contrast +-0.2: other scanners, in fine-tuning
+    intensities: bool = True  # brightness +-0.1, contrast +-0.2: other scanners, in fine-tuning
     mixup: bool = False
 
     @model_validator(mode="after")

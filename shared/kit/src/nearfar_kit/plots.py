@@ -59,9 +59,11 @@ def lines(
     emphasise: Sequence[str] = (),
 ) -> Path:
     """A line with its spread (one standard deviation) a series; those emphasised are heavier."""
+    # No two of the emphasised ones have one colour.
+    order = sorted(series, key=lambda name: name not in emphasise)
     with _drawing(path, 7.6, 4.2) as axes:
-        for number, (name, cells) in enumerate(series.items()):
-            heavy = not emphasise or name in emphasise
+        for name, cells in series.items():
+            heavy, number = not emphasise or name in emphasise, order.index(name)
             colour = COLOURS[number % len(COLOURS)]
             mean = np.array([cell.mean for cell in cells])
             spread = np.array([cell.spread for cell in cells])
