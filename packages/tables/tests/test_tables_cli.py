@@ -12,6 +12,7 @@ from nearfar_kit.metrics import Metrics
 from nearfar_kit.settings import load_settings
 from nearfar_tables import TablesSettings, integrate, read
 from nearfar_tables.cli import app
+from nearfar_tables.conflicts import Answer
 
 QUICK = load_settings(TablesSettings, overrides=["epochs=0"])
 SHOPS = [
@@ -52,6 +53,73 @@ def folder(tmp_path):
     A.write_csv(own / "a.csv")
     B.write_csv(own / "b.csv")
     return own
+
+
+@pytest.fixture
+def branches(tmp_path):
+    """Rows whose city tells the state, but for one set in conflict, whose first row is wrong."""
+    rows = [(f"b{n}", c, s) for n in range(12) for c, s in [("Boston", "MA"), ("Reno", "NV")]]
+    rows = [(f"{name}{city}", city, state) for name, city, state in rows]
+    rows += [("odd", "Reno", "MA"), ("odd", "Reno", "NV")]
+    pl.DataFrame(rows, ["set", "city", "state"], orient="row").write_csv(tmp_path / "rows.csv")
+    return tmp_path
+
+
+class TestJudges:
+    def test_neighbours_decide(self, call, branches):
+        rows, out = branches / "rows.csv", branches / "golden.csv"
+        resolve = ["resolve", "--data", rows, "--sets", "set", "--out", out, "--set=resolver=first"]
+        call(*resolve)
+        assert pl.read_csv(out).filter(pl.col("set") == "odd")["state"].item() == "MA"
+        status, told, _ = call(*resolve, "--judge", "neighbours")
+        assert status == 0
+        assert "answered: 1" in told
+        assert pl.read_csv(out).filter(pl.col("set") == "odd")["state"].item() == "NV"
+
+    def test_a_dry_run_asks_and_writes_nothing(self, call, branches):
+        out = branches / "golden.csv"
+        status, told, _ = call(
+            "resolve", "--data", branches / "rows.csv", "--sets", "set", "--out", out, "--dry-run",
+            "--judge", "http://127.0.0.1:9/v1",
+        )  # fmt: skip
+        assert status == 0
+        assert "If the attribute 'city' is 'Reno', what should the value" in told
+        assert "1 prompts, about " in told
+        assert not out.exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (["--judge", "gpt"], "--judge gpt: expected neighbours, the URL of a server"),
+            (["--judge", "http://x/v1"], "a server needs --model"),
+            (["--judge", "http://x/v1", "--model", "m", "--key-env", "NO_KEY_HERE"],
+             "--key-env NO_KEY_HERE: no such variable"),
+        ],
+    )  # fmt: skip
+    def test_mistakes(self, call, branches, arguments, told):
+        out = branches / "golden.csv"
+        status, _, err = call(
+            "resolve", "--data", branches / "rows.csv", "--sets", "set", "--out", out, *arguments
+        )
+        assert status == 2
+        assert told in err
+        assert len(err.strip().splitlines()) == 1
+        assert not out.exists()
+
+    def test_integrate_takes_one(self):
+        class Last:
+            name = "last"
+
+            def __call__(self, questions):
+                return [Answer(len(question.candidates) - 1, 0.5) for question in questions]
+
+        plain, judged = (
+            integrate({"a": A, "b": B}, settings=QUICK, judge=j) for j in (None, Last())
+        )
+        conflicts = judged.conflicts
+        assert set(conflicts["method"]) == {"last"}
+        assert conflicts["value"].to_list() == [c[-1] for c in plain.conflicts["candidates"]]
+        assert judged.sets.equals(plain.sets)
 
 
 class TestIntegrate:

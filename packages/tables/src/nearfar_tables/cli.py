@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from nearfar_tables.conflicts.question import Judge
+
 app = new_app("Dirty tables of a data lake into one: align, block, match, group, resolve (SSACL).")
 
 TOLD = ("numpy", "polars", "duckdb", "scikit-learn", "igraph")
@@ -39,6 +41,17 @@ Align = Annotated[
 SourceColumn = Annotated[
     str | None, typer.Option("--source", help="Column that says whose a row is.")
 ]
+JudgeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--judge",
+        help="Who decides conflicts by example: neighbours, a server's URL, a model's folder.",
+    ),
+]
+Model = Annotated[str | None, typer.Option("--model", help="The server's name for its model.")]
+KeyEnv = Annotated[str | None, typer.Option(help="Variable that holds the server's key.")]
+Cache = Annotated[Path | None, typer.Option(help="SQLite file that keeps a server's answers.")]
+Budget = Annotated[int | None, typer.Option(min=1, help="Tokens to spend on a server.")]
 
 
 @app.command()
@@ -66,6 +79,11 @@ def integrate(
     out: Out = Path("runs/tables"),
     align: Align = None,
     ending: Annotated[str, typer.Option(help="Of the files written: csv or parquet.")] = "csv",
+    judge: JudgeOption = None,
+    model: Model = None,
+    key_env: KeyEnv = None,
+    cache: Cache = None,
+    budget: Budget = None,
     config: Config = None,
     overrides: Overrides = None,
     seed: Seed = 0,
@@ -76,13 +94,16 @@ def integrate(
     if ending not in ("csv", "parquet"):
         raise UserError(f"--ending {ending}: expected csv or parquet")
     columns = _alignment(align)
+    judging = _judge(judge, model, key_env, cache, budget)
     from nearfar_tables.integration import integrate as run_integration
     from nearfar_tables.readers import read_all
     from nearfar_tables.report import integration_report
     from nearfar_tables.writers import write
 
     sources = read_all(data)
-    result = run_integration(sources, columns=columns, settings=settings, seed=seed, quiet=quiet)
+    result = run_integration(
+        sources, columns=columns, settings=settings, judge=judging, seed=seed, quiet=quiet
+    )
     run, metrics = begin("tables", "integrate", out, settings, seed=seed, packages=TOLD)
     for name in ("table", "sets", "pairs", "conflicts", "provenance"):
         write(_frame(getattr(result, name)), run.path / f"{name}.{ending}")
@@ -178,6 +199,12 @@ def resolve(
     sets: Annotated[str, typer.Option(help="Column that says which thing a row is about.")],
     source: SourceColumn = None,
     provenance: Annotated[Path | None, typer.Option(help="File for the grounds.")] = None,
+    judge: JudgeOption = None,
+    model: Model = None,
+    key_env: KeyEnv = None,
+    cache: Cache = None,
+    budget: Budget = None,
+    dry_run: Annotated[bool, typer.Option(help="Show what would be asked; ask nothing.")] = False,
     config: Config = None,
     overrides: Overrides = None,
     seed: Seed = 0,
@@ -201,9 +228,24 @@ def resolve(
     )
     rank = np.argsort(np.argsort(first))
     names = frame[sets].gather(np.sort(first).tolist())
-    found = run_resolution(
-        frame.drop(sets), rank[number], source=origin, method=settings.resolver, seed=seed
-    )
+    rows = frame.drop(sets)
+    found = run_resolution(rows, rank[number], source=origin, method=settings.resolver, seed=seed)
+    if judge is not None or dry_run:
+        from nearfar_tables.conflicts import decide, estimate, questions_of
+
+        asked = questions_of(
+            found, demonstrations=settings.demonstrations, least=settings.least_nats,
+            selection=settings.selection, seed=seed,
+        )  # fmt: skip
+        if dry_run:
+            whole = estimate(asked)
+            typer.echo("\n\n".join(question.prompt() for question in asked[:3]))
+            typer.echo(f"{whole.prompts} prompts, about {whole.tokens} tokens; nothing was asked")
+            return
+        judging = _judge(judge, model, key_env, cache, budget)
+        assert judging is not None
+        found, counts = decide(found, rows, rank[number], asked, judging)
+        typer.echo("; ".join(f"{why}: {count}" for why, count in counts.items()))
     write(pl.concat([names.to_frame(), found.table], how="horizontal"), out)
     if provenance is not None:
         write(found.cells, provenance)
@@ -236,6 +278,17 @@ def bench(
 
 def main() -> None:
     run_app(app)
+
+
+def _judge(
+    judge: str | None, model: str | None, key_env: str | None, cache: Path | None,
+    budget: int | None,
+) -> Judge | None:  # fmt: skip
+    if judge is None:
+        return None
+    from nearfar_tables.conflicts.choice import judge_of
+
+    return judge_of(judge, model=model, key_env=key_env, cache=cache, budget=budget)
 
 
 def _alignment(given: list[str] | None) -> dict[str, dict[str, str]]:

@@ -12,6 +12,9 @@ import polars as pl
 from nearfar_kit.settings import load_settings
 from nearfar_tables.alignment import align
 from nearfar_tables.blocking import block
+from nearfar_tables.conflicts.decision import decide
+from nearfar_tables.conflicts.demonstrations import questions_of
+from nearfar_tables.conflicts.question import Judge
 from nearfar_tables.grouping import group
 from nearfar_tables.matching import match
 from nearfar_tables.readers import read_all
@@ -50,6 +53,7 @@ def integrate(
     *,
     columns: Mapping[str, Mapping[str, str]] | None = None,
     settings: TablesSettings | None = None,
+    judge: Judge | None = None,
     seed: int = 0,
     quiet: bool = True,
 ) -> Result:
@@ -58,6 +62,8 @@ def integrate(
     Args:
         tables: a folder, paths, frames or relations: see :func:`nearfar_tables.read_all`.
         columns: table -> its column -> column of the union, where names differ.
+        judge: of conflicts (:mod:`nearfar_tables.conflicts`); where it abstains, or without one,
+            the settings' resolver decides.
 
     Raises:
         UserError: a table cannot be read, the alignment is wrong, or too many pairs are expected.
@@ -87,6 +93,12 @@ def integrate(
         union.frame.height, scored.pairs[yes], scored.probability[yes], settings.groups, seed
     )
     resolved = resolve(union.frame, sets, source=across, method=settings.resolver, seed=seed)
+    if judge is not None:
+        asked = questions_of(
+            resolved, demonstrations=settings.demonstrations, least=settings.least_nats,
+            selection=settings.selection, seed=seed,
+        )  # fmt: skip
+        resolved, _ = decide(resolved, union.frame, sets, asked, judge)
 
     names = (union.rows["table"] + ":" + union.rows["row"].cast(pl.String)).to_list()
     provenance = resolved.cells.with_columns(

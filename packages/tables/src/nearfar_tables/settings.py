@@ -57,6 +57,9 @@ class TablesSettings(Settings):
         "components", "cliques", "louvain", "leiden", "label propagation", "infomap",
         "newman-girvan", "spectral",
     ] = "cliques"  # fmt: skip
+    demonstrations: int = Field(10, ge=0)  # that a judge is shown for a conflict
+    least_nats: float = Field(0.1, ge=0)  # that an attribute must tell of another to be shown
+    selection: Literal["weighted", "equal", "random"] = "weighted"
     resolver: Literal[
         "vote", "truthfinder", "crh", "accu", "longest", "first", "random"
     ] = "accu"  # fmt: skip

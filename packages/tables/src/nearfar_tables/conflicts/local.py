@@ -1,0 +1,85 @@
+"""A judge on this machine: a causal language model of transformers, candidates scored in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nearfar_kit.errors import UserError
+from nearfar_kit.torchaudio_compat import ensure_torchaudio
+from nearfar_tables.conflicts.question import Answer, Question
+
+__all__ = ["LocalJudge"]
+
+
+class LocalJudge:
+    """Chooses the candidate whose tokens are likeliest after the prompt, in the mean.
+
+    Args:
+        model: a folder of transformers with safetensors weights, or a GGUF file. Nothing is
+            downloaded, and no code of the folder is run.
+
+    Raises:
+        UserError: there is none, or it is no causal language model; transformers is not installed.
+    """
+
+    name = "local"
+
+    def __init__(self, model: Path, device: str = "cpu") -> None:
+        self.device = device
+        self.model, self.tokenizer = _loaded(model, device)
+
+    def __call__(self, questions: Sequence[Question]) -> list[Answer]:
+        return [self._answer(question) for question in questions]
+
+    @torch.no_grad()
+    def _answer(self, question: Question) -> Answer:
+        scores = torch.tensor([self._score(question.prompt(), c) for c in question.candidates])
+        shares = scores.softmax(dim=0)
+        best = int(scores.argmax())
+        return Answer(best, float(shares[best]))
+
+    def _score(self, prompt: str, candidate: str) -> float:
+        """Mean log probability of the candidate's tokens."""
+        before = self._tokens(prompt)
+        whole = self._tokens(f"{prompt} {candidate}")
+        # Tokens may run over the seam: what differs is the candidate's.
+        seam = next((n for n, (a, b) in enumerate(zip(before, whole, strict=False)) if a != b),
+                    min(len(before), len(whole) - 1))  # fmt: skip
+        seam = max(seam, 1)
+        ids = torch.tensor([whole], device=self.device)
+        logits = self.model(input_ids=ids).logits[0, seam - 1 : -1].float()
+        own = ids[0, seam:]
+        return float(-torch.nn.functional.cross_entropy(logits, own))
+
+    def _tokens(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text)["input_ids"]
+        return ids
+
+
+def _loaded(path: Path, device: str) -> tuple[Any, Any]:
+    if find_spec("torchaudio") is not None:  # transformers imports it, where it is, on its own
+        ensure_torchaudio()
+    try:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError:
+        raise UserError(
+            "a local judge needs transformers: pip install 'nearfar-tables[transformers]'"
+        ) from None
+    if not path.exists():
+        raise UserError(f"{path}: no such folder or file; expected a causal language model")
+    single = path.is_file()
+    told: dict[str, Any] = {"gguf_file": path.name} if single else {"use_safetensors": True}
+    folder = str(path.parent if single else path)
+    try:
+        own = {"gguf_file": path.name} if single else {}
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **own)
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **told)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        line = str(error).strip().splitlines()[0][:200]
+        raise UserError(f"{path}: is no causal language model ({line})") from None
+    return model.to(device).eval(), tokenizer
