@@ -62,12 +62,11 @@ def write_comparison(folder: Path, metrics: Metrics, report: Report) -> list[Tab
     for dataset in dict.fromkeys(record.dataset for record in metrics.records):
         records = [r for r in metrics.records if r.dataset == dataset]
         seeds = len({r.seed for r in records})
+        over = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
         report.section(dataset)
         tables += [
-            _whole(records, f"{dataset}: over all tasks; mean ± standard deviation over {seeds} "
-                            "seeds."),
-            _gains(records, f"{dataset}: gain in accuracy over {BASELINE} of the same seed, mean ± "
-                            "standard deviation."),
+            _whole(records, f"{dataset}: over all tasks; {over}."),
+            _gains(records, f"{dataset}: gain in accuracy over {BASELINE}, same seed; {over}."),
         ]  # fmt: skip
         for table in tables[-2:]:
             if table.rows:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +15,8 @@ from sklearn.metrics import f1_score
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
+from nearfar_kit.jobs import do_jobs, read_jobs
 from nearfar_kit.metrics import Metrics, Record, split_key
-from nearfar_kit.progress import Progress
 from nearfar_kit.report import Report, facts
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Cell, Table, summarise
@@ -45,7 +49,7 @@ TEST = 2
 
 def run_bench(
     root: Path, run: RunFolder, metrics: Metrics, settings: TablesSettings,
-    methods: Sequence[str] | None, seeds: int, dataset: str | None, quiet: bool,
+    methods: Sequence[str] | None, seeds: int, dataset: str | None, processes: int, quiet: bool,
 ) -> list[Table]:  # fmt: skip
     """Everything that ``root`` holds of the layout ``ditto/er_magellan``, ``raha``,
     ``recordfusion``.
@@ -65,21 +69,11 @@ def run_bench(
     fused = {} if dataset else _fusion_sets(root)
     if not found and not fused:
         raise UserError(f"--data {root}: expected folders ditto/er_magellan, raha, recordfusion")
-    chosen = list(methods or METHODS)
-    with Progress("benchmark", len(found), quiet=quiet) as bar:
-        for name, path in found.items():
-            pairs = read_pairs(path)
-            for variant, data in _variants(name, pairs):
-                metrics.add(_scorer(variant, data))
-                for method in chosen:
-                    own = settings.model_copy(update=METHODS[method])
-                    # Without perturbed copies there is no chance in it.
-                    for seed in range(seeds if own.epochs else 1):
-                        result = match(data.frame, data.pairs, source=data.source, settings=own,
-                                       seed=seed)  # fmt: skip
-                        metrics.add([_record(variant, method, seed, data, result.match)])
-                        metrics.write(run.metrics)
-            bar.advance(last=name)
+    jobs = _jobs(found, methods or list(METHODS), settings, seeds)
+    folder = run.checkpoint / "jobs"
+    work = partial(_match, paths=found, folder=folder, settings=settings)
+    do_jobs([(work, jobs)], folder, processes=processes, quiet=quiet)
+    metrics.add([Record(**content) for content in read_jobs(jobs, folder)])
     for name, claims in fused.items():
         for resolver in RESOLVERS:
             resolved = resolve(claims.frame, claims.sets, source=claims.source, method=resolver)
@@ -104,22 +98,63 @@ def run_bench(
     return tables
 
 
-def _variants(name: str, pairs: LabelledPairs) -> list[tuple[str, LabelledPairs]]:
-    """Fodors-Zagats' ``class`` is the truth's own number of a restaurant: with it and without."""
-    if name != "fodors-zagats":
-        return [(name, pairs)]
-    return [(name, pairs), (f"{name} without class", pairs.without("class"))]
+@dataclass(frozen=True)
+class _Job:
+    """One method on one set and seed.
+
+    Attributes:
+        leaving_out: columns that are not looked at.
+    """
+
+    dataset: str
+    method: str
+    seed: int
+    leaving_out: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        out = " and ".join(self.leaving_out)
+        return f"{self.dataset} without {out}" if out else self.dataset
+
+    @property
+    def file(self) -> str:
+        words = "_".join((self.name, self.method, str(self.seed)))
+        return re.sub(r"[^a-z0-9_-]+", "-", words) + ".json"
 
 
-def _record(
-    name: str, method: str, seed: int, data: LabelledPairs, found: NDArray[np.bool_]
-) -> Record:
+def _jobs(
+    found: Mapping[str, Path], methods: Sequence[str], settings: TablesSettings, seeds: int
+) -> list[_Job]:
+    jobs = []
+    for name in found:
+        # Fodors-Zagats' ``class`` is the truth's own number of a restaurant: with and without it.
+        for out in ((), ("class",)) if name == "fodors-zagats" else ((),):
+            jobs.append(_Job(name, SCORER, 0, out))
+            for method in methods:
+                # Without perturbed copies there is no chance in it.
+                learns = settings.model_copy(update=METHODS[method]).epochs
+                jobs += [_Job(name, method, s, out) for s in range(seeds if learns else 1)]
+    return jobs
+
+
+def _match(job: _Job, *, paths: Mapping[str, Path], folder: Path, settings: TablesSettings) -> str:
+    """Does one job and leaves its record in ``folder``."""
+    data = read_pairs(paths[job.dataset])
+    if job.leaving_out:
+        data = data.without(*job.leaving_out)
+    if job.method == SCORER:
+        yes = _scored(data)
+    else:
+        own = settings.model_copy(update=METHODS[job.method])
+        yes = match(data.frame, data.pairs, source=data.source, settings=own, seed=job.seed).match
     test = data.split == TEST
-    score = float(f1_score(data.label[test], found[test]))
-    return Record(name, "test", method, seed, "F1", score, int(test.sum()))
+    score = float(f1_score(data.label[test], yes[test]))
+    record = Record(job.name, "test", job.method, job.seed, "F1", score, int(test.sum()))
+    write_atomic(folder / job.file, json.dumps(asdict(record)))
+    return f"{job.name}, {job.method}"
 
 
-def _scorer(name: str, data: LabelledPairs) -> list[Record]:
+def _scored(data: LabelledPairs) -> NDArray[np.bool_]:
     """The cosine of whole rows, cut where F1 on the labels of valid is best."""
     cells = Cells.of(data.frame)
     record = Similarity(cells).features(cells, data.pairs).record
@@ -127,7 +162,8 @@ def _scorer(name: str, data: LabelledPairs) -> list[Record]:
     valid = data.split == 1
     cuts = np.unique(scores[valid])
     best = max(cuts, key=lambda cut: f1_score(data.label[valid], scores[valid] >= cut))
-    return [_record(name, SCORER, 0, data, scores >= best)]
+    yes: NDArray[np.bool_] = scores >= best
+    return yes
 
 
 def _fusion_sets(root: Path) -> dict[str, FusionSet]:

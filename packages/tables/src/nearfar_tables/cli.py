@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from nearfar_kit.command import (
     Out,
     Overrides,
     Quiet,
+    Resume,
     Seed,
     new_app,
     run_app,
@@ -257,10 +259,12 @@ def bench(
     data: Data,
     out: Out = Path("runs/bench-tables"),
     methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 5,
     dataset: Annotated[str | None, typer.Option(help="Only this set.")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
     config: Config = None,
     overrides: Overrides = None,
+    resume: Resume = False,
     quiet: Quiet = False,
 ) -> None:
     """Matching without labels, its ablations and plain scorers; conflicts by every resolver."""
@@ -269,9 +273,10 @@ def bench(
 
     from nearfar_tables.bench import run_bench
 
-    run, metrics = begin("tables", "bench", out, settings, packages=TOLD)
+    run, metrics = begin("tables", "bench", out, settings, resume=resume, packages=TOLD)
     chosen = [name.strip() for name in methods.split(";")] if methods else None
-    for table in run_bench(data, run, metrics, settings, chosen, seeds, dataset, quiet):
+    workers = processes or len(os.sched_getaffinity(0))
+    for table in run_bench(data, run, metrics, settings, chosen, seeds, dataset, workers, quiet):
         Console().print(table.terminal())
     end(run)
 
