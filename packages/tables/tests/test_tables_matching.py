@@ -13,19 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
+from nearfar_kit.checkpoint import save_checkpoint
 from nearfar_kit.errors import UserError
+from nearfar_kit.settings import load_settings
 from nearfar_tables.adversarial import adversarial
 from nearfar_tables.benchmarks import SETS, read_pairs
-from nearfar_tables.calibration import match_probability, rivals, uncontested
+from nearfar_tables.blocking import block
+from nearfar_tables.calibration import fit_mixture, rivals, uncontested
 from nearfar_tables.cells import Cells, day_of, normal_text, number_of
 from nearfar_tables.embeddings import embed_values
 from nearfar_tables.lexicon import KEYBOARD, synonyms
 from nearfar_tables.matcher import Matcher, PairBatch
-from nearfar_tables.matching import match
+from nearfar_tables.matching import learn, match
+from nearfar_tables.pair_model import PairModel
 from nearfar_tables.perturb import OPERATIONS, perturbed
 from nearfar_tables.pretrain import pretrain
 from nearfar_tables.settings import TablesSettings
 from nearfar_tables.similarity import ATTRIBUTE, RECORD, Similarity
+from nearfar_tables.simulate import simulate
 
 REAL = Path(__file__).parents[3].parent / "shared" / "data" / "tables" / "ditto" / "er_magellan"
 
@@ -254,6 +259,13 @@ class TestAdversarial:
             assert loss(moved) > loss(other)
 
 
+def match_probability(scores, open_):
+    mixture = fit_mixture(scores, open_)
+    return (
+        np.zeros(len(scores)) if mixture is None else np.where(open_, mixture.posterior(scores), 0)
+    )
+
+
 class TestCalibration:
     @given(st.lists(st.tuples(st.integers(0, 3), st.integers(4, 8), st.integers(0, 5)), min_size=1,
                     max_size=12, unique_by=lambda p: p[:2]))  # fmt: skip
@@ -298,6 +310,50 @@ class TestCalibration:
     @pytest.mark.parametrize("scores", [np.zeros(5), np.ones(1), np.zeros(0)])
     def test_nothing_to_tell_apart(self, scores):
         assert (match_probability(scores, np.ones(len(scores), dtype=bool)) == 0).all()
+
+
+@pytest.fixture(scope="module")
+def restaurants():
+    """Simulated guides as one frame, the candidate pairs, and each row's guide."""
+    tables, _ = simulate(60, seed=3)
+    source = np.repeat(np.arange(len(tables)), [table.height for table in tables.values()])
+    frame = pl.concat(tables.values())
+    return frame, block(frame, source=source), source
+
+
+class TestPairModel:
+    """What is kept gives the scores that were found, also when read from a file, and on other
+    rows of the same columns."""
+
+    @pytest.mark.parametrize("calibration", ["adapted", "mixture", "fixed"])
+    @pytest.mark.parametrize("epochs", [0, 2])
+    def test_the_same_scores(self, restaurants, tmp_path, calibration, epochs):
+        frame, pairs, source = restaurants
+        chosen = load_settings(
+            TablesSettings, overrides=[f"calibration={calibration}", f"epochs={epochs}"]
+        )
+        model, found = learn(frame, pairs, source=source, settings=chosen)
+        model.save(tmp_path / "model.safetensors")
+        again = PairModel.load(tmp_path / "model.safetensors")
+        for own in (model, again):
+            np.testing.assert_allclose(own.score(frame, pairs), found.score, rtol=1e-5, atol=1e-6)
+            probability = own.probability(found.score)
+            best = found.probability > 0  # elsewhere a better partner speaks against it
+            np.testing.assert_allclose(probability[best], found.probability[best], atol=1e-6)
+        turned = frame[::-1].select(reversed(frame.columns))
+        moved = again.score(turned, frame.height - 1 - pairs)
+        np.testing.assert_allclose(moved, found.score, rtol=1e-4, atol=1e-5)
+
+    def test_refusals(self, restaurants, tmp_path):
+        frame, pairs, source = restaurants
+        chosen = load_settings(TablesSettings, overrides=["epochs=0"])
+        model, _ = learn(frame, pairs, source=source, settings=chosen)
+        with pytest.raises(UserError, match="no column 'town'; expected name, street, town"):
+            model.score(frame.drop("town"), pairs)
+        assert model.score(frame, pairs[:0]).shape == (0,)
+        save_checkpoint(tmp_path / "x.safetensors", {"format": 1})
+        with pytest.raises(UserError, match="is no model of pairs"):
+            PairModel.load(tmp_path / "x.safetensors")
 
 
 class TestMatch:

@@ -8,12 +8,14 @@ pair: these are the hard negatives that a mixture of two normals needs to find w
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import norm
 
-__all__ = ["match_probability", "rivals", "uncontested"]
+__all__ = ["Mixture", "fit_mixture", "rivals", "uncontested"]
 
 Floats = NDArray[np.float64]
 
@@ -53,38 +55,59 @@ def uncontested(
     return best
 
 
-def match_probability(scores: Floats, open_: NDArray[np.bool_], *, iterations: int = 100) -> Floats:
-    """[P]: posterior of the upper of two normals; 0 where ``open_`` says that a pair cannot match.
+@dataclass(frozen=True)
+class Mixture:
+    """Two normals over scores: of pairs that are one thing, and of those that are not.
 
-    Expectation-maximisation that keeps what is known: pairs not open belong to the lower normal,
-    and further up (down) than the upper (lower) mean a posterior does not turn round.
+    Attributes:
+        rate: the share of the upper one. high, low: mean and deviation of each.
+    """
+
+    rate: float
+    high: tuple[float, float]
+    low: tuple[float, float]
+
+    def posterior(self, scores: Floats) -> Floats:
+        """[P], of the upper one: further up (down) than the upper (lower) mean it does not turn
+        round, as it would where that normal is the narrower one."""
+        odds = (
+            np.log(self.rate / max(1 - self.rate, 1e-12))
+            + norm.logpdf(scores, *self.high)
+            - norm.logpdf(scores, *self.low)
+        )
+        odds = np.where(scores > self.high[0], np.maximum(odds, 30.0), odds)
+        found: Floats = expit(np.where(scores < self.low[0], -30.0, odds))
+        return found
+
+
+def fit_mixture(
+    scores: Floats, open_: NDArray[np.bool_], *, iterations: int = 100
+) -> Mixture | None:
+    """By expectation-maximisation that keeps what is known: pairs not open belong to the lower one.
 
     Args:
         scores: [P], any scale. open_: [P], from :func:`uncontested`.
+
+    Returns:
+        None where there is nothing to tell apart.
     """
-    found = np.zeros(len(scores))
     if not open_.any() or np.ptp(scores) == 0:
-        return found
+        return None
     # Otsu's cut of the open pairs begins.
     upper = np.where(open_, expit((scores - _otsu(scores)) / (scores.std() / 4)), 0.0)
+    found = None
     for _ in range(iterations):
         if upper.sum() < 1 or (1 - upper).sum() < 1:
             break
-        rate = upper[open_].mean()
-        high, low = _moments(scores, upper), _moments(scores, 1 - upper)
-        odds = (
-            np.log(rate / max(1 - rate, 1e-12))
-            + norm.logpdf(scores, *high)
-            - norm.logpdf(scores, *low)
+        found = Mixture(
+            float(upper[open_].mean()), _moments(scores, upper), _moments(scores, 1 - upper)
         )
-        odds = np.where(scores > high[0], np.maximum(odds, 30.0), odds)
-        odds = np.where(scores < low[0], -30.0, odds)
-        new = np.where(open_, expit(odds), 0.0)
+        new = np.where(open_, found.posterior(scores), 0.0)
         done = np.abs(new - upper).max() < 1e-4
         upper = new
         if done:
             break
-    return upper
+    return found
 
 
 def _moments(scores: Floats, weight: Floats) -> tuple[float, float]:

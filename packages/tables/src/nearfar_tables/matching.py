@@ -12,14 +12,15 @@ from sklearn.linear_model import LogisticRegression
 
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
-from nearfar_tables.calibration import match_probability, uncontested
+from nearfar_tables.calibration import fit_mixture, uncontested
 from nearfar_tables.cells import Cells
 from nearfar_tables.embeddings import embed_values
+from nearfar_tables.pair_model import Design, PairModel, plain_similarity
 from nearfar_tables.pretrain import PairTensors, pretrain
 from nearfar_tables.settings import TablesSettings
-from nearfar_tables.similarity import PairFeatures, Similarity
+from nearfar_tables.similarity import Similarity
 
-__all__ = ["Scored", "match"]
+__all__ = ["Scored", "learn", "match"]
 
 Floats = NDArray[np.float64]
 BACKGROUND = 100  # pairs that are known not to match, at least
@@ -52,6 +53,25 @@ def match(
 ) -> Scored:
     """Scores candidate pairs, the caller's own or those of blocking, and says which match.
 
+    As :func:`learn`, without keeping what was learnt.
+    """
+    return learn(
+        frame, pairs, source=source, labels=labels, settings=settings, seed=seed, quiet=quiet
+    )[1]
+
+
+def learn(
+    frame: pl.DataFrame,
+    pairs: NDArray[np.int64],
+    *,
+    source: NDArray[np.int64] | None = None,
+    labels: NDArray[np.int64] | None = None,
+    settings: TablesSettings | None = None,
+    seed: int = 0,
+    quiet: bool = True,
+) -> tuple[PairModel | None, Scored]:
+    """What there is to learn of candidate pairs, and what it says of them.
+
     First a matcher learns from perturbed copies (SSACL). Then, in rounds, a logistic regression
     over its logit and all similarities learns from the pairs that stand out: likely ones that no
     better partner contests against the rest. A mixture of two normals over its scores draws the
@@ -63,6 +83,9 @@ def match(
         source: [N] the table of each row; None: all of one, so that partners are not contested.
         labels: [P] 1, 0, or -1 for unknown; None: all unknown. Known ones are learnt from as they
             are and answered so.
+
+    Returns:
+        The model (None without a pair), and the pairs' scores.
 
     Raises:
         UserError: a pair names no row, or there is no column.
@@ -76,31 +99,37 @@ def match(
     if not frame.width:
         raise UserError("the table has no column; expected one or more to compare")
     if not len(pairs):
-        return Scored(pairs, np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool))
+        return None, Scored(pairs, np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool))
     source = np.zeros(frame.height, dtype=np.int64) if source is None else source
     known = np.full(len(pairs), -1) if labels is None else np.asarray(labels)
     asked = len(pairs)
     pairs, known = _with_background(pairs, known, source, np.random.default_rng(seed))
     cells = Cells.of(frame)
-    features = Similarity(cells).features(cells, pairs)
-    wide = _design(features)
-    score = _standard(features.record[:, :3].mean(1).astype(np.float64))
+    similarity = Similarity(cells)
+    features = similarity.features(cells, pairs)
+    plain = plain_similarity(features)
+    model = PairModel(
+        tuple(frame.columns), settings, similarity, Design.of(features), _scale(plain)
+    )
+    wide = model.design.columns(features)
+    score = _standard(plain, model.plain_scale)
     if settings.epochs:
-        matcher = pretrain(cells, pairs, settings, seed, quiet=quiet)
+        model.matcher = pretrain(cells, pairs, settings, seed, quiet=quiet)
         embedded = embed_values(cells, settings.embedding)
-        logits = PairTensors.of(cells, embedded, pairs, features).logits(matcher)
-        wide = np.column_stack([wide, _standard(logits)])
+        logits = PairTensors.of(cells, embedded, pairs, features).logits(model.matcher)
+        model.logit_scale = _scale(logits)
+        wide = np.column_stack([wide, _standard(logits, model.logit_scale)])
         score = score if settings.calibration == "adapted" else logits
     if settings.calibration == "adapted":
-        score, probability = _adapt(score, wide, pairs, source, known, settings)
+        score, probability = _adapt(model, score, wide, pairs, source, known)
     elif settings.calibration == "mixture":
         open_ = uncontested(pairs, score, source, 0.0) & (known != 0)
-        probability = match_probability(score, open_)
+        probability = _part(model, score, open_)
     else:
         probability = expit(score)
     probability = np.where(known >= 0, known, probability)[:asked]
     match = probability > settings.threshold
-    return Scored(pairs[:asked], score[:asked], probability, match)
+    return model, Scored(pairs[:asked], score[:asked], probability, match)
 
 
 def _with_background(
@@ -128,40 +157,42 @@ def _with_background(
 
 
 def _adapt(
+    model: PairModel,
     score: Floats,
     wide: Floats,
     pairs: NDArray[np.int64],
     source: NDArray[np.int64],
     known: NDArray[np.int64],
-    settings: TablesSettings,
 ) -> tuple[Floats, Floats]:
+    settings = model.settings
     margin = 0.0  # of raw similarities none is a tie worth keeping
 
     def probability() -> Floats:
         open_ = uncontested(pairs, score, source, margin) & (known != 0)
-        return match_probability(score, open_)
+        return _part(model, score, open_)
 
     found = probability()
     for _ in range(settings.rounds):
         label = np.where(known >= 0, known == 1, found > settings.threshold)
         if label.all() or not label.any():
             break
-        model = LogisticRegression(C=settings.strength, max_iter=1000).fit(wide, label)
-        score, margin = model.decision_function(wide), settings.margin
+        fitted = LogisticRegression(C=settings.strength, max_iter=1000).fit(wide, label)
+        model.weights = np.append(fitted.coef_[0], fitted.intercept_)
+        score, margin = fitted.decision_function(wide), settings.margin
         found = probability()
     return score, found
 
 
-def _design(features: PairFeatures) -> Floats:
-    """All similarities, standardised; the mean for what cannot be compared, and a flag for it."""
-    flat = features.attribute.reshape(len(features), -1).astype(np.float64)
-    flat = flat[:, np.isfinite(flat).any(0)]
-    absent = np.isnan(flat)
-    filled = np.where(absent, np.nanmean(flat, axis=0), flat)
-    flags = np.unique(absent, axis=1)
-    return _standard(np.column_stack([filled, flags, features.record]))
+def _part(model: PairModel, score: Floats, open_: NDArray[np.bool_]) -> Floats:
+    """Posteriors of a mixture, which the model keeps; 0 for pairs that cannot match."""
+    model.mixture = fit_mixture(score, open_)
+    return np.where(open_, model.probability(score), 0.0)
 
 
-def _standard(x: Floats) -> Floats:
-    scaled: Floats = (x - x.mean(0)) / (x.std(0) + 1e-6)
-    return scaled
+def _scale(x: Floats) -> tuple[float, float]:
+    return float(x.mean()), float(x.std() + 1e-6)
+
+
+def _standard(x: Floats, scale: tuple[float, float]) -> Floats:
+    mean, spread = scale
+    return (x - mean) / spread

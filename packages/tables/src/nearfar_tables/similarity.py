@@ -9,6 +9,7 @@ and agreement of the tokens that hold a digit (model numbers, years).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -56,6 +57,20 @@ class Similarity:
         incidence = _incidence(cells)
         self.row_word_weights = _weights(incidence @ cells.words)
         self.row_gram_weights = _weights(incidence @ cells.grams)
+
+    def weights(self) -> dict[str, Any]:
+        """All that the table has left here, by name."""
+        return vars(self)
+
+    @classmethod
+    def of_weights(cls, **weights: Any) -> Similarity:
+        """From :meth:`weights`."""
+        own = cls.__new__(cls)
+        names = {"word_weights", "gram_weights", "row_word_weights", "row_gram_weights"}
+        if weights.keys() != names:
+            raise ValueError(f"weights {sorted(weights)}; expected {sorted(names)}")
+        vars(own).update(weights)
+        return own
 
     def features(self, cells: Cells, pairs: NDArray[np.int64]) -> PairFeatures:
         """Features of pairs [P, 2] of rows of ``cells``; symmetric in the two rows."""

@@ -1,0 +1,190 @@
+"""What has been learnt of pairs, kept: the same scores for rows that come later."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.errors import UserError
+from nearfar_tables.calibration import Mixture
+from nearfar_tables.cells import Cells
+from nearfar_tables.embeddings import embed_values
+from nearfar_tables.matcher import Matcher
+from nearfar_tables.pretrain import PairTensors, new_matcher
+from nearfar_tables.settings import TablesSettings
+from nearfar_tables.similarity import PairFeatures, Similarity
+
+__all__ = ["Design", "PairModel"]
+
+Floats = NDArray[np.float64]
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Design:
+    """How similarities become the columns of a regression.
+
+    Attributes:
+        kept: of the attributes' similarities, those that some pair has. fill: [kept], the mean,
+        for what cannot be compared. flags: [flags] of the kept, whose absence is a column too.
+        mean, spread: [kept + flags + record], taken off and divided by.
+    """
+
+    kept: NDArray[np.int64]
+    fill: Floats
+    flags: NDArray[np.int64]
+    mean: Floats
+    spread: Floats
+
+    @classmethod
+    def of(cls, features: PairFeatures) -> Design:
+        flat = features.attribute.reshape(len(features), -1).astype(np.float64)
+        kept = np.flatnonzero(np.isfinite(flat).any(0))
+        fill = np.nanmean(flat[:, kept], axis=0)
+        _, flags = np.unique(np.isnan(flat[:, kept]), axis=1, return_index=True)
+        plain = cls(kept, fill, flags, np.zeros(()), np.ones(()))
+        raw = plain.columns(features)
+        return cls(kept, fill, flags, raw.mean(0), raw.std(0) + 1e-6)
+
+    def columns(self, features: PairFeatures) -> Floats:
+        """[P, columns], standardised."""
+        flat = features.attribute.reshape(len(features), -1)[:, self.kept].astype(np.float64)
+        absent = np.isnan(flat)
+        filled = np.where(absent, self.fill, flat)
+        raw = np.column_stack([filled, absent[:, self.flags], features.record])
+        scaled: Floats = (raw - self.mean) / self.spread
+        return scaled
+
+
+@dataclass
+class PairModel:
+    """A scorer of pairs: weights of words, the matcher, a regression, and where matches begin.
+
+    Attributes:
+        columns: that rows are compared by. similarity: with the weights of the first rows.
+        matcher: None where nothing was learnt from copies (``epochs=0``).
+        logit_scale: mean and deviation of the matcher's logits.
+        weights: of the regression over the design's columns and the logit, and its intercept last;
+        None where the logits, or without a matcher the plain similarities, are the scores.
+        plain_scale: mean and deviation of the plain similarities.
+        mixture: None where scores are log-odds already, or nothing stood out.
+    """
+
+    columns: tuple[str, ...]
+    settings: TablesSettings
+    similarity: Similarity
+    design: Design
+    plain_scale: tuple[float, float]
+    matcher: Matcher | None = None
+    logit_scale: tuple[float, float] = (0.0, 1.0)
+    weights: Floats | None = None
+    mixture: Mixture | None = None
+
+    def read(self, cells: Cells, pairs: NDArray[np.int64]) -> tuple[PairFeatures, Floats, Floats]:
+        """Features of pairs [P, 2], the regression's columns [P, ...], and the logits [P]."""
+        features = self.similarity.features(cells, pairs)
+        wide, logits = self.design.columns(features), np.zeros(len(pairs))
+        if self.matcher is not None:
+            embedded = embed_values(cells, self.settings.embedding)
+            logits = PairTensors.of(cells, embedded, pairs, features).logits(self.matcher)
+            mean, spread = self.logit_scale
+            wide = np.column_stack([wide, (logits - mean) / spread])
+        return features, wide, logits
+
+    def score(self, frame: pl.DataFrame, pairs: NDArray[np.int64]) -> Floats:
+        """[P] of pairs of rows of a frame with the columns of the first one.
+
+        Raises:
+            UserError: a column is missing.
+        """
+        missing = [name for name in self.columns if name not in frame.columns]
+        if missing:
+            raise UserError(f"no column {missing[0]!r}; expected {', '.join(self.columns)}")
+        if not len(pairs):
+            return np.zeros(0)
+        features, wide, logits = self.read(Cells.of(frame.select(self.columns)), pairs)
+        if self.weights is not None:
+            found: Floats = wide @ self.weights[:-1] + self.weights[-1]
+            return found
+        if self.matcher is not None and self.settings.calibration != "adapted":
+            return logits
+        mean, spread = self.plain_scale
+        return (plain_similarity(features) - mean) / spread
+
+    def probability(self, scores: Floats) -> Floats:
+        """[P] that pairs are one thing, by themselves: whether a row has a better partner is not
+        looked at here."""
+        if self.settings.calibration == "fixed":
+            found: Floats = expit(scores)
+            return found
+        return np.zeros(len(scores)) if self.mixture is None else self.mixture.posterior(scores)
+
+    def save(self, path: Path) -> None:
+        """One safetensors file."""
+        state: dict[str, Any] = {
+            "format": FORMAT, "columns": list(self.columns),
+            "settings": self.settings.model_dump(mode="json"),
+            "similarity": {name: _tensors(v) for name, v in self.similarity.weights().items()},
+            "design": {f.name: torch.from_numpy(np.array(getattr(self.design, f.name)))
+                       for f in fields(Design)},
+            "plain_scale": self.plain_scale, "logit_scale": self.logit_scale,
+            "matcher": None if self.matcher is None else dict(self.matcher.state_dict()),
+            "weights": None if self.weights is None else torch.from_numpy(self.weights),
+            "mixture": None if self.mixture is None else asdict(self.mixture),
+        }  # fmt: skip
+        save_checkpoint(path, state)
+
+    @classmethod
+    def load(cls, path: Path) -> PairModel:
+        """Raises UserError where the file is no model of pairs."""
+        state = load_checkpoint(path)
+        try:
+            if state["format"] != FORMAT:
+                raise UserError(f"{path}: is of format {state['format']}; expected {FORMAT}")
+            settings = TablesSettings(**state["settings"])
+            columns = tuple(state["columns"])
+            matcher = None
+            if state["matcher"] is not None:
+                matcher = new_matcher(len(columns), settings, 0)
+                matcher.load_state_dict(state["matcher"])
+                matcher.eval()
+            weights, mixture = state["weights"], state["mixture"]
+            return cls(
+                columns=columns,
+                settings=settings,
+                similarity=Similarity.of_weights(
+                    **{name: _arrays(value) for name, value in state["similarity"].items()}
+                ),
+                design=Design(**{name: value.numpy() for name, value in state["design"].items()}),
+                plain_scale=tuple(state["plain_scale"]),
+                matcher=matcher,
+                logit_scale=tuple(state["logit_scale"]),
+                weights=None if weights is None else weights.numpy(),
+                mixture=None if mixture is None else Mixture(**mixture),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise UserError(f"{path}: is no model of pairs ({error})") from None
+
+
+def plain_similarity(features: PairFeatures) -> Floats:
+    """[P]: words, 3-grams and what is held, over all cells together."""
+    found: Floats = features.record[:, :3].mean(1).astype(np.float64)
+    return found
+
+
+def _tensors(value: Any) -> Any:
+    if isinstance(value, list):
+        return [torch.from_numpy(item) for item in value]
+    return torch.from_numpy(value)
+
+
+def _arrays(value: Any) -> Any:
+    return [item.numpy() for item in value] if isinstance(value, list) else value.numpy()
