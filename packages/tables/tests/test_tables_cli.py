@@ -91,8 +91,8 @@ class TestJudges:
         ("arguments", "told"),
         [
             (["--judge", "gpt"], "--judge gpt: expected neighbours, the URL of a server"),
-            (["--judge", "http://x/v1"], "a server needs --model"),
-            (["--judge", "http://x/v1", "--model", "m", "--key-env", "NO_KEY_HERE"],
+            (["--judge", "http://x/v1"], "a server needs --server-model"),
+            (["--judge", "http://x/v1", "--server-model", "m", "--key-env", "NO_KEY_HERE"],
              "--key-env NO_KEY_HERE: no such variable"),
         ],
     )  # fmt: skip
@@ -178,7 +178,7 @@ class TestCommands:
         assert "report" in told
         assert {path.name for path in out.iterdir()} == {
             "settings.yaml", "metrics.json", "log.jsonl", "report.html", "table.csv", "sets.csv",
-            "pairs.csv", "conflicts.csv", "provenance.csv",
+            "pairs.csv", "conflicts.csv", "provenance.csv", "checkpoint",
         }  # fmt: skip
         assert Metrics.read(out / "metrics.json").verb == "integrate"
         assert read(out / "sets.csv").frame.height == 10

@@ -15,6 +15,7 @@ from nearfar_kit.lazy import found_when_asked
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Lake": "lake",
     "Result": "integration",
     "TablesSettings": "settings",
     "align": "alignment",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import norm
 
-__all__ = ["Mixture", "fit_mixture", "rivals", "uncontested"]
+__all__ = ["Cut", "Mixture", "fit_mixture", "rivals", "uncontested"]
 
 Floats = NDArray[np.float64]
 
@@ -80,9 +80,22 @@ class Mixture:
         return found
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Where too few pairs stand out for two normals: a cut, and how sharp it is."""
+
+    at: float
+    width: float
+
+    def posterior(self, scores: Floats) -> Floats:
+        """[P], of being one thing."""
+        found: Floats = expit((scores - self.at) / self.width)
+        return found
+
+
 def fit_mixture(
     scores: Floats, open_: NDArray[np.bool_], *, iterations: int = 100
-) -> Mixture | None:
+) -> Mixture | Cut | None:
     """By expectation-maximisation that keeps what is known: pairs not open belong to the lower one.
 
     Args:
@@ -93,9 +106,8 @@ def fit_mixture(
     """
     if not open_.any() or np.ptp(scores) == 0:
         return None
-    # Otsu's cut of the open pairs begins.
-    upper = np.where(open_, expit((scores - _otsu(scores)) / (scores.std() / 4)), 0.0)
-    found = None
+    found: Mixture | Cut = Cut(_otsu(scores), float(scores.std() / 4))
+    upper = np.where(open_, found.posterior(scores), 0.0)
     for _ in range(iterations):
         if upper.sum() < 1 or (1 - upper).sum() < 1:
             break

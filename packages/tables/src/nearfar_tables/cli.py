@@ -1,4 +1,4 @@
-"""``nearfar-tables``: integrate, match, group, resolve, demo, bench."""
+"""``nearfar-tables``: integrate, update, match-one, match, group, resolve, demo, bench."""
 
 from __future__ import annotations
 
@@ -25,14 +25,22 @@ from nearfar_kit.verb import begin, end
 from nearfar_tables.settings import TablesSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
+    from nearfar_kit.metrics import Metrics
+    from nearfar_kit.run import RunFolder
     from nearfar_tables.conflicts.question import Judge
+    from nearfar_tables.integration import Result
+    from nearfar_tables.lake import Lake
+    from nearfar_tables.source import SourceTable
 
 app = new_app("Dirty tables of a data lake into one: align, block, match, group, resolve (SSACL).")
 
+LAKE = Path("checkpoint") / "lake"
 TOLD = ("numpy", "polars", "duckdb", "scikit-learn", "igraph")
 File = Annotated[Path, typer.Option("--out", help="File to write, .csv, .parquet or .arrow.")]
 Table = Annotated[Path, typer.Option("--data", help="A table; rows are numbered from 0.")]
@@ -43,6 +51,8 @@ Align = Annotated[
 SourceColumn = Annotated[
     str | None, typer.Option("--source", help="Column that says whose a row is.")
 ]
+Ending = Annotated[str, typer.Option(help="Of the files written: csv or parquet.")]
+Lakes = Annotated[Path, typer.Option("--model", help="Run folder of integrate, or of update.")]
 JudgeOption = Annotated[
     str | None,
     typer.Option(
@@ -50,7 +60,9 @@ JudgeOption = Annotated[
         help="Who decides conflicts by example: neighbours, a server's URL, a model's folder.",
     ),
 ]
-Model = Annotated[str | None, typer.Option("--model", help="The server's name for its model.")]
+Model = Annotated[
+    str | None, typer.Option("--server-model", help="The server's name for its model.")
+]
 KeyEnv = Annotated[str | None, typer.Option(help="Variable that holds the server's key.")]
 Cache = Annotated[Path | None, typer.Option(help="SQLite file that keeps a server's answers.")]
 Budget = Annotated[int | None, typer.Option(min=1, help="Tokens to spend on a server.")]
@@ -80,9 +92,9 @@ def integrate(
     data: Data,
     out: Out = Path("runs/tables"),
     align: Align = None,
-    ending: Annotated[str, typer.Option(help="Of the files written: csv or parquet.")] = "csv",
+    ending: Ending = "csv",
     judge: JudgeOption = None,
-    model: Model = None,
+    server_model: Model = None,
     key_env: KeyEnv = None,
     cache: Cache = None,
     budget: Budget = None,
@@ -93,27 +105,66 @@ def integrate(
 ) -> None:
     """All tables of a folder into one: table, sets, pairs, conflicts, provenance, a report."""
     settings = load_settings(TablesSettings, config, overrides or [])
-    if ending not in ("csv", "parquet"):
-        raise UserError(f"--ending {ending}: expected csv or parquet")
+    _known_ending(ending)
     columns = _alignment(align)
-    judging = _judge(judge, model, key_env, cache, budget)
-    from nearfar_tables.integration import integrate as run_integration
+    judging = _judge(judge, server_model, key_env, cache, budget)
+    from nearfar_tables.lake import Lake
     from nearfar_tables.readers import read_all
-    from nearfar_tables.report import integration_report
-    from nearfar_tables.writers import write
 
     sources = read_all(data)
-    result = run_integration(
-        sources, columns=columns, settings=settings, judge=judging, seed=seed, quiet=quiet
-    )
+    lake = Lake.of(sources, columns=columns, settings=settings, seed=seed, quiet=quiet)
     run, metrics = begin("tables", "integrate", out, settings, seed=seed, packages=TOLD)
-    for name in ("table", "sets", "pairs", "conflicts", "provenance"):
-        write(_frame(getattr(result, name)), run.path / f"{name}.{ending}")
-    for line in result.mended:
-        typer.echo(f"mended: {line}", err=True)
-    metrics.write(run.metrics)
-    integration_report(run, metrics, sources, result)
-    end(run)
+    _leave(run, metrics, lake, sources, lake.result(judging), ending)
+
+
+@app.command()
+def update(
+    model: Lakes,
+    data: Data,
+    out: Out = Path("runs/tables-updated"),
+    align: Align = None,
+    ending: Ending = "csv",
+    judge: JudgeOption = None,
+    server_model: Model = None,
+    key_env: KeyEnv = None,
+    cache: Cache = None,
+    budget: Budget = None,
+    quiet: Quiet = False,
+) -> None:
+    """More rows into an integrated table; what was joined stays, under the same numbers."""
+    _known_ending(ending)
+    columns = _alignment(align)
+    judging = _judge(judge, server_model, key_env, cache, budget)
+    from nearfar_tables.lake import Lake
+    from nearfar_tables.readers import read_all
+
+    sources = read_all(data)
+    lake = Lake.load(model / LAKE)
+    lake.update(sources, columns=columns)
+    run, metrics = begin("tables", "update", out, lake.settings, seed=lake.seed, packages=TOLD)
+    _leave(run, metrics, lake, sources, lake.result(judging), ending)
+
+
+@app.command("match-one")
+def match_one(
+    model: Lakes,
+    row: Annotated[str, typer.Option("--row", help="A JSON object of columns and values.")],
+    most: Annotated[int, typer.Option(min=1, help="How many sets to tell.")] = 5,
+) -> None:
+    """The sets that a row may belong to, a JSON line each; nothing is added."""
+    import json
+    from dataclasses import asdict
+
+    from nearfar_tables.lake import Lake
+
+    try:
+        content = json.loads(row)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise UserError('--row: is no JSON object; expected {"column": "value", ...}')
+    for partner in Lake.load(model / LAKE).match_one(content, most=most):
+        typer.echo(json.dumps(asdict(partner), ensure_ascii=False))
 
 
 @app.command()
@@ -202,7 +253,7 @@ def resolve(
     source: SourceColumn = None,
     provenance: Annotated[Path | None, typer.Option(help="File for the grounds.")] = None,
     judge: JudgeOption = None,
-    model: Model = None,
+    server_model: Model = None,
     key_env: KeyEnv = None,
     cache: Cache = None,
     budget: Budget = None,
@@ -244,7 +295,7 @@ def resolve(
             typer.echo("\n\n".join(question.prompt() for question in asked[:3]))
             typer.echo(f"{whole.prompts} prompts, about {whole.tokens} tokens; nothing was asked")
             return
-        judging = _judge(judge, model, key_env, cache, budget)
+        judging = _judge(judge, server_model, key_env, cache, budget)
         assert judging is not None
         found, counts = decide(found, rows, rank[number], asked, judging)
         typer.echo("; ".join(f"{why}: {count}" for why, count in counts.items()))
@@ -283,6 +334,29 @@ def bench(
 
 def main() -> None:
     run_app(app)
+
+
+def _known_ending(ending: str) -> None:
+    if ending not in ("csv", "parquet"):
+        raise UserError(f"--ending {ending}: expected csv or parquet")
+
+
+def _leave(
+    run: RunFolder, metrics: Metrics, lake: Lake, sources: Sequence[SourceTable], result: Result,
+    ending: str,
+) -> None:  # fmt: skip
+    """The files and the page of an integration, and what goes on from it."""
+    from nearfar_tables.report import integration_report
+    from nearfar_tables.writers import write
+
+    for name in ("table", "sets", "pairs", "conflicts", "provenance"):
+        write(_frame(getattr(result, name)), run.path / f"{name}.{ending}")
+    lake.save(run.path / LAKE)
+    for line in result.mended:
+        typer.echo(f"mended: {line}", err=True)
+    metrics.write(run.metrics)
+    integration_report(run, metrics, sources, result)
+    end(run)
 
 
 def _judge(

@@ -8,22 +8,19 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from nearfar_kit.settings import load_settings
-from nearfar_tables.alignment import align
-from nearfar_tables.blocking import block
 from nearfar_tables.conflicts.decision import decide
 from nearfar_tables.conflicts.demonstrations import questions_of
 from nearfar_tables.conflicts.question import Judge
-from nearfar_tables.grouping import group
-from nearfar_tables.matching import match
-from nearfar_tables.readers import read_all
+from nearfar_tables.matching import Scored
 from nearfar_tables.resolution import resolve
 from nearfar_tables.settings import TablesSettings
-from nearfar_tables.union import outer_union
+from nearfar_tables.source import Kind
+from nearfar_tables.union import OuterUnion
 from nearfar_tables.writers import as_kind
 
-__all__ = ["Result", "integrate"]
+__all__ = ["Result", "integrate", "result_of"]
 
 
 @dataclass(frozen=True)
@@ -71,35 +68,42 @@ def integrate(
     Example:
         >>> a = pl.DataFrame({"city": ["Rome", "Oslo"], "people": [2.8, None]})
         >>> b = pl.DataFrame({"city": ["oslo", "Lima"], "people": [0.7, 10.0]})
+        >>> from nearfar_kit.settings import load_settings
         >>> chosen = load_settings(TablesSettings, overrides=["epochs=0"])
         >>> integrate({"a": a, "b": b}, settings=chosen).sets.rows()
         [('a', 0, 0), ('a', 1, 1), ('b', 0, 1), ('b', 1, 2)]
     """
-    settings = settings or load_settings(TablesSettings)
-    sources = read_all(tables)
-    union = outer_union(sources, align(sources, columns))
-    numbers = {source.name: number for number, source in enumerate(sources)}
-    origin = np.array([numbers[name] for name in union.rows["table"].to_list()], dtype=np.int64)
-    across = origin if len(sources) > 1 else None
-    candidates = block(
-        union.frame, source=across, within=settings.within, shared_tokens=settings.shared_tokens,
-        token_rows=settings.token_rows, most_pairs=settings.most_pairs,
-    )  # fmt: skip
-    scored = match(
-        union.frame, candidates, source=across, settings=settings, seed=seed, quiet=quiet
-    )
-    yes = scored.match
-    sets = group(
-        union.frame.height, scored.pairs[yes], scored.probability[yes], settings.groups, seed
-    )
-    resolved = resolve(union.frame, sets, source=across, method=settings.resolver, seed=seed)
+    from nearfar_tables.lake import Lake  # which gives a Result itself
+
+    lake = Lake.of(tables, columns=columns, settings=settings, seed=seed, quiet=quiet)
+    return lake.result(judge)
+
+
+def result_of(
+    union: OuterUnion,
+    sets: NDArray[np.int64],
+    scored: Scored,
+    origin: NDArray[np.int64],
+    settings: TablesSettings,
+    kind: Kind,
+    mended: tuple[str, ...],
+    judge: Judge | None = None,
+    seed: int = 0,
+) -> Result:
+    """One row a set, with its grounds.
+
+    Args:
+        union: N rows. sets: [N], from 0. scored: the pairs that were looked at.
+        origin: [N] the table of each row.
+    """
+    source = origin if len(np.unique(origin)) > 1 else None
+    resolved = resolve(union.frame, sets, source=source, method=settings.resolver, seed=seed)
     if judge is not None:
         asked = questions_of(
             resolved, demonstrations=settings.demonstrations, least=settings.least_nats,
             selection=settings.selection, seed=seed,
         )  # fmt: skip
         resolved, _ = decide(resolved, union.frame, sets, asked, judge)
-
     names = (union.rows["table"] + ":" + union.rows["row"].cast(pl.String)).to_list()
     provenance = resolved.cells.with_columns(
         pl.Series(
@@ -119,12 +123,11 @@ def integrate(
         ],
         how="horizontal",
     )
-    kind = sources[0].kind
     return Result(
         as_kind(resolved.table, kind),
         as_kind(union.rows.with_columns(pl.Series("set", sets)), kind),
         as_kind(pairs, kind),
         as_kind(provenance.filter(pl.col("candidates").list.len() > 1), kind),
         as_kind(provenance, kind),
-        tuple(line for source in sources for line in source.mended),
+        mended,
     )

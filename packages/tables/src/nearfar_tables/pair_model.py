@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
-from nearfar_tables.calibration import Mixture
+from nearfar_tables.calibration import Cut, Mixture
 from nearfar_tables.cells import Cells
 from nearfar_tables.embeddings import embed_values
 from nearfar_tables.matcher import Matcher
@@ -86,7 +86,7 @@ class PairModel:
     matcher: Matcher | None = None
     logit_scale: tuple[float, float] = (0.0, 1.0)
     weights: Floats | None = None
-    mixture: Mixture | None = None
+    mixture: Mixture | Cut | None = None
 
     def read(self, cells: Cells, pairs: NDArray[np.int64]) -> tuple[PairFeatures, Floats, Floats]:
         """Features of pairs [P, 2], the regression's columns [P, ...], and the logits [P]."""
@@ -168,7 +168,7 @@ class PairModel:
                 matcher=matcher,
                 logit_scale=tuple(state["logit_scale"]),
                 weights=None if weights is None else weights.numpy(),
-                mixture=None if mixture is None else Mixture(**mixture),
+                mixture=_line(mixture),
             )
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise UserError(f"{path}: is no model of pairs ({error})") from None
@@ -178,6 +178,12 @@ def plain_similarity(features: PairFeatures) -> Floats:
     """[P]: words, 3-grams and what is held, over all cells together."""
     found: Floats = features.record[:, :3].mean(1).astype(np.float64)
     return found
+
+
+def _line(kept: dict[str, Any] | None) -> Mixture | Cut | None:
+    if kept is None:
+        return None
+    return Cut(**kept) if "at" in kept else Mixture(**kept)
 
 
 def _tensors(value: Any) -> Any:

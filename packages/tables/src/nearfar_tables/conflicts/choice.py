@@ -31,7 +31,9 @@ def judge_of(
         from nearfar_tables.conflicts.server import ServerJudge
 
         if model is None:
-            raise UserError(f"--judge {judge}: a server needs --model, the name of its model")
+            raise UserError(
+                f"--judge {judge}: a server needs --server-model, the name of its model"
+            )
         if key_env is not None and key_env not in os.environ:
             raise UserError(f"--key-env {key_env}: no such variable; expected one with the key")
         key = os.environ[key_env] if key_env is not None else None
