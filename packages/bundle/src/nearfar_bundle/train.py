@@ -1,0 +1,265 @@
+"""Training: from a split to a builder of bundles, resumable to the same numbers."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from torch import Tensor
+
+from nearfar_bundle.batches import Batch, own_users, queries_of, shown_part
+from nearfar_bundle.builder import Builder
+from nearfar_bundle.catalogue import Ints, incidence
+from nearfar_bundle.collaborative import collaborative_vectors
+from nearfar_bundle.description import Description
+from nearfar_bundle.evaluate import evaluate
+from nearfar_bundle.features import Block, company, vector_rows
+from nearfar_bundle.model import Features, Model
+from nearfar_bundle.objective import objective
+from nearfar_bundle.settings import BundleSettings
+from nearfar_bundle.split import Split
+from nearfar_kit.errors import UserError
+from nearfar_kit.run import RunFolder
+from nearfar_kit.work import carry_out
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+__all__ = ["BUNDLES", "FEEDBACK", "Training", "train"]
+
+BUNDLES, FEEDBACK, COLLABORATIVE = "bundles", "feedback", "collaborative"
+CHOSEN_BY = ("recall@20", "ndcg@20")  # their sum, of the validation part
+
+
+class Training:
+    """The optimisation of one model; its whole state is in :meth:`state`.
+
+    Adam, with a rate for the encoder, one for the weights of modalities and one for those of words;
+    the model of the epoch that validated best is kept.
+    """
+
+    def __init__(
+        self, split: Split, settings: BundleSettings, seed: int, fabric: Fabric | None = None
+    ) -> None:
+        self.split, self.settings, self.seed, self.fabric = split, settings, seed, fabric
+        known = split.catalogue
+        self.description = Description.of(known, settings.text_width)
+        content = self.description.blocks(known.texts, known.labels, known.vectors, len(known))
+        self.blocks, self.blind = company_blocks(split)
+        self.blocks = content + self.blocks
+        self.features = features_of(split, self.description, content, settings, seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.model = Model(settings, self.features, self.blocks)
+        self.optimizer = torch.optim.Adam(self._groups())
+        self.rows = np.flatnonzero(np.diff(split.training.indptr) > 1)
+        if len(self.rows) < 2:
+            raise UserError(
+                f"training: {len(self.rows)} bundles of two items or more; expected two or more"
+            )
+        self.training = split.training
+        self.done, self.loss = 0, math.nan
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] = deepcopy(self.model.state_dict())
+
+    def _groups(self) -> list[dict[str, Any]]:
+        own = self.settings
+        words, weights, rest = [], [], []
+        for name, parameter in self.model.named_parameters():
+            if name.startswith("evidence.words"):
+                words.append(parameter)
+            elif name.startswith("evidence."):
+                weights.append(parameter)
+            else:
+                rest.append(parameter)
+        return [
+            {"params": words, "lr": own.word_rate},
+            {"params": weights, "lr": own.evidence_rate},
+            {"params": rest, "lr": own.encoder_rate, "weight_decay": own.weight_decay},
+        ]
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch; a last one of a single bundle would have nothing to contrast."""
+        return -(-len(self.rows) // self.settings.batch)
+
+    @property
+    def epoch(self) -> int:
+        return self.done // self.steps
+
+    @property
+    def over(self) -> bool:
+        if self.done % self.steps:
+            return False
+        stale = len(self.history) - 1 - self._best_epoch() if self.history else 0
+        return self.epoch >= self.settings.epochs or stale >= self.settings.patience
+
+    def _best_epoch(self) -> int:
+        return int(np.argmax([sum(h[name] for name in CHOSEN_BY) for h in self.history]))
+
+    def batch(self) -> Batch:
+        """The batch of this step: it follows from the seed and the number of steps done."""
+        order = np.random.default_rng([self.seed, 0, self.epoch]).permutation(self.rows)
+        rows = np.array_split(order, self.steps)[self.done % self.steps]
+        rng = np.random.default_rng([self.seed, 1, self.done])
+        return self.batch_of(rows, rng)
+
+    def batch_of(self, rows: Ints, rng: np.random.Generator) -> Batch:
+        whole = self.training[rows]
+        shown, hidden = shown_part(
+            whole, rng, longest=self.settings.longest, target_full=self.settings.target == "full"
+        )
+        blind = {name: own[rows] for name, own in self.blind.items()}
+        queries = queries_of(shown, self.blocks, blind) if self.settings.evidence else []
+        return Batch(whole, shown, hidden, queries, *self._candidates(whole, rng))
+
+    def _candidates(self, whole: csr_matrix, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """All items; of a large catalogue the batch's and a part of the others."""
+        items = len(self.features)
+        if items <= self.settings.candidates:
+            return torch.arange(items), torch.ones(items)
+        own = np.zeros(items, bool)
+        own[whole.indices] = True
+        others = np.flatnonzero(~own)
+        room = max(1, self.settings.candidates - int(own.sum()))
+        drawn = rng.choice(others, min(room, len(others)), replace=False)
+        share = np.zeros(items, np.float32)
+        share[own] = 1.0
+        share[drawn] = len(others) / len(drawn)
+        chosen = np.flatnonzero(share)
+        return torch.from_numpy(chosen), torch.from_numpy(share[chosen])
+
+    def step(self) -> float:
+        """Learns from the next batch, and validates at an epoch's end; gives the loss."""
+        batch = self.batch()
+        chance = torch.Generator().manual_seed(self.seed * 1_000_003 + self.done)
+        self.model.train()
+        loss = objective(self.model, batch, self.features, chance)
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        self.done += 1
+        self.loss = float(loss.detach())
+        if not math.isfinite(self.loss):
+            raise UserError(
+                f"training: the loss is {self.loss} at step {self.done}; expected a finite one, "
+                "try lower rates"
+            )
+        if self.done % self.steps == 0:
+            self.validate()
+        return self.loss
+
+    def validate(self) -> None:
+        found = evaluate(self.builder(), self.split.valid, self.split.degrees > 0)
+        self.history.append({"epoch": float(self.epoch), "loss": self.loss} | found)
+        if self._best_epoch() == len(self.history) - 1:
+            self.best = deepcopy(self.model.state_dict())
+
+    def live(self) -> dict[str, float]:
+        return {f"valid {CHOSEN_BY[0]}": self.history[-1][CHOSEN_BY[0]] if self.history else 0.0}
+
+    def builder(self) -> Builder:
+        """The model as it is now."""
+        known = self.split.catalogue
+        return Builder(
+            self.settings, known.items, self.description, self.blocks, self.features, self.model,
+            labels=dict(known.labels), prices=known.prices,
+        )  # fmt: skip
+
+    def trained(self) -> Builder:
+        """The model of the best validation."""
+        self.model.load_state_dict(self.best)
+        return self.builder()
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "model": dict(self.model.state_dict()),
+            "best": dict(self.best),
+            "optimizer": self.optimizer.state_dict(),
+            "done": self.done,
+            "loss": self.loss if math.isfinite(self.loss) else None,
+            "history": self.history,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.best = state["best"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.done, self.history = state["done"], state["history"]
+        self.loss = math.nan if state["loss"] is None else state["loss"]
+
+
+def company_blocks(split: Split) -> tuple[list[Block], dict[str, csr_matrix]]:
+    """Modalities of who holds an item, and which holders say nothing of each training bundle."""
+    known = split.catalogue
+    names = tuple(str(name) for name in known.bundle_names[split.train])
+    blocks = [Block(BUNDLES, "company", company(split.training), names)]
+    t = len(split.train)
+    blind = {
+        BUNDLES: csr_matrix((np.ones(t, np.float32), (np.arange(t), np.arange(t))), shape=(t, t))
+    }
+    if len(known.feedback):
+        users = int(known.feedback[:, 0].max()) + 1
+        feedback = incidence(known.feedback, users, len(known))
+        columns = tuple(str(user) for user in range(users))
+        blocks.append(Block(FEEDBACK, "company", company(feedback), columns))
+        row_of = {bundle: row for row, bundle in enumerate(split.train.tolist())}
+        owners = [(u, row_of[b]) for u, b in known.owners.tolist() if b in row_of]
+        blind[FEEDBACK] = own_users(
+            split.training, feedback, np.array(owners, np.int64).reshape(-1, 2)
+        )
+    return blocks, blind
+
+
+def features_of(
+    split: Split, description: Description, content: list[Block], settings: BundleSettings,
+    seed: int,
+) -> Features:  # fmt: skip
+    """What the encoder reads of the catalogue."""
+    dense = [description.dense(block) for block in content]
+    present = [torch.from_numpy(block.present) for block in content]
+    if settings.encoder:
+        vectors = collaborative_vectors(split.catalogue, settings, seed)
+        if vectors is not None:
+            block = Block(COLLABORATIVE, "vectors", vector_rows(vectors))
+            dense.append(torch.from_numpy(block.rows.toarray()))
+            present.append(torch.from_numpy(block.present))
+    return Features(dense, present, len(content), torch.from_numpy(split.degrees))
+
+
+def train(
+    split: Split,
+    settings: BundleSettings,
+    seed: int = 0,
+    *,
+    run: RunFolder | None = None,
+    fabric: Fabric | None = None,
+    quiet: bool = True,
+) -> Builder:
+    """A trained builder of bundles.
+
+    Args:
+        run: where checkpoints and the log go; a checkpoint found there is gone on with.
+
+    Raises:
+        UserError: there is nothing to train on; the run to resume was begun with other data.
+    """
+    training = Training(split, settings, seed, fabric)
+    begun_with = {
+        "seed": seed, "items": len(split.catalogue), "bundles": len(split.train),
+        "feedback": len(split.catalogue.feedback),
+    }  # fmt: skip
+    carry_out(
+        training, settings.epochs * training.steps, f"training ({settings.variant})", begun_with,
+        run, over=lambda: training.over, shown=training.live, quiet=quiet,
+    )  # fmt: skip
+    builder = training.trained()
+    builder.history = training.history
+    if run is not None and run.writes:
+        builder.save(run.checkpoint / "model.safetensors")
+        run.log("trained", epochs=training.epoch)
+    return builder
