@@ -13,7 +13,7 @@ from torch import Tensor
 from nearfar_bundle.catalogue import Ints
 from nearfar_bundle.features import Block, mean_rows
 
-__all__ = ["Batch", "own_users", "padded", "queries_of", "shown_part"]
+__all__ = ["Batch", "padded", "queries_of", "shown_part"]
 
 
 @dataclass(frozen=True)
@@ -76,22 +76,6 @@ def queries_of(
             own = blind[block.name].tocoo()
             query[own.row, own.col] = 0.0
         found.append(torch.from_numpy(query))
-    return found
-
-
-def own_users(bundles: csr_matrix, feedback: csr_matrix, owners: Ints) -> csr_matrix:
-    """[T, U]: a bundle's owners, and users who took all of its items.
-
-    Args:
-        bundles: [T, I]. feedback: [U, I]. owners: [n, 2] (user, row of ``bundles``).
-    """
-    size = np.asarray(bundles.sum(1)).ravel()
-    both = (bundles @ feedback.T).tocoo()
-    whole = both.data >= size[both.row]
-    inside = owners[owners[:, 0] < feedback.shape[0]]
-    rows = np.concatenate([both.row[whole], inside[:, 1]])
-    columns = np.concatenate([both.col[whole], inside[:, 0]])
-    found = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=both.shape)
     return found
 
 

@@ -1,7 +1,7 @@
 """What speaks for an item beside a partial bundle: weighted cosines, modality by modality.
 
-``s_k n_i^a_k <mean of the shown items' rows, w . x_i>``, summed over modalities k, plus what tells of
-an item alone. At its start it is a blend of cosines of TF-IDF, of co-occurrence in bundles and of
+``s_k u_k n_i^a_k <mean of the shown items' rows, w . x_i>``, summed over modalities k, plus what
+tells of an item alone; units u_k make modalities alike at the start. At its start it is a blend of cosines of TF-IDF, of co-occurrence in bundles and of
 item-kNN on feedback; learnt are the weight of each modality and of each word and label, how much a
 holder counts by its size (g_k), and how much items of many holders are held back (a_k). Nearly all
 of it is a number a modality or a word, so that a thousand bundles are enough to learn it.
@@ -21,8 +21,7 @@ from nearfar_bundle.features import Block
 
 __all__ = ["Evidence", "Items", "sparse_tensor"]
 
-# Where learning starts: logits that a cosine of one is worth.
-FIRST = {"text": 8.0, "labels": 3.0, "vectors": 5.0, "company": 2.0}
+FIRST = 2.0  # where learning starts: logits that the mean of a bundle's best cosines is worth
 
 
 class Evidence(nn.Module):
@@ -31,13 +30,19 @@ class Evidence(nn.Module):
     Args:
         blocks: modalities of I items.
         degrees: [I], in how many training bundles each item is.
+        units: [K], one over what the best cosines of each modality are; None: ones.
     """
 
-    def __init__(self, blocks: Sequence[Block], degrees: Tensor) -> None:
+    units: Tensor
+
+    def __init__(
+        self, blocks: Sequence[Block], degrees: Tensor, units: Tensor | None = None
+    ) -> None:
         super().__init__()
+        self.register_buffer("units", torch.ones(len(blocks)) if units is None else units)
         self.blocks = list(blocks)
         company = [block.kind == "company" for block in blocks]
-        self.weight = nn.Parameter(torch.tensor([FIRST[block.kind] for block in blocks]))
+        self.weight = nn.Parameter(torch.full((len(blocks),), FIRST))
         # Word weights and the like are learnt for text and labels; a column of company has only
         # its size, and a number of a vector no meaning of its own.
         self.words = nn.ParameterList(
@@ -48,26 +53,28 @@ class Evidence(nn.Module):
         self.by_degree = nn.Parameter(torch.tensor([0.2 if own else 0.0 for own in company]))
         self.popularity = nn.Parameter(torch.tensor([0.1, 0.0, 0.0]))
         self.company = company
+        for number, block in enumerate(blocks):
+            size = np.bincount(block.rows.indices, minlength=block.rows.shape[1]).clip(1)
+            # About one, so that the exponent leaves the modality's weight alone.
+            relative = torch.from_numpy(size / np.exp(np.log(size).mean())).float()
+            self.register_buffer(f"size_{number}", relative if block.kind == "company" else None)
         self._take(degrees)
 
     def _take(self, degrees: Tensor) -> None:
         self.degrees = degrees.float()
-        self.held = [torch.from_numpy(np.diff(b.rows.indptr)).float() for b in self.blocks]
-        self.sizes = [torch.from_numpy(np.bincount(b.rows.indices, minlength=b.rows.shape[1])).float()
-                      for b in self.blocks]  # fmt: skip
+        self.held = [torch.from_numpy(np.diff(block.rows.indptr)).float() for block in self.blocks]
 
     def with_items(self, blocks: Sequence[Block], degrees: Tensor) -> Evidence:
         """The same weights over other items, whose blocks have the same columns."""
-        sizes = self.sizes
         self.blocks = list(blocks)
         self._take(degrees)
-        self.sizes = sizes
         return self
 
     def column_weights(self, k: int) -> Tensor:
         """[F_k], what each column of a modality counts."""
         if self.company[k]:
-            return self.sizes[k].clamp(min=1).pow(-self.by_size[k])
+            size: Tensor = getattr(self, f"size_{k}")
+            return size.pow(-self.by_size[k])
         return self.words[k].exp() if len(self.words[k]) else torch.ones(())
 
     def alone(self, degrees: Tensor) -> Tensor:
@@ -77,7 +84,7 @@ class Evidence(nn.Module):
 
     def part(self, k: int, query: Tensor, items: Items) -> Tensor:
         """[Q, n] of modality k: query [Q, F_k], items a :class:`Items`."""
-        found = items.product(k, query * self.column_weights(k)) * self.weight[k]
+        found = items.product(k, query * self.column_weights(k)) * self.weight[k] * self.units[k]
         if self.company[k]:
             found = found * self.held[k][items.numbers].clamp(min=1).pow(self.by_degree[k])
         return found

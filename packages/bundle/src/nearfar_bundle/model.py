@@ -50,11 +50,12 @@ class Model(nn.Module):
     """
 
     def __init__(
-        self, settings: BundleSettings, features: Features, blocks: Sequence[Block]
-    ) -> None:
+        self, settings: BundleSettings, features: Features, blocks: Sequence[Block],
+        units: Tensor | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.settings = settings
-        self.evidence = Evidence(blocks, features.degrees) if settings.evidence else None
+        self.evidence = Evidence(blocks, features.degrees, units) if settings.evidence else None
         self.items: ItemEncoder | None = None
         self.candidates: ItemEncoder | None = None
         if settings.encoder:

@@ -11,13 +11,15 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from nearfar_bundle.batches import Batch, own_users, queries_of, shown_part
+from nearfar_bundle.baselines import Cosine
+from nearfar_bundle.batches import Batch, queries_of, shown_part
 from nearfar_bundle.builder import Builder
-from nearfar_bundle.catalogue import Ints, incidence
+from nearfar_bundle.catalogue import Ints
 from nearfar_bundle.collaborative import collaborative_vectors
+from nearfar_bundle.company import company_blocks
 from nearfar_bundle.description import Description
-from nearfar_bundle.evaluate import evaluate
-from nearfar_bundle.features import Block, company, vector_rows
+from nearfar_bundle.evaluate import best_of, evaluate
+from nearfar_bundle.features import Block, vector_rows
 from nearfar_bundle.model import Features, Model
 from nearfar_bundle.objective import objective
 from nearfar_bundle.settings import BundleSettings
@@ -29,9 +31,10 @@ from nearfar_kit.work import carry_out
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["BUNDLES", "FEEDBACK", "Training", "train"]
+__all__ = ["CHOSEN_BY", "Training", "train"]
 
-BUNDLES, FEEDBACK, COLLABORATIVE = "bundles", "feedback", "collaborative"
+COLLABORATIVE = "collaborative"
+UNIT_FROM = 256  # partial bundles that tell of the size of cosines
 CHOSEN_BY = ("recall@20", "ndcg@20")  # their sum, of the validation part
 
 
@@ -54,7 +57,7 @@ class Training:
         self.features = features_of(split, self.description, content, settings, seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model = Model(settings, self.features, self.blocks)
+            self.model = Model(settings, self.features, self.blocks, units_of(self.blocks, split))
         self.optimizer = torch.optim.Adam(self._groups())
         self.rows = np.flatnonzero(np.diff(split.training.indptr) > 1)
         if len(self.rows) < 2:
@@ -193,26 +196,15 @@ class Training:
         self.loss = math.nan if state["loss"] is None else state["loss"]
 
 
-def company_blocks(split: Split) -> tuple[list[Block], dict[str, csr_matrix]]:
-    """Modalities of who holds an item, and which holders say nothing of each training bundle."""
-    known = split.catalogue
-    names = tuple(str(name) for name in known.bundle_names[split.train])
-    blocks = [Block(BUNDLES, "company", company(split.training), names)]
-    t = len(split.train)
-    blind = {
-        BUNDLES: csr_matrix((np.ones(t, np.float32), (np.arange(t), np.arange(t))), shape=(t, t))
-    }
-    if len(known.feedback):
-        users = int(known.feedback[:, 0].max()) + 1
-        feedback = incidence(known.feedback, users, len(known))
-        columns = tuple(str(user) for user in range(users))
-        blocks.append(Block(FEEDBACK, "company", company(feedback), columns))
-        row_of = {bundle: row for row, bundle in enumerate(split.train.tolist())}
-        owners = [(u, row_of[b]) for u, b in known.owners.tolist() if b in row_of]
-        blind[FEEDBACK] = own_users(
-            split.training, feedback, np.array(owners, np.int64).reshape(-1, 2)
-        )
-    return blocks, blind
+def units_of(blocks: list[Block], split: Split) -> Tensor:
+    """One over the mean of the best cosines that each modality finds for the validation part."""
+    shown = split.valid.shown[:UNIT_FROM]
+    found = []
+    for block in blocks:
+        _, best = best_of(Cosine(block), shown, min(20, len(split.catalogue)))
+        best = np.where(np.isfinite(best), best, 0.0)
+        found.append(1 / max(float(best.mean()), 1e-3))
+    return torch.tensor(found, dtype=torch.float32)
 
 
 def features_of(
