@@ -19,7 +19,7 @@ from nearfar_bundle.features import Block, unit_rows
 from nearfar_bundle.ranking import Scores
 from nearfar_bundle.split import Split
 
-__all__ = ["Blend", "Cosine", "Popularity", "best_blend", "nearest_alone", "simple_scorers"]
+__all__ = ["GRID", "Blend", "Cosine", "Made", "Neighbours", "Popularity", "best_blend", "nearest_alone", "simple_scorers"]
 
 NEAREST = 50
 GRID = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -60,6 +60,21 @@ class Cosine:
 
 
 @dataclass(frozen=True)
+class Neighbours:
+    """Item-kNN: the mean similarity with the items shown, [I, I] of each item's nearest alone."""
+
+    similar: csr_matrix
+
+    @property
+    def size(self) -> int:
+        return int(self.similar.shape[0])
+
+    def scores(self, shown: csr_matrix) -> Scores:
+        found = (shown @ self.similar).tocsc()
+        return lambda own: torch.from_numpy(found[:, own].toarray())
+
+
+@dataclass(frozen=True)
 class Blend:
     """A weighted sum of scorers."""
 
@@ -80,21 +95,6 @@ class Blend:
             (weight * torch.as_tensor(scores(own)) for weight, scores in used),
             torch.zeros(shown.shape[0], own.stop - own.start),
         )
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """Item-kNN: the mean similarity with the items shown, [I, I] of each item's nearest alone."""
-
-    similar: csr_matrix
-
-    @property
-    def size(self) -> int:
-        return int(self.similar.shape[0])
-
-    def scores(self, shown: csr_matrix) -> Scores:
-        found = (shown @ self.similar).tocsc()
-        return lambda own: torch.from_numpy(found[:, own].toarray())
 
 
 def nearest_alone(holders: csr_matrix, k: int = NEAREST) -> csr_matrix:
@@ -142,7 +142,7 @@ def best_blend(
 
     def value(weights: Sequence[float]) -> float:
         total = sum(w * u * m for w, u, m in zip(weights, unit, made, strict=True) if w)
-        measured = evaluate(_Made(np.asarray(total, np.float32)), asked, warm)
+        measured = evaluate(Made(np.asarray(total, np.float32)), asked, warm)
         return measured["recall@20"] + measured["ndcg@20"]
 
     alone = [value(np.eye(len(own))[n]) for n in range(len(own))]
@@ -159,7 +159,7 @@ def best_blend(
 
 
 @dataclass(frozen=True)
-class _Made:
+class Made:
     """Scores that are computed already."""
 
     found: NDArray[np.float32]

@@ -19,7 +19,7 @@ BundleViews = Literal["none", "drop", "replace", "add"]
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
-        "evidence": False, "towers": "separate", "id_rows": "all", "target": "full",
+        "evidence": False, "encoder": True, "towers": "separate", "id_rows": "all", "target": "full",
         "shown": "all", "item_views": "noise", "item_weight": 2.0, "item_temperature": 0.5,
         "bundle_views": "drop", "bundle_weight": 0.5, "bundle_temperature": 0.01,
         "bundle_ratio": 0.5, "encoder_rate": 1e-3, "weight_decay": 1e-5, "batch": 256,
@@ -51,7 +51,7 @@ class BundleSettings(Settings):
 
     # Model.
     evidence: bool = True
-    encoder: bool = True
+    encoder: bool = False
     towers: Literal["tied", "separate"] = "tied"
     id_rows: Literal["all", "warm", "none"] = "warm"
     width: int = Field(64, ge=1)

@@ -24,6 +24,7 @@ from nearfar_bundle.model import Features, Model
 from nearfar_bundle.objective import objective
 from nearfar_bundle.settings import BundleSettings
 from nearfar_bundle.split import Split
+from nearfar_bundle.start import start_from_validation
 from nearfar_kit.errors import UserError
 from nearfar_kit.run import RunFolder
 from nearfar_kit.work import carry_out
@@ -58,6 +59,8 @@ class Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = Model(settings, self.features, self.blocks, units_of(self.blocks, split))
+        if self.model.evidence is not None:
+            start_from_validation(self.model.evidence, split)
         self.optimizer = torch.optim.Adam(self._groups())
         self.rows = np.flatnonzero(np.diff(split.training.indptr) > 1)
         if len(self.rows) < 2:
@@ -71,10 +74,12 @@ class Training:
 
     def _groups(self) -> list[dict[str, Any]]:
         own = self.settings
-        words, weights, rest = [], [], []
+        words, weights, exponents, rest = [], [], [], []
         for name, parameter in self.model.named_parameters():
             if name.startswith("evidence.words"):
                 words.append(parameter)
+            elif name.startswith("evidence.by_"):
+                exponents.append(parameter)
             elif name.startswith("evidence."):
                 weights.append(parameter)
             else:
@@ -82,6 +87,7 @@ class Training:
         return [
             {"params": words, "lr": own.word_rate},
             {"params": weights, "lr": own.evidence_rate},
+            {"params": exponents, "lr": own.evidence_rate / 5},
             {"params": rest, "lr": own.encoder_rate, "weight_decay": own.weight_decay},
         ]
 
@@ -138,6 +144,8 @@ class Training:
 
     def step(self) -> float:
         """Learns from the next batch, and validates at an epoch's end; gives the loss."""
+        if self.done == 0:
+            self.validate()
         batch = self.batch()
         chance = torch.Generator().manual_seed(self.seed * 1_000_003 + self.done)
         self.model.train()
@@ -158,7 +166,7 @@ class Training:
 
     def validate(self) -> None:
         found = evaluate(self.builder(), self.split.valid, self.split.degrees > 0)
-        self.history.append({"epoch": float(self.epoch), "loss": self.loss} | found)
+        self.history.append({"epoch": float(self.epoch), "loss": _finite(self.loss)} | found)
         if self._best_epoch() == len(self.history) - 1:
             self.best = deepcopy(self.model.state_dict())
 
@@ -194,6 +202,11 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.done, self.history = state["done"], state["history"]
         self.loss = math.nan if state["loss"] is None else state["loss"]
+
+
+def _finite(loss: float) -> float:
+    """What a checkpoint can hold: before the first step there is no loss."""
+    return loss if math.isfinite(loss) else 0.0
 
 
 def units_of(blocks: list[Block], split: Split) -> Tensor:
