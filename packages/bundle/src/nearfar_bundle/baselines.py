@@ -19,7 +19,17 @@ from nearfar_bundle.features import Block, unit_rows
 from nearfar_bundle.ranking import Scores
 from nearfar_bundle.split import Split
 
-__all__ = ["GRID", "Blend", "Cosine", "Made", "Neighbours", "Popularity", "best_blend", "nearest_alone", "simple_scorers"]
+__all__ = [
+    "GRID",
+    "Blend",
+    "Cosine",
+    "Made",
+    "Neighbours",
+    "Popularity",
+    "best_blend",
+    "nearest_alone",
+    "simple_scorers",
+]
 
 NEAREST = 50
 GRID = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)

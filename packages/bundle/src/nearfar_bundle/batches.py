@@ -10,7 +10,6 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from nearfar_bundle.catalogue import Ints
 from nearfar_bundle.features import Block, mean_rows
 
 __all__ = ["Batch", "padded", "queries_of", "shown_part"]

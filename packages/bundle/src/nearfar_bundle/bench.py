@@ -105,9 +105,7 @@ def settings_of(method: str, settings: BundleSettings) -> BundleSettings:
     return load_settings(BundleSettings, base=settings.model_dump() | METHODS[method])
 
 
-def run_job(
-    job: Job, *, paths: dict[str, Path], parts: Path, settings: BundleSettings
-) -> Job:
+def run_job(job: Job, *, paths: dict[str, Path], parts: Path, settings: BundleSettings) -> Job:
     """Does one job and writes what it found into ``parts``."""
     if os.environ.get("OMP_NUM_THREADS") == "1":
         torch.set_num_threads(1)

@@ -83,9 +83,9 @@ class Builder:
     def with_items(
         self,
         items: Sequence[str],
-        texts: Mapping[str, Sequence[str]] = {},  # noqa: B006
-        labels: Mapping[str, Sequence[tuple[str, ...]]] = {},  # noqa: B006
-        vectors: Mapping[str, Floats] = {},  # noqa: B006
+        texts: Mapping[str, Sequence[str]] = {},
+        labels: Mapping[str, Sequence[tuple[str, ...]]] = {},
+        vectors: Mapping[str, Floats] = {},
         prices: NDArray[np.float64] | None = None,
     ) -> Builder:
         """This builder with items that came after training; whatever is not given is missing.
@@ -149,7 +149,7 @@ class Builder:
                 "degrees": self.features.degrees,
                 "model": dict(self.model.state_dict()),
                 "labels": {m: [list(own) for own in of] for m, of in self.labels.items()},
-                "prices": None if self.prices is None else torch.from_numpy(self.prices),
+                "prices": None if self.prices is None else torch.tensor(self.prices),
                 "history": self.history,
             },
         )

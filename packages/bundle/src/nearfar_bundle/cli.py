@@ -77,9 +77,7 @@ def train(
 
     split = split_from(data, settings, seed, layout)
     _tell((*split.catalogue.notes, *split.notes))
-    run, metrics = begin(
-        "bundle", "train", out, settings, seed=seed, resume=resume, packages=TOLD
-    )
+    run, metrics = begin("bundle", "train", out, settings, seed=seed, resume=resume, packages=TOLD)
     builder = run_training(split, settings, seed, run=run, quiet=quiet)
     known = split.catalogue
     report = Report(
@@ -232,9 +230,9 @@ def bench(
     from nearfar_kit.atomic import write_atomic
     from nearfar_kit.report import Report, facts
 
-    chosen = PROFILES[profile] if profile in PROFILES else None
-    if chosen is None:
+    if profile not in PROFILES:
         raise UserError(f"--profile {profile}: expected one of {', '.join(PROFILES)}")
+    chosen = PROFILES[profile]
     names = [name.strip() for name in methods.split(";")] if methods else list(chosen.methods)
     for name in names:
         if name not in METHODS:
@@ -265,9 +263,7 @@ def bench(
     tables = comparison(run.path, metrics.records, report)
     metrics.write(run.metrics)
     made = "; ".join(f"{what}: {found}" for what, found in facts(metrics).items())
-    write_atomic(
-        run.path / "table.md", "\n".join([*(t.markdown() for t in tables), made]) + "\n"
-    )
+    write_atomic(run.path / "table.md", "\n".join([*(t.markdown() for t in tables), made]) + "\n")
     for table in tables:
         Console().print(table.terminal())
     end_report(report, run, metrics)
@@ -340,9 +336,7 @@ def _measure(report: Any, metrics: Any, scorer: Any, split: Any, method: str, se
     found = measure(scorer, split.test, split.degrees > 0)
     n = len(split.test)
     metrics.add(
-        records_of(
-            found, dataset=split.catalogue.name, split="test", method=method, seed=seed, n=n
-        )
+        records_of(found, dataset=split.catalogue.name, split="test", method=method, seed=seed, n=n)
     )
     table = measured_table(found, f"{method}: {n} partial bundles, {scorer.size} items.")
     report.section(f"What {method} finds")

@@ -71,9 +71,7 @@ def collaborative_vectors(known: Catalogue, settings: BundleSettings, seed: int)
             for rows in torch.split(torch.randperm(len(pairs)), BATCH):
                 own = torch.from_numpy(pairs[rows.numpy()])
                 x = model()
-                loss = info_nce(
-                    x[own[:, 0]], x[model.users + own[:, 1]], temperature=TEMPERATURE
-                )
+                loss = info_nce(x[own[:, 0]], x[model.users + own[:, 1]], temperature=TEMPERATURE)
                 optimizer.zero_grad()
                 torch.autograd.backward(loss)
                 optimizer.step()

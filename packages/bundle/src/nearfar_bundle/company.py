@@ -1,4 +1,4 @@
-"""Who holds an item: training bundles and users, and which of them explain a bundle by themselves."""
+"""Who holds an item: training bundles and users, and which of them explain a bundle alone."""
 
 from __future__ import annotations
 
@@ -48,5 +48,4 @@ def own_users(bundles: csr_matrix, feedback: csr_matrix, owners: Ints) -> csr_ma
     inside = owners[owners[:, 0] < feedback.shape[0]]
     rows = np.concatenate([both.row[whole], inside[:, 1]])
     columns = np.concatenate([both.col[whole], inside[:, 0]])
-    found = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=both.shape)
-    return found
+    return csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=both.shape)

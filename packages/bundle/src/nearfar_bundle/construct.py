@@ -126,7 +126,7 @@ def _chosen(
                 f"bundle {name}: costs {paid:g} already; expected at most the budget of "
                 f"{limits.budget:g}"
             )
-    labels = [sum((list(of[item]) for of in builder.labels.values()), []) for item in pool]
+    labels = [[label for of in builder.labels.values() for label in of[item]] for item in pool]
     counts = Counter(
         label for item in start for of in builder.labels.values() for label in of[item]
     )

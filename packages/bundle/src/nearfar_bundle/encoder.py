@@ -43,7 +43,9 @@ class ItemEncoder(nn.Module):
         super().__init__()
         self.joined, self.cf = joined, cf
         self.towers = nn.ModuleList(
-            nn.Linear(own, width) if cf and number == len(widths) - 1 else _tower(own, width, hidden)
+            nn.Linear(own, width)
+            if cf and number == len(widths) - 1
+            else _tower(own, width, hidden)
             for number, own in enumerate(widths)
         )
         self.ids = nn.Embedding(items, width) if items else None

@@ -1,7 +1,8 @@
 """What speaks for an item beside a partial bundle: weighted cosines, modality by modality.
 
 ``s_k u_k n_i^a_k <mean of the shown items' rows, w . x_i>``, summed over modalities k, plus what
-tells of an item alone; units u_k make modalities alike at the start. At its start it is a blend of cosines of TF-IDF, of co-occurrence in bundles and of
+tells of an item alone; units u_k make modalities alike at the start, which is a blend of cosines of
+TF-IDF, of co-occurrence in bundles and of
 item-kNN on feedback; learnt are the weight of each modality and of each word and label, how much a
 holder counts by its size (g_k), and how much items of many holders are held back (a_k). Nearly all
 of it is a number a modality or a word, so that a thousand bundles are enough to learn it.
@@ -9,6 +10,7 @@ of it is a number a modality or a word, so that a thousand bundles are enough to
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -133,4 +135,8 @@ class _Product(torch.autograd.Function):
 def sparse_tensor(rows: csr_matrix) -> Tensor:
     """The same matrix in torch."""
     parts = (rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data)
-    return torch.sparse_csr_tensor(*map(torch.from_numpy, parts), size=rows.shape)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(
+            *map(torch.from_numpy, parts), size=rows.shape, check_invariants=False
+        )

@@ -107,4 +107,3 @@ class Model(nn.Module):
         """[B, L, width], [B, L] -> [B, width]."""
         found: Tensor = self.output(self.bundles(items, present))
         return found
-

@@ -19,8 +19,8 @@ BundleViews = Literal["none", "drop", "replace", "add"]
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
-        "evidence": False, "encoder": True, "towers": "separate", "id_rows": "all", "target": "full",
-        "shown": "all", "item_views": "noise", "item_weight": 2.0, "item_temperature": 0.5,
+        "evidence": False, "encoder": True, "towers": "separate", "id_rows": "all",
+        "target": "full", "item_views": "noise", "item_weight": 2.0, "item_temperature": 0.5,
         "bundle_views": "drop", "bundle_weight": 0.5, "bundle_temperature": 0.01,
         "bundle_ratio": 0.5, "encoder_rate": 1e-3, "weight_decay": 1e-5, "batch": 256,
         "hidden_width": 256,
@@ -70,7 +70,6 @@ class BundleSettings(Settings):
 
     # Training.
     target: Literal["held_out", "full"] = "held_out"
-    shown: Literal["any", "all"] = "any"  # how much of a training bundle is shown
     candidates: int = Field(8192, ge=2)  # items a batch competes with, where there are more
     epochs: int = Field(30, ge=1)
     patience: int = Field(5, ge=1)

@@ -21,7 +21,18 @@ KINDS = ("shirt", "trousers", "shoes", "jacket", "hat", "bag", "socks", "watch")
 PRICES = (30.0, 60.0, 90.0, 140.0, 20.0, 70.0, 10.0, 150.0)
 BRANDS = ("Alto", "Brisa", "Corvo", "Dune", "Elba", "Fjell", "Garda", "Havn", "Isar", "Jura")
 COLOURS = ("black", "blue", "red", "green", "white", "grey")
-FILLING = ("new", "classic", "light", "premium", "soft", "everyday", "best", "slim", "large", "2 pack")
+FILLING = (
+    "new",
+    "classic",
+    "light",
+    "premium",
+    "soft",
+    "everyday",
+    "best",
+    "slim",
+    "large",
+    "2 pack",
+)
 
 
 def simulate(items: int = 800, bundles: int = 600, users: int = 300, *, seed: int = 0) -> Catalogue:
@@ -55,7 +66,7 @@ def simulate(items: int = 800, bundles: int = 600, users: int = 300, *, seed: in
         likes = rng.permutation(len(STYLES))[:2]
         among = np.flatnonzero(np.isin(style, likes))
         feedback += [(f"user {user}", names[i]) for i in rng.choice(among, 6, replace=False)]
-    known = catalogue_of("simulated shop", membership, items=names, feedback=feedback)
+    known = catalogue_of("simulated-shop", membership, items=names, feedback=feedback)
     prices = np.array(PRICES)[kind] * rng.uniform(0.8, 1.2, items)
     return replace(
         known, texts={"title": titles}, labels={"kind": [(KINDS[k],) for k in kind]},

@@ -72,9 +72,7 @@ def near_pairs(left: csr_matrix, right: csr_matrix, near: float = NEAR) -> csr_m
     union = sizes[0][shared.row] + sizes[1][shared.col] - shared.data
     index = shared.data / union
     close = index > near
-    return csr_matrix(
-        (index[close], (shared.row[close], shared.col[close])), shape=shared.shape
-    )
+    return csr_matrix((index[close], (shared.row[close], shared.col[close])), shape=shared.shape)
 
 
 def kin(catalogue: Catalogue, rows: Ints, near: float = NEAR) -> Ints:
@@ -204,5 +202,3 @@ def _rest(catalogue: Catalogue, rows: Ints, shown: csr_matrix) -> Asked:
     hidden = catalogue.bundles[rows] - shown
     hidden.eliminate_zeros()
     return Asked(rows, shown, hidden)
-
-

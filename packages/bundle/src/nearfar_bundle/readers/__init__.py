@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from nearfar_bundle.catalogue import Catalogue
@@ -14,16 +15,20 @@ from nearfar_kit.layouts import Layout, layout_of
 __all__ = ["LAYOUTS", "read"]
 
 
-def _has(*names: str) -> object:
+def _has(*names: str) -> Callable[[Path], bool]:
     return lambda path: all((path / name).exists() for name in names)
 
 
+def _is_shop(path: Path) -> bool:
+    return table_of(path, "bundles") is not None
+
+
 LAYOUTS: dict[str, Layout[Catalogue]] = {
-    "clhe": Layout("count.json and bi_train.txt", _has("count.json", "bi_train.txt"), read_clhe),  # type: ignore[arg-type]
-    "bundlerec": Layout("bundle_item.csv", _has("bundle_item.csv"), read_bundlerec),  # type: ignore[arg-type]
-    "youshu": Layout("bundle_item.txt", _has("bundle_item.txt", "user_item.txt"), read_youshu),  # type: ignore[arg-type]
-    "mealrec": Layout("meal_course.txt", _has("meal_course.txt", "course_category.txt"), read_mealrec),  # type: ignore[arg-type]
-    "shop": Layout("bundles.csv or .parquet", lambda p: table_of(p, "bundles") is not None, read_shop),
+    "clhe": Layout("count.json and bi_train.txt", _has("count.json", "bi_train.txt"), read_clhe),
+    "bundlerec": Layout("bundle_item.csv", _has("bundle_item.csv"), read_bundlerec),
+    "youshu": Layout("bundle_item.txt", _has("bundle_item.txt", "user_item.txt"), read_youshu),
+    "mealrec": Layout("meal_course.txt", _has("meal_course.txt"), read_mealrec),
+    "shop": Layout("bundles.csv or .parquet", _is_shop, read_shop),
 }  # fmt: skip
 
 

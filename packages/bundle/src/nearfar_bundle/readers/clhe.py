@@ -62,7 +62,9 @@ def read_clhe(path: Path) -> Catalogue:
         bundles,
         np.array(names).astype(np.str_),
         vectors={
-            name: _of(path / file, items) for name, file in VECTORS.items() if (path / file).exists()
+            name: _of(path / file, items)
+            for name, file in VECTORS.items()
+            if (path / file).exists()
         },
         feedback=np.unique(feedback, axis=0),
         given=given,

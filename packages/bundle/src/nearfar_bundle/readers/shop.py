@@ -1,4 +1,4 @@
-"""A retailer's own folder: ``items``, ``bundles`` and ``feedback`` as CSV or Parquet, and vectors."""
+"""A retailer's own folder: ``items``, ``bundles``, ``feedback`` as CSV or Parquet, and vectors."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ APART = "|"  # between the labels of one item
 def read_shop(
     path: Path, text: str = "title", label: str = "category", price: str = "price"
 ) -> Catalogue:
-    """``items.csv`` (item, title, category, price), ``bundles.csv`` (bundle, item), ``feedback.csv``
-    (user, item), ``NAME.npy``, ``.pt`` or ``.vectors.parquet`` with a row an item, in their order.
+    """``items.csv`` (item, title, category, price), ``bundles.csv`` (bundle, item),
+    ``feedback.csv`` (user, item), ``NAME.npy``, ``.pt`` or ``.vectors.parquet`` with a row an item.
 
     Everything but bundles may be missing; ``bundles`` may have a column ``session``. Several labels
     of an item stand apart by ``|``.
