@@ -60,10 +60,12 @@ class Job:
     method: str
     split: int
     seed: int
+    missing: float = 0.0
 
     @property
     def file(self) -> str:
-        words = (self.dataset, self.method, f"split{self.split}", f"seed{self.seed}")
+        words = [self.dataset, self.method, f"split{self.split}", f"seed{self.seed}"]
+        words += [f"missing{self.missing:g}"] if self.missing else []
         return "_".join(word.replace(" ", "-").replace(",", "") for word in words) + ".json"
 
 
@@ -75,6 +77,7 @@ def compare(
     splits: int,
     seeds: int,
     *,
+    missing: Sequence[float] = (0.0,),
     processes: int = 1,
     quiet: bool = True,
 ) -> list[Record]:
@@ -83,11 +86,13 @@ def compare(
     Args:
         paths: a folder a data set.
         parts: folder of finished jobs.
+        missing: shares of the features that are taken away.
     """
     by_name = {path.name: path for path in paths}
     jobs = [
-        Job(name, method, split, seed)
+        Job(name, method, split, seed, share)
         for name in by_name
+        for share in missing
         for split in range(splits)
         for method in methods
         for seed in range(1 if method == SIMPLE else seeds)
@@ -116,7 +121,7 @@ def run_job(job: Job, *, paths: dict[str, Path], parts: Path, settings: BundleSe
 
 def measured(job: Job, known: Catalogue, settings: BundleSettings) -> list[Record]:
     """The records of one job."""
-    own = settings_of(job.method, settings)
+    own = settings_of(job.method, settings).model_copy(update={"missing": job.missing})
     split = split_of(known, own, job.split)
     began = time.process_time()
     scorers: dict[str, Scorer] = {}
@@ -131,7 +136,7 @@ def measured(job: Job, known: Catalogue, settings: BundleSettings) -> list[Recor
     for name, scorer in scorers.items():
         found = evaluate(scorer, split.test, split.degrees > 0) | {"cpu seconds": seconds}
         records += records_of(
-            found, dataset=job.dataset, split=split_key(split=job.split), method=name,
-            seed=job.seed, n=len(split.test),
+            found, dataset=job.dataset, method=name, seed=job.seed, n=len(split.test),
+            split=split_key(split=job.split, missing=job.missing),
         )  # fmt: skip
     return records

@@ -96,12 +96,12 @@ def catalogue_of(
                 )
     bundle_of = {b: n for n, b in enumerate(dict.fromkeys(b for b, _ in membership))}
     user_of = {u: n for n, u in enumerate(dict.fromkeys(u for u, _ in feedback))}
-    pairs = np.array([(bundle_of[b], number[i]) for b, i in membership], np.int64).reshape(-1, 2)
+    held = np.array([(bundle_of[b], number[i]) for b, i in membership], np.int64).reshape(-1, 2)
     taken = np.array([(user_of[u], number[i]) for u, i in feedback], np.int64).reshape(-1, 2)
     return Catalogue(
         name,
         np.array(items, dtype=np.str_),
-        incidence(pairs, len(bundle_of), len(items)),
+        incidence(held, len(bundle_of), len(items)),
         np.array(list(bundle_of), dtype=np.str_),
         feedback=np.unique(taken, axis=0),
         **known,  # type: ignore[arg-type]

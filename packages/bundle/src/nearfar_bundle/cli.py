@@ -216,6 +216,9 @@ def bench(
     methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
     splits: Annotated[int | None, typer.Option(min=1, help="How many splits.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
+    missing: Annotated[
+        str, typer.Option(help="Shares of the features to take away, separated by commas.")
+    ] = "0",
     processes: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
     config: Config = None,
     overrides: Overrides = None,
@@ -251,8 +254,8 @@ def bench(
     metrics.add(
         compare(
             paths, run.checkpoint / "jobs", settings, names, splits or chosen.splits,
-            seeds or chosen.seeds, processes=processes or len(os.sched_getaffinity(0)),
-            quiet=quiet,
+            seeds or chosen.seeds, missing=_shares(missing),
+            processes=processes or len(os.sched_getaffinity(0)), quiet=quiet,
         )
     )  # fmt: skip
     report = Report(
@@ -308,6 +311,16 @@ def _partial(path: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for bundle, item in text_columns(read_frame(path), path, "bundle", "item").iter_rows():
         found.setdefault(bundle, []).extend([item] if item else [])
+    return found
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = [-1.0]
+    if not all(0 <= share < 1 for share in found):
+        raise UserError(f"--missing {text}: expected numbers from 0 to below 1, as 0,0.5")
     return found
 
 

@@ -159,7 +159,8 @@ def _likeness(builder: Builder, items: np.ndarray) -> np.ndarray:
     """[n, n], the mean cosine over the modalities of content; of company where there is none."""
     content = [b for b in builder.blocks if b.kind != "company"] or builder.blocks
     at = np.maximum(items, 0)
-    return sum((b.rows[at] @ b.rows[at].T).toarray() for b in content) / len(content)
+    alike: np.ndarray = sum((b.rows[at] @ b.rows[at].T).toarray() for b in content) / len(content)
+    return alike
 
 
 @torch.no_grad()

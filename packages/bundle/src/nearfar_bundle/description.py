@@ -104,4 +104,5 @@ def _plane(rows: csr_matrix, width: int) -> Floats:
     if rows.shape[1] <= width:
         return np.eye(rows.shape[1], dtype=np.float32)
     fitted = TruncatedSVD(min(width, *rows.shape), random_state=0, n_iter=3).fit(rows)
-    return fitted.components_.T.astype(np.float32)
+    plane: Floats = fitted.components_.T.astype(np.float32)
+    return plane

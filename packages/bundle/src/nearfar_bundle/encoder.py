@@ -15,7 +15,8 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, present: Tensor) -> Te
     """``softmax(Q K^T / sqrt(width)) V`` over what is present: [N, L, D], mask [N, L]."""
     scores = queries @ keys.transpose(1, 2) / queries.shape[2] ** 0.5
     scores = scores.masked_fill(~present[:, None, :], -1e9)
-    return scores.softmax(2) @ values
+    found: Tensor = scores.softmax(2) @ values
+    return found
 
 
 def mean_of(rows: Tensor, present: Tensor) -> Tensor:

@@ -125,7 +125,8 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, turned: Tensor, dense: Tensor) -> Tensor:
         ctx.turned = turned
-        return torch.sparse.mm(rows, dense)
+        product: Tensor = torch.sparse.mm(rows, dense)
+        return product
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[None, None, Tensor]:
@@ -134,9 +135,11 @@ class _Product(torch.autograd.Function):
 
 def sparse_tensor(rows: csr_matrix) -> Tensor:
     """The same matrix in torch."""
-    parts = (rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data)
+    starts = torch.from_numpy(rows.indptr.astype(np.int64))
+    columns = torch.from_numpy(rows.indices.astype(np.int64))
+    values = torch.from_numpy(rows.data)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(
-            *map(torch.from_numpy, parts), size=rows.shape, check_invariants=False
+            starts, columns, values, size=rows.shape, check_invariants=False
         )

@@ -42,7 +42,8 @@ class Block:
     @property
     def present(self) -> NDArray[np.bool_]:
         """[I], whether an item has it."""
-        return np.diff(self.rows.indptr) > 0
+        there: NDArray[np.bool_] = np.diff(self.rows.indptr) > 0
+        return there
 
 
 class TextRows:

@@ -8,7 +8,7 @@ from pathlib import Path
 from nearfar_bundle.builder import Builder
 from nearfar_bundle.measures import CUTS
 from nearfar_kit import plots
-from nearfar_kit.metrics import Metrics, Record
+from nearfar_kit.metrics import Metrics, Record, parse_split
 from nearfar_kit.report import Report, facts
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Cell, Table, summarise
@@ -24,7 +24,7 @@ MOST = 8  # bars that one can tell apart
 def measured_table(found: Mapping[str, float], caption: str) -> Table:
     """One model: cuts down, kinds of items across."""
     kinds = {"all items": "", "warm items": "warm ", "cold items": "cold "}
-    rows = [
+    rows: list[list[Cell | str]] = [
         [f"{name}@{k}", *(summarise([found[f"{kind}{name}@{k}"]]) for kind in kinds.values())]
         for name in ("recall", "ndcg")
         for k in CUTS
@@ -48,6 +48,10 @@ def comparison(folder: Path, records: Sequence[Record], report: Report) -> list[
     tables = []
     for dataset in dict.fromkeys(record.dataset for record in records):
         own = [r for r in records if r.dataset == dataset]
+        shares = sorted({float(parse_split(r.split)["missing"]) for r in own})
+        if len(shares) > 1:
+            tables.append(missing_curve(folder, dataset, own, shares, report))
+            continue
         splits, seeds = len({r.split for r in own}), len({r.seed for r in own})
         over = f"mean ± standard deviation over {splits} splits and {seeds} seeds"
         table = by_method(own, [*MAIN, *APART], f"{dataset}: honest split, {over}.")
@@ -61,6 +65,39 @@ def comparison(folder: Path, records: Sequence[Record], report: Report) -> list[
         report.figure(path, "Recall and NDCG at 20 of the items to be found.")
         tables.append(table)
     return tables
+
+
+def missing_curve(
+    folder: Path, dataset: str, records: Sequence[Record], shares: Sequence[float], report: Report
+) -> Table:
+    """Recall@20 by the share of features taken away, a line a method; gives it as a table too."""
+    series = {
+        method: [
+            summarise(
+                r.value
+                for r in records
+                if r.method == method
+                and r.metric == "recall@20"
+                and float(parse_split(r.split)["missing"]) == share
+            )
+            for share in shares
+        ]
+        for method in dict.fromkeys(r.method for r in records)
+    }
+    path = folder / f"{dataset}_missing.png"
+    plots.lines(
+        path, shares, series, title=f"{dataset}: features taken away",
+        x_label="share of texts, labels and vectors that is missing", y_label="recall@20",
+    )  # fmt: skip
+    table = Table(
+        f"{dataset}: recall@20 by the share of features taken away.",
+        ["method", *(f"{share:g}" for share in shares)],
+        [[method, *cells] for method, cells in series.items()],
+    )
+    report.section(dataset)
+    report.table(table)
+    report.figure(path, "Each item loses each modality of content with that chance.")
+    return table
 
 
 class Unranked(Table):

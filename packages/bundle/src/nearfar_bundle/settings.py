@@ -40,6 +40,7 @@ class BundleSettings(Settings):
     test_share: float = Field(0.2, gt=0, lt=0.5)
     shown_share: float = Field(0.5, gt=0, lt=1)
     near: float = Field(0.5, gt=0, le=1)  # Jaccard index above which bundles are kin
+    missing: float = Field(0.0, ge=0, lt=1)  # share of features that is taken away, for tests
     longest: int = Field(200, ge=2)  # items of a bundle
 
     # Features.

@@ -88,7 +88,8 @@ def kin(catalogue: Catalogue, rows: Ints, near: float = NEAR) -> Ints:
             (np.ones(len(rows), np.float32), (np.arange(len(rows)), session.astype(np.int64)))
         )
         graph = graph + of @ of.T
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    number: Ints = connected_components(graph, directed=False)[1].astype(np.int64)
+    return number
 
 
 def split_bundles(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,11 @@ __all__ = ["category_labels", "read_bundlerec"]
 def read_bundlerec(path: Path) -> Catalogue:
     """Sun et al. 2022 (SIGIR): ``bundle_item.csv``, ``item_titles.csv`` and their companions."""
 
-    def pairs(name: str, *columns: str) -> list[tuple[str, ...]]:
+    def pairs(name: str, *columns: str) -> list[tuple[str, str]]:
         file = path / f"{name}.csv"
         if not file.exists():
             return []
-        return list(text_columns(read_frame(file), file, *columns).iter_rows())
+        return [(a, b) for a, b in text_columns(read_frame(file), file, *columns).iter_rows()]
 
     membership = pairs("bundle_item", "bundle ID", "item ID")
     titles = dict(pairs("item_titles", "item ID", "titles"))
@@ -31,9 +32,9 @@ def read_bundlerec(path: Path) -> Catalogue:
     )
     known = catalogue_of(
         path.name,
-        membership,  # type: ignore[arg-type]
+        membership,
         items=items,
-        feedback=feedback,  # type: ignore[arg-type]
+        feedback=feedback,
         texts={"title": [titles.get(item) or "" for item in items]},
         labels={"category": [category_labels(categories.get(item) or "") for item in items]},
     )
@@ -49,11 +50,9 @@ def _by_id(item: str) -> tuple[int, str]:
 
 
 def _with_bundle_facts(
-    known: Catalogue, sessions: list[tuple[str, ...]], owners: list[tuple[str, ...]]
+    known: Catalogue, sessions: list[tuple[str, str]], owners: list[tuple[str, str]]
 ) -> Catalogue:
     """Sessions and owners of the bundles; a bundle that has no session is one by itself."""
-    from dataclasses import replace
-
     number = {str(name): n for n, name in enumerate(known.bundle_names)}
     session_of = {name: n for n, name in enumerate(dict.fromkeys(s for s, _ in sessions))}
     own = np.arange(len(number), dtype=np.int64) + len(session_of)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import vstack
+from scipy.sparse import csr_matrix, vstack
 
 from nearfar_bundle.catalogue import Catalogue, Floats, Ints, incidence
 from nearfar_bundle.readers.files import read_vectors
@@ -78,13 +78,14 @@ def _of(path: Path, items: int) -> Floats:
     return found
 
 
-def _lines(path: Path, items: int) -> tuple[object, Ints]:
+def _lines(path: Path, items: int) -> tuple[csr_matrix, Ints]:
     """[lines, I] and the id of each line."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    pairs, ids = [], []
+    pairs: list[tuple[int, int]] = []
+    ids: list[int] = []
     for number, line in enumerate(text.splitlines(), 1):
         words = [word.strip() for word in line.split(",") if word.strip()]
         if not words:
