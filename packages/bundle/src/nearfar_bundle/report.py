@@ -56,15 +56,23 @@ def comparison(folder: Path, records: Sequence[Record], report: Report) -> list[
         over = f"mean ± standard deviation over {splits} splits and {seeds} seeds"
         table = by_method(own, [*MAIN, *APART], f"{dataset}: honest split, {over}.")
         chart = by_method(own, ["recall@20", "ndcg@20"], "")
-        series = {str(row[0]): [cell for cell in row[1:] if isinstance(cell, Cell)]
-                  for row in chart.rows[:MOST]}  # fmt: skip
+        best = sorted(chart.rows, key=_first_mean)[-MOST:]
+        series = {
+            str(row[0]): [cell for cell in row[1:] if isinstance(cell, Cell)]
+            for row in chart.rows
+            if row in best
+        }
         path = folder / f"{dataset}.png"
         plots.bars(path, ["recall@20", "ndcg@20"], series, title=dataset, y_label="measure")
         report.section(dataset)
         report.table(table)
-        report.figure(path, "Recall and NDCG at 20 of the items to be found.")
+        report.figure(path, f"Recall and NDCG at 20 of the items to be found; the best {MOST}.")
         tables.append(table)
     return tables
+
+
+def _first_mean(row: Sequence[Cell | str]) -> float:
+    return row[1].mean if isinstance(row[1], Cell) else 0.0
 
 
 def missing_curve(
