@@ -28,4 +28,4 @@ def builder(split):
     from nearfar_bundle.settings import BundleSettings
     from nearfar_bundle.train import train
 
-    return train(split, BundleSettings(epochs=8), 0)
+    return train(split, BundleSettings(epochs=3), 0)

@@ -13,6 +13,8 @@ from nearfar_bundle.builder import Builder
 from nearfar_bundle.evaluate import evaluate
 from nearfar_bundle.objective import found_by_product, found_by_score, objective
 from nearfar_bundle.settings import VARIANTS, BundleSettings
+from nearfar_bundle.simulate import simulate
+from nearfar_bundle.split import split_bundles
 from nearfar_bundle.train import Training, train
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
@@ -123,12 +125,13 @@ class TestObjective:
 
 
 class TestLearning:
-    def test_it_finds_more_than_the_best_blend(self, split, builder):
-        warm = split.degrees > 0
+    def test_it_finds_more_than_the_best_blend(self):
+        split = split_bundles(simulate(items=400, bundles=300, users=100), 0)
+        builder = train(split, BundleSettings(epochs=8), 0)
         blend, _ = best_blend(split, simple_scorers(split))
+        warm = split.degrees > 0
         ours, theirs = (evaluate(s, split.test, warm) for s in (builder, blend))
-        for name in ("recall@5", "ndcg@20"):
-            assert ours[name] > theirs[name]
+        assert ours["recall@20"] > theirs["recall@20"] + 0.05
 
     def test_stopped_and_resumed_is_the_same(self, split):
         own = BundleSettings(epochs=2, encoder=True, cf_epochs=1, batch=16)

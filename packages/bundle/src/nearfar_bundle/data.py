@@ -38,7 +38,7 @@ def with_missing(known: Catalogue, share: float, seed: int = 0) -> Catalogue:
     rng = np.random.default_rng(seed)
 
     def gone() -> list[bool]:
-        return (rng.random(len(known)) < share).tolist()
+        return [bool(out) for out in rng.random(len(known)) < share]
 
     texts = {
         name: ["" if out else text for text, out in zip(own, gone(), strict=True)]
