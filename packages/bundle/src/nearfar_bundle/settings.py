@@ -8,10 +8,9 @@ from pydantic import Field
 
 from nearfar_kit.settings import Settings
 
-__all__ = ["VARIANTS", "BundleSettings", "Method", "Variant"]
+__all__ = ["VARIANTS", "BundleSettings", "Variant"]
 
 Variant = Literal["default", "paper"]
-Method = Literal["clhe", "multidae", "multivae", "bilstm", "transformer"]
 ItemViews = Literal["none", "same", "dropout", "noise", "modalities"]
 BundleViews = Literal["none", "drop", "replace", "add"]
 
@@ -32,7 +31,6 @@ class BundleSettings(Settings):
     """What was chosen on validation parts is in the README; names of the paper are beside ours."""
 
     variant: Variant = "default"
-    method: Method = "clhe"
 
     # Data.
     split: Literal["kin", "given"] = "kin"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,9 +29,6 @@ from nearfar_kit.errors import UserError
 from nearfar_kit.run import RunFolder
 from nearfar_kit.work import carry_out
 
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
 __all__ = ["CHOSEN_BY", "Training", "train"]
 
 COLLABORATIVE = "collaborative"
@@ -46,10 +43,8 @@ class Training:
     the model of the epoch that validated best is kept.
     """
 
-    def __init__(
-        self, split: Split, settings: BundleSettings, seed: int, fabric: Fabric | None = None
-    ) -> None:
-        self.split, self.settings, self.seed, self.fabric = split, settings, seed, fabric
+    def __init__(self, split: Split, settings: BundleSettings, seed: int) -> None:
+        self.split, self.settings, self.seed = split, settings, seed
         known = split.catalogue
         self.description = Description.of(known, settings.text_width)
         content = self.description.blocks(known.texts, known.labels, known.vectors, len(known))
@@ -242,7 +237,6 @@ def train(
     seed: int = 0,
     *,
     run: RunFolder | None = None,
-    fabric: Fabric | None = None,
     quiet: bool = True,
 ) -> Builder:
     """A trained builder of bundles.
@@ -253,7 +247,7 @@ def train(
     Raises:
         UserError: there is nothing to train on; the run to resume was begun with other data.
     """
-    training = Training(split, settings, seed, fabric)
+    training = Training(split, settings, seed)
     begun_with = {
         "seed": seed, "items": len(split.catalogue), "bundles": len(split.train),
         "feedback": len(split.catalogue.feedback),
