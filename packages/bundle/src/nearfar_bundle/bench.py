@@ -1,0 +1,142 @@
+"""The benchmark: every method on the same honest splits; a job is one method on one of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nearfar_bundle.baselines import best_blend, simple_scorers
+from nearfar_bundle.catalogue import Catalogue
+from nearfar_bundle.data import split_of
+from nearfar_bundle.evaluate import Scorer, evaluate, records_of
+from nearfar_bundle.readers import read
+from nearfar_bundle.settings import VARIANTS, BundleSettings
+from nearfar_bundle.train import train
+from nearfar_kit.atomic import write_atomic
+from nearfar_kit.jobs import do_jobs, read_jobs
+from nearfar_kit.metrics import Record, split_key
+from nearfar_kit.settings import load_settings
+
+__all__ = ["BLEND", "METHODS", "SIMPLE", "compare", "settings_of"]
+
+SIMPLE, BLEND = "simple", "best blend"
+NO_ITEMS, NO_BUNDLES = {"item_views": "none"}, {"bundle_views": "none"}
+
+# How a method departs from the settings it is run with.
+METHODS: dict[str, dict[str, Any]] = {
+    SIMPLE: {},
+    "nearfar": {},
+    "nearfar, words count alike": {"word_rate": 1e-9},
+    "nearfar, not trained": {"epochs": 1, "word_rate": 1e-9, "evidence_rate": 1e-9},
+    "nearfar, encoder": {"encoder": True},
+    "nearfar, encoder, no contrast": {"encoder": True} | NO_ITEMS | NO_BUNDLES,
+    "CLHE as published": VARIANTS["paper"],
+    "CLHE, no item contrast": VARIANTS["paper"] | NO_ITEMS,
+    "CLHE, no bundle contrast": VARIANTS["paper"] | NO_BUNDLES,
+    "CLHE, no contrast": VARIANTS["paper"] | NO_ITEMS | NO_BUNDLES,
+    "CLHE, items dropout": VARIANTS["paper"] | {"item_views": "dropout"},
+    "CLHE, items modalities": VARIANTS["paper"] | {"item_views": "modalities"},
+    "CLHE, items same": VARIANTS["paper"] | {"item_views": "same"},
+    "CLHE, bundles replace": VARIANTS["paper"] | {"bundle_views": "replace"},
+    "CLHE, bundles add": VARIANTS["paper"] | {"bundle_views": "add"},
+    "CLHE, tied, held-out target": VARIANTS["paper"]
+    | {"towers": "tied", "target": "held_out", "id_rows": "warm"},
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method on one split with one seed; all simple ones are one job."""
+
+    dataset: str
+    method: str
+    split: int
+    seed: int
+    missing: float = 0.0
+
+    @property
+    def file(self) -> str:
+        words = [self.dataset, self.method, f"split{self.split}", f"seed{self.seed}"]
+        words += [f"missing{self.missing:g}"] if self.missing else []
+        return "_".join(word.replace(" ", "-").replace(",", "") for word in words) + ".json"
+
+
+def compare(
+    paths: Sequence[Path],
+    parts: Path,
+    settings: BundleSettings,
+    methods: Sequence[str],
+    splits: int,
+    seeds: int,
+    *,
+    missing: Sequence[float] = (0.0,),
+    processes: int = 1,
+    quiet: bool = True,
+) -> list[Record]:
+    """All methods' records. What lies in ``parts`` is not done again.
+
+    Args:
+        paths: a folder a data set.
+        parts: folder of finished jobs.
+        missing: shares of the features that are taken away.
+    """
+    by_name = {path.name: path for path in paths}
+    jobs = [
+        Job(name, method, split, seed, share)
+        for name in by_name
+        for share in missing
+        for split in range(splits)
+        for method in methods
+        for seed in range(1 if method == SIMPLE else seeds)
+    ]
+    work = partial(run_job, paths=by_name, parts=parts, settings=settings)
+    do_jobs(
+        [(work, jobs)], parts, processes=processes, quiet=quiet,
+        label=lambda job: f"{job.dataset}, {job.method}, split {job.split}",
+    )  # fmt: skip
+    return [Record(**r) for found in read_jobs(jobs, parts) for r in found["records"]]
+
+
+def settings_of(method: str, settings: BundleSettings) -> BundleSettings:
+    """The settings a method is run with."""
+    return load_settings(BundleSettings, base=settings.model_dump() | METHODS[method])
+
+
+def run_job(job: Job, *, paths: dict[str, Path], parts: Path, settings: BundleSettings) -> Job:
+    """Does one job and writes what it found into ``parts``."""
+    if os.environ.get("OMP_NUM_THREADS") == "1":
+        torch.set_num_threads(1)
+    records = measured(job, read(paths[job.dataset]), settings)
+    write_atomic(parts / job.file, json.dumps({"records": [asdict(r) for r in records]}))
+    return job
+
+
+def measured(job: Job, known: Catalogue, settings: BundleSettings) -> list[Record]:
+    """The records of one job."""
+    own = settings_of(job.method, settings).model_copy(update={"missing": job.missing})
+    split = split_of(known, own, job.split)
+    began = time.process_time()
+    scorers: dict[str, Scorer] = {}
+    if job.method == SIMPLE:
+        simple = simple_scorers(split)
+        scorers |= simple
+        scorers[BLEND], _ = best_blend(split, simple)
+    else:
+        scorers[job.method] = train(split, own, job.seed)
+    seconds = time.process_time() - began
+    records = []
+    for name, scorer in scorers.items():
+        found = evaluate(scorer, split.test, split.degrees > 0) | {"cpu seconds": seconds}
+        records += records_of(
+            found, dataset=job.dataset, method=name, seed=job.seed, n=len(split.test),
+            split=split_key(split=job.split, missing=job.missing),
+        )  # fmt: skip
+    return records

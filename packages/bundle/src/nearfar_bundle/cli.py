@@ -1,0 +1,361 @@
+"""``nearfar-bundle``: demo, train, evaluate, construct, check-leak, bench."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from nearfar_bundle.settings import VARIANTS, BundleSettings
+from nearfar_kit.command import (
+    Config,
+    Data,
+    Out,
+    Overrides,
+    Quiet,
+    Resume,
+    Seed,
+    new_app,
+    run_app,
+)
+from nearfar_kit.errors import UserError
+from nearfar_kit.settings import load_settings, preset_values
+from nearfar_kit.verb import begin, end
+
+app = new_app("Bundles from item features, feedback and partial bundles (CLHE).")
+
+Model = Annotated[Path, typer.Option("--model", help="Run folder that train has left.")]
+LayoutName = Annotated[
+    str | None,
+    typer.Option("--layout", help="Layout of --data; found by its look where not given."),
+]
+Variant = Annotated[str, typer.Option("--variant", help="default, or paper: CLHE as published.")]
+
+TOLD = ("numpy", "scipy", "scikit-learn", "polars")
+
+# torch and matplotlib take seconds to import: each verb imports what it needs.
+
+
+@app.command()
+def demo(
+    out: Out = Path("runs/demo-bundle"),
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """A simulated shop: which items belong together, against simple scores and their blend."""
+    from nearfar_bundle.demo import DEMO, run_demo
+
+    settings = load_settings(BundleSettings, config, overrides or [], base=DEMO)
+    run, metrics = begin("bundle", "demo", out, settings, seed=seed, packages=TOLD)
+    Console().print(run_demo(run, metrics, settings, seed, quiet).terminal())
+    end(run)
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Out = Path("runs/bundle"),
+    layout: LayoutName = None,
+    variant: Variant = "default",
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train on an honest split, choose the epoch by its validation part, measure on its test."""
+    settings = _settings(variant, config, overrides)
+    from nearfar_bundle.data import split_from
+    from nearfar_bundle.report import end_report, training_curve
+    from nearfar_bundle.train import train as run_training
+    from nearfar_kit.report import Report
+
+    split = split_from(data, settings, seed, layout)
+    _tell((*split.catalogue.notes, *split.notes))
+    run, metrics = begin("bundle", "train", out, settings, seed=seed, resume=resume, packages=TOLD)
+    builder = run_training(split, settings, seed, run=run, quiet=quiet)
+    known = split.catalogue
+    report = Report(
+        "Bundle construction",
+        f"{settings.variant} on {known.name}: {len(known)} items, {len(split.train)} training "
+        f"bundles, {len(known.feedback)} pairs of feedback.",
+    )
+    _measure(report, metrics, builder, split, settings.variant, seed)
+    training_curve(report, run, builder)
+    end_report(report, run, metrics)
+    end(run)
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Data,
+    out: Out = Path("runs/bundle-evaluation"),
+    layout: LayoutName = None,
+    seed: Seed = 0,
+) -> None:
+    """A trained model and all simple scores on the test part; --seed is that of the training."""
+    from nearfar_bundle.baselines import best_blend, simple_scorers
+    from nearfar_bundle.bench import BLEND
+    from nearfar_bundle.data import split_from
+    from nearfar_bundle.report import end_report
+    from nearfar_kit.report import Report
+
+    builder = _load(model)
+    split = split_from(data, builder.settings, seed, layout)
+    if split.catalogue.items.tolist() != builder.items.tolist():
+        raise UserError(f"{data}: has other items than --model {model} was trained with")
+    run, metrics = begin("bundle", "evaluate", out, builder.settings, seed=seed, packages=TOLD)
+    report = Report("Bundle construction", f"{model} on {data.name}.")
+    simple = simple_scorers(split)
+    scorers: dict[str, Any] = {**simple, BLEND: best_blend(split, simple)[0]}
+    for name, scorer in {**scorers, builder.settings.variant: builder}.items():
+        _measure(report, metrics, scorer, split, name, seed)
+    end_report(report, run, metrics)
+    end(run)
+
+
+@app.command()
+def construct(
+    model: Model,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Table of partial bundles: bundle, item.")
+    ] = None,
+    items: Annotated[
+        list[str] | None, typer.Option("--item", help="An item of one new bundle; repeat it.")
+    ] = None,
+    new_items: Annotated[
+        Path | None,
+        typer.Option("--new-items", help="Folder with an items table of items to come."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write, .csv or .parquet.")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Items to add.")] = 10,
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", help="An item that never comes; repeat it.")
+    ] = None,
+    include: Annotated[
+        list[str] | None, typer.Option("--include", help="An item that always comes; repeat it.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0, help="The most that a bundle may cost in all.")
+    ] = None,
+    each: Annotated[
+        list[str] | None, typer.Option("--each", help="LABEL=N, at most; * for any; repeat it.")
+    ] = None,
+    diversity: Annotated[float, typer.Option(min=0, max=1, help="0 to 1.")] = 0.0,
+    quiet: Quiet = False,
+) -> None:
+    """Items that complete partial bundles, or that go with one item, each with a reason."""
+    if (data is None) == (items is None):
+        raise UserError("--data or --item: expected one of them")
+    if out is not None:
+        if out.suffix not in (".csv", ".parquet"):
+            raise UserError(f"--out {out}: expected a name that ends in .csv or .parquet")
+        if not out.parent.is_dir():
+            raise UserError(f"--out {out}: {out.parent} is no folder")
+    from nearfar_bundle.construct import Limits
+    from nearfar_bundle.construct import construct as build
+    from nearfar_kit.atomic import replacing
+
+    builder = _load(model)
+    if new_items is not None:
+        builder = _with_new(builder, new_items)
+    bundles = {"new": items} if items is not None else _partial(data)  # type: ignore[arg-type]
+    limits = Limits(
+        frozenset(exclude or ()), tuple(include or ()), budget, _each(each or []), diversity
+    )
+    frame = build(builder, bundles, k, limits)
+    if out is None:
+        typer.echo(frame.write_csv(), nl=False)
+        return
+    with replacing(out) as beside:
+        frame.write_csv(beside) if out.suffix == ".csv" else frame.write_parquet(beside)
+    if not quiet:
+        typer.echo(f"{len(bundles)} bundles: {out}")
+
+
+@app.command("check-leak")
+def check_leak(
+    data: Data,
+    layout: LayoutName = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+) -> None:
+    """What a split gives away of its held-out bundles; status 1 where it does."""
+    settings = load_settings(BundleSettings, config, overrides or [])
+    from nearfar_bundle.data import split_of
+    from nearfar_bundle.leak import check_leak as look
+    from nearfar_bundle.leak import raw_leak
+    from nearfar_bundle.readers import read
+
+    known = read(data, layout)
+    if (raw := raw_leak(known, seed)) is not None:
+        typer.echo(f"{'LEAK' if raw.found else 'fine'}  {raw}")
+    split = split_of(known, settings, seed)
+    _tell(split.notes)
+    leaks = look(split, seed, settings.near)
+    for leak in leaks:
+        typer.echo(f"{'LEAK' if leak.found else 'fine'}  {leak}, as split")
+    if any(leak.found for leak in leaks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    data: Data,
+    out: Out = Path("runs/bench-bundle"),
+    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
+    methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
+    splits: Annotated[int | None, typer.Option(min=1, help="How many splits.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
+    missing: Annotated[
+        str, typer.Option(help="Shares of the features to take away, separated by commas.")
+    ] = "0",
+    processes: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """Every method on the data set at --data, or on each one in that folder."""
+    from nearfar_bundle.bench import METHODS, compare
+    from nearfar_bundle.profiles import PROFILES
+    from nearfar_bundle.readers import LAYOUTS
+    from nearfar_bundle.report import comparison, end_report
+    from nearfar_kit.atomic import write_atomic
+    from nearfar_kit.report import Report, facts
+
+    if profile not in PROFILES:
+        raise UserError(f"--profile {profile}: expected one of {', '.join(PROFILES)}")
+    chosen = PROFILES[profile]
+    names = [name.strip() for name in methods.split(";")] if methods else list(chosen.methods)
+    for name in names:
+        if name not in METHODS:
+            raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
+    if not data.is_dir():
+        raise UserError(f"--data {data}: no such folder; expected data sets")
+    paths = [
+        path
+        for path in [data, *sorted(data.iterdir())]
+        if path.is_dir() and any(layout.fits(path) for layout in LAYOUTS.values())
+    ]
+    if not paths:
+        raise UserError(f"--data {data}: holds no data set of a known layout")
+    settings = load_settings(BundleSettings, config, overrides or [], base=chosen.settings)
+    run, metrics = begin("bundle", "bench", out, settings, resume=resume, packages=TOLD)
+    metrics.add(
+        compare(
+            paths, run.checkpoint / "jobs", settings, names, splits or chosen.splits,
+            seeds or chosen.seeds, missing=_shares(missing),
+            processes=processes or len(os.sched_getaffinity(0)), quiet=quiet,
+        )
+    )  # fmt: skip
+    report = Report(
+        "Bundle construction: what finds the rest of a bundle",
+        "Each bundle once, near-duplicates and sessions on one side, feedback freed of held-out "
+        "bundles; epochs and blends chosen on the validation part.",
+    )
+    tables = comparison(run.path, metrics.records, report)
+    metrics.write(run.metrics)
+    made = "; ".join(f"{what}: {found}" for what, found in facts(metrics).items())
+    write_atomic(run.path / "table.md", "\n".join([*(t.markdown() for t in tables), made]) + "\n")
+    for table in tables:
+        Console().print(table.terminal())
+    end_report(report, run, metrics)
+    end(run)
+
+
+def main() -> None:
+    run_app(app)
+
+
+def _settings(variant: str, config: Path | None, overrides: list[str] | None) -> BundleSettings:
+    base = preset_values(VARIANTS, variant) | {"variant": variant}
+    return load_settings(BundleSettings, config, overrides or [], base=base)
+
+
+def _load(model: Path) -> Any:
+    file = model / "checkpoint" / "model.safetensors"
+    if not file.exists():
+        raise UserError(f"--model {model}: holds no trained model; expected a run folder of train")
+    from nearfar_bundle.builder import Builder
+
+    return Builder.load(file)
+
+
+def _with_new(builder: Any, folder: Path) -> Any:
+    from nearfar_bundle.readers.shop import described, table_of
+
+    file = table_of(folder, "items")
+    if file is None:
+        raise UserError(f"--new-items {folder}: holds no items.csv or items.parquet")
+    known = builder.description
+    text, label = ",".join(known.texts), ",".join(known.labels)
+    own = described(folder, file, text, label, "price")
+    return builder.with_items(own.items, own.texts, own.labels, own.vectors, own.prices)
+
+
+def _partial(path: Path) -> dict[str, list[str]]:
+    from nearfar_bundle.readers.files import read_frame, text_columns
+
+    if not path.exists():
+        raise UserError(f"--data {path}: no such file; expected a table of bundle, item")
+    found: dict[str, list[str]] = {}
+    for bundle, item in text_columns(read_frame(path), path, "bundle", "item").iter_rows():
+        found.setdefault(bundle, []).extend([item] if item else [])
+    return found
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = [-1.0]
+    if not all(0 <= share < 1 for share in found):
+        raise UserError(f"--missing {text}: expected numbers from 0 to below 1, as 0,0.5")
+    return found
+
+
+def _each(given: list[str]) -> dict[str, int]:
+    found = {}
+    for text in given:
+        label, equals, number = text.rpartition("=")
+        if not equals or not number.isdigit():
+            raise UserError(f"--each {text}: expected LABEL=N")
+        found[label] = int(number)
+    return found
+
+
+def _tell(notes: tuple[str, ...]) -> None:
+    """What was put right or left out, on stderr."""
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _measure(report: Any, metrics: Any, scorer: Any, split: Any, method: str, seed: int) -> None:
+    """Measures on the test part, into metrics, report and terminal."""
+    from nearfar_bundle.evaluate import evaluate as measure
+    from nearfar_bundle.evaluate import records_of
+    from nearfar_bundle.report import measured_table
+
+    found = measure(scorer, split.test, split.degrees > 0)
+    n = len(split.test)
+    metrics.add(
+        records_of(found, dataset=split.catalogue.name, split="test", method=method, seed=seed, n=n)
+    )
+    table = measured_table(found, f"{method}: {n} partial bundles, {scorer.size} items.")
+    report.section(f"What {method} finds")
+    report.table(table)
+    Console().print(table.terminal())
+
+
+if __name__ == "__main__":
+    main()

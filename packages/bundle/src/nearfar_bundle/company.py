@@ -1,0 +1,51 @@
+"""Who holds an item: training bundles and users, and which of them explain a bundle alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from nearfar_bundle.catalogue import Ints, incidence
+from nearfar_bundle.features import Block, company
+from nearfar_bundle.split import Split
+
+__all__ = ["BUNDLES", "FEEDBACK", "company_blocks", "own_users"]
+
+BUNDLES, FEEDBACK = "bundles", "feedback"
+
+
+def company_blocks(split: Split) -> tuple[list[Block], dict[str, csr_matrix]]:
+    """Modalities of who holds an item, and which holders say nothing of each training bundle."""
+    known = split.catalogue
+    names = tuple(str(name) for name in known.bundle_names[split.train])
+    blocks = [Block(BUNDLES, "company", company(split.training), names)]
+    t = len(split.train)
+    blind = {
+        BUNDLES: csr_matrix((np.ones(t, np.float32), (np.arange(t), np.arange(t))), shape=(t, t))
+    }
+    if len(known.feedback):
+        users = int(known.feedback[:, 0].max()) + 1
+        feedback = incidence(known.feedback, users, len(known))
+        columns = tuple(str(user) for user in range(users))
+        blocks.append(Block(FEEDBACK, "company", company(feedback), columns))
+        row_of = {bundle: row for row, bundle in enumerate(split.train.tolist())}
+        owners = [(u, row_of[b]) for u, b in known.owners.tolist() if b in row_of]
+        blind[FEEDBACK] = own_users(
+            split.training, feedback, np.array(owners, np.int64).reshape(-1, 2)
+        )
+    return blocks, blind
+
+
+def own_users(bundles: csr_matrix, feedback: csr_matrix, owners: Ints) -> csr_matrix:
+    """[T, U]: a bundle's owners, and users who took all of its items.
+
+    Args:
+        bundles: [T, I]. feedback: [U, I]. owners: [n, 2] (user, row of ``bundles``).
+    """
+    size = np.asarray(bundles.sum(1)).ravel()
+    both = (bundles @ feedback.T).tocoo()
+    whole = both.data >= size[both.row]
+    inside = owners[owners[:, 0] < feedback.shape[0]]
+    rows = np.concatenate([both.row[whole], inside[:, 1]])
+    columns = np.concatenate([both.col[whole], inside[:, 0]])
+    return csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=both.shape)

@@ -1,0 +1,193 @@
+"""Bundles made or completed under limits, with a reason for each item."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+import torch
+from scipy.sparse import csr_matrix
+
+from nearfar_bundle.batches import queries_of
+from nearfar_bundle.builder import Builder
+from nearfar_bundle.catalogue import incidence
+from nearfar_bundle.evaluate import best_of
+from nearfar_bundle.evidence import Items
+from nearfar_kit.errors import UserError
+
+__all__ = ["Limits", "construct", "numbers_of"]
+
+POOL = 200  # best items among which limits and diversity choose
+WORDS = 3
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a bundle may hold.
+
+    Attributes:
+        exclude: items that never come.
+        include: items that every bundle holds beside its own.
+        budget: of the whole bundle's prices; items without a price do not fit one.
+        each: at most so many items of a label, by label; ``*`` for any other.
+        diversity: 0 to 1; how much an item's likeness to those chosen counts against it.
+    """
+
+    exclude: frozenset[str] = frozenset()
+    include: tuple[str, ...] = ()
+    budget: float | None = None
+    each: Mapping[str, int] = field(default_factory=dict)
+    diversity: float = 0.0
+
+
+def construct(
+    builder: Builder, bundles: Mapping[str, Sequence[str]], k: int, limits: Limits | None = None
+) -> pl.DataFrame:
+    """Up to k items for each partial bundle.
+
+    Args:
+        bundles: by name, the items there are already, one or more.
+
+    Returns:
+        Columns bundle, rank, item, score, reason; the items asked for by ``include`` come first,
+        without a score.
+
+    Raises:
+        UserError: an item is unknown, a bundle is empty or over the budget before anything is
+            added, there are no prices for a budget or no labels for limits.
+    """
+    limits = limits or Limits()
+    number = {str(name): n for n, name in enumerate(builder.items)}
+    start: list[list[int]] = []
+    for name, items in bundles.items():
+        own = numbers_of(number, [*items, *limits.include], f"bundle {name}")
+        start.append(list(dict.fromkeys(own)))
+    if limits.budget is not None and builder.prices is None:
+        raise UserError("--budget: no item has a price; expected a column of prices")
+    if limits.each and not builder.labels:
+        raise UserError("--each: no item has a label; expected a column of labels")
+    pairs = [(row, item) for row, own in enumerate(start) for item in own]
+    shown = incidence(np.array(pairs, np.int64).reshape(-1, 2), len(start), builder.size)
+    excluded = numbers_of(number, limits.exclude, "--exclude", some=False)
+    left_out = shown
+    if excluded:
+        never = [(row, item) for row in range(len(start)) for item in excluded]
+        left_out = incidence(np.array(pairs + never, np.int64), len(start), builder.size)
+    pool = k if limits == Limits(exclude=limits.exclude, include=limits.include) else POOL
+    best, scores = best_of(builder, shown, min(builder.size, max(pool, k)), left_out=left_out)
+    rows: list[tuple[str, int, str, float | None, str]] = []
+    for row, name in enumerate(bundles):
+        asked = [item for item in start[row] if str(builder.items[item]) in limits.include]
+        rows += [(name, 0, str(builder.items[item]), None, "asked for") for item in asked]
+        chosen = _chosen(builder, name, start[row], best[row], scores[row], k, limits)
+        told = _reasons(builder, shown[row], [item for item, _ in chosen])
+        rows += [
+            (name, rank, str(builder.items[item]), score, reason)
+            for rank, ((item, score), reason) in enumerate(zip(chosen, told, strict=True), 1)
+        ]
+    schema = {"bundle": pl.String, "rank": pl.Int64, "item": pl.String, "score": pl.Float64,
+              "reason": pl.String}  # fmt: skip
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def numbers_of(
+    number: Mapping[str, int], items: Iterable[str], where: str, *, some: bool = True
+) -> list[int]:
+    """Numbers of names; ``where`` they stand is for errors.
+
+    Raises:
+        UserError: one is unknown, or there is none where ``some`` are expected.
+    """
+    found = []
+    for item in items:
+        if item not in number:
+            raise UserError(
+                f"{where}: item {item!r} is not in the catalogue of {len(number)} items"
+            )
+        found.append(number[item])
+    if some and not found:
+        raise UserError(f"{where}: is empty; expected one item or more")
+    return found
+
+
+def _chosen(
+    builder: Builder, name: str, start: list[int], pool: np.ndarray, scores: np.ndarray, k: int,
+    limits: Limits,
+) -> list[tuple[int, float]]:  # fmt: skip
+    """The best items one after the other, those that limits forbid passed over."""
+    paid = 0.0
+    if limits.budget is not None and builder.prices is not None:
+        paid = float(np.nansum(builder.prices[start]))
+        if paid > limits.budget:
+            raise UserError(
+                f"bundle {name}: costs {paid:g} already; expected at most the budget of "
+                f"{limits.budget:g}"
+            )
+    labels = [[label for of in builder.labels.values() for label in of[item]] for item in pool]
+    counts = Counter(
+        label for item in start for of in builder.labels.values() for label in of[item]
+    )
+    left = [place for place, item in enumerate(pool) if item >= 0]
+    alike = _likeness(builder, pool) if limits.diversity else None
+    value = scores.astype(np.float64).copy()
+    spread = float(np.ptp(value[left])) if left else 0.0
+    against = np.zeros(len(pool))
+    found: list[tuple[int, float]] = []
+    while left and len(found) < k:
+        place = max(left, key=lambda p: value[p] - against[p])
+        left.remove(place)
+        item = int(pool[place])
+        if limits.budget is not None and builder.prices is not None:
+            price = float(builder.prices[item])
+            if not paid + price <= limits.budget:  # NaN does not fit either
+                continue
+        if any(counts[x] >= limits.each.get(x, limits.each.get("*", 2**31)) for x in labels[place]):
+            continue
+        if limits.budget is not None and builder.prices is not None:
+            paid += float(builder.prices[item])
+        counts.update(labels[place])
+        found.append((item, float(scores[place])))
+        if alike is not None:
+            against = np.maximum(against, limits.diversity * spread * alike[place])
+    return found
+
+
+def _likeness(builder: Builder, items: np.ndarray) -> np.ndarray:
+    """[n, n], the mean cosine over the modalities of content; of company where there is none."""
+    content = [b for b in builder.blocks if b.kind != "company"] or builder.blocks
+    at = np.maximum(items, 0)
+    alike: np.ndarray = sum((b.rows[at] @ b.rows[at].T).toarray() for b in content) / len(content)
+    return alike
+
+
+@torch.no_grad()
+def _reasons(builder: Builder, shown: csr_matrix, items: list[int]) -> list[str]:
+    """For each item the modality that speaks most for it, by what, and the nearest item shown."""
+    evidence = builder.model.evidence
+    if evidence is None or not items:
+        return ["its vector fits the bundle's"] * len(items)
+    queries = queries_of(shown, builder.blocks)
+    own = Items(builder.blocks, torch.tensor(items))
+    parts = torch.stack([evidence.part(k, q, own)[0] for k, q in enumerate(queries)])  # K x n
+    found = []
+    for place, item in enumerate(items):
+        k = int(parts[:, place].argmax())
+        if parts[k, place] <= 0:
+            found.append("fits what bundles hold beside such items")
+            continue
+        block = builder.blocks[k]
+        weight = evidence.column_weights(k).numpy()
+        both = (block.rows[item].multiply(queries[k].numpy() * weight)).tocsr()
+        near = np.asarray((block.rows[shown.indices] @ block.rows[item].T).todense()).ravel()
+        like = str(builder.items[shown.indices[int(near.argmax())]])
+        if block.kind == "company":
+            count = int((both.data > 0).sum())
+            found.append(f"{block.name}: {count} hold it with items like {like}")
+            continue
+        order = np.argsort(-both.data, kind="stable")[:WORDS]
+        words = ", ".join(block.columns[both.indices[n]] for n in order if block.columns)
+        found.append(f"{block.name}: {words or 'vectors alike'}; nearest {like}")
+    return found

@@ -1,0 +1,62 @@
+"""Evaluation: part of a bundle is shown, the rest is to be found among all items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from nearfar_bundle.measures import CUTS, measures
+from nearfar_bundle.ranking import PART, Scores, best_items
+from nearfar_bundle.split import Asked
+from nearfar_kit.metrics import Record
+
+__all__ = ["Scorer", "best_of", "evaluate", "records_of"]
+
+BATCH = 512  # partial bundles at a time
+
+
+class Scorer(Protocol):
+    """What ranks a catalogue for partial bundles [Q, I]."""
+
+    @property
+    def size(self) -> int:
+        """How many items there are."""
+        ...
+
+    def scores(self, shown: csr_matrix) -> Scores: ...
+
+
+def best_of(
+    scorer: Scorer, shown: csr_matrix, k: int, *, left_out: csr_matrix | None = None,
+    part: int = PART,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:  # fmt: skip
+    """The k best items of each partial bundle, those shown left out, and their scores."""
+    out = shown if left_out is None else left_out
+    best, scores = [], []
+    for rows in _batches(shown.shape[0]):
+        found = best_items(
+            scorer.scores(shown[rows]), scorer.size, k, left_out=out[rows], part=part
+        )
+        best.append(found[0])
+        scores.append(found[1])
+    return np.concatenate(best), np.concatenate(scores)
+
+
+def _batches(rows: int) -> Iterator[slice]:
+    for start in range(0, max(1, rows), BATCH):
+        yield slice(start, min(start + BATCH, rows))
+
+
+def evaluate(scorer: Scorer, asked: Asked, warm: NDArray[np.bool_]) -> dict[str, float]:
+    """The measures of :func:`nearfar_bundle.measures.measures`."""
+    return measures(best_of(scorer, asked.shown, max(CUTS))[0], asked.hidden, warm)
+
+
+def records_of(
+    found: Mapping[str, float], *, dataset: str, split: str, method: str, seed: int, n: int
+) -> list[Record]:
+    return [Record(dataset, split, method, seed, name, value, n) for name, value in found.items()]

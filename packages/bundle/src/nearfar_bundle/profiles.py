@@ -1,0 +1,27 @@
+"""How much a benchmark does, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from nearfar_bundle.bench import METHODS, SIMPLE
+
+__all__ = ["PROFILES", "Profile"]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Splits, seeds, methods, and how its settings depart from the defaults."""
+
+    splits: int
+    seeds: int
+    settings: dict[str, Any] = field(default_factory=dict)
+    methods: tuple[str, ...] = tuple(METHODS)
+
+
+PROFILES = {
+    "smoke": Profile(1, 1, {"epochs": 1}, (SIMPLE, "nearfar", "CLHE as published")),
+    "cpu": Profile(3, 1, {"epochs": 10, "patience": 3}),
+    "gpu": Profile(3, 3),
+}

@@ -1,0 +1,102 @@
+"""CLHE's folder: POG and Spotify as Ma et al. 2024 lay them out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_matrix, vstack
+
+from nearfar_bundle.catalogue import Catalogue, Floats, Ints, incidence
+from nearfar_bundle.readers.files import read_vectors
+from nearfar_kit.errors import UserError
+
+__all__ = ["read_clhe"]
+
+VECTORS = {"content": "content_feature.pt", "description": "description_feature.pt"}
+
+
+def read_clhe(path: Path) -> Catalogue:
+    """``count.json``, ``ui_full.txt``, ``bi_*.txt`` and the features, of which any may be missing.
+
+    Lines are ``id, item, item, ...``. The collaborative vectors of the folder are not read: they
+    may know held-out bundles; ours are learnt from the feedback that is left.
+
+    Raises:
+        UserError: a file is missing or damaged, an item is out of range, vectors are of another
+            number.
+    """
+    try:
+        count = json.loads((path / "count.json").read_text(encoding="utf-8"))
+        users, items = int(count["#U"]), int(count["#I"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path / 'count.json'}: cannot be read ({error}); expected #U, #B and #I"
+        ) from None
+    train, numbers = _lines(path / "bi_train.txt", items)
+    rows, names, given, first = [train], [*numbers.tolist()], {}, len(numbers)
+    given["train"] = (np.arange(first), train)
+    for part in ("valid", "test"):
+        shown, own = _lines(path / f"bi_{part}_input.txt", items)
+        hidden, other = _lines(path / f"bi_{part}_gt.txt", items)
+        if own.tolist() != other.tolist():
+            raise UserError(f"{path / f'bi_{part}_gt.txt'}: has other bundles than its input file")
+        rows.append((shown + hidden).tocsr())
+        given[part] = (np.arange(first, first + len(own)), shown)
+        names += own.tolist()
+        first += len(own)
+    feedback_file = path / "ui_full.txt"
+    feedback = np.empty((0, 2), np.int64)
+    if feedback_file.exists():
+        taken, of = _lines(feedback_file, items)
+        pairs = taken.tocoo()
+        feedback = np.stack([of[pairs.row], pairs.col], 1).astype(np.int64)
+        if len(of) and int(of.max()) >= users:
+            raise UserError(f"{feedback_file}: names user {of.max()}; expected below {users}")
+    bundles = vstack(rows).tocsr()
+    bundles.data[:] = 1.0
+    return Catalogue(
+        path.name,
+        np.arange(items).astype(np.str_),
+        bundles,
+        np.array(names).astype(np.str_),
+        vectors={
+            name: _of(path / file, items)
+            for name, file in VECTORS.items()
+            if (path / file).exists()
+        },
+        feedback=np.unique(feedback, axis=0),
+        given=given,
+    )
+
+
+def _of(path: Path, items: int) -> Floats:
+    found = read_vectors(path)
+    if len(found) != items:
+        raise UserError(f"{path}: has {len(found)} rows; expected {items}, one an item")
+    return found
+
+
+def _lines(path: Path, items: int) -> tuple[csr_matrix, Ints]:
+    """[lines, I] and the id of each line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    pairs: list[tuple[int, int]] = []
+    ids: list[int] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = [word.strip() for word in line.split(",") if word.strip()]
+        if not words:
+            continue
+        if not all(word.isdigit() for word in words):
+            raise UserError(f"{path}, line {number}: is {line[:40]!r}; expected 'id, item, item'")
+        of, *held = map(int, words)
+        for item in held:
+            if item >= items:
+                raise UserError(f"{path}, line {number}: item {item}; expected below {items}")
+            pairs.append((len(ids), item))
+        ids.append(of)
+    at = np.array(pairs, np.int64).reshape(-1, 2)
+    return incidence(at, len(ids), items), np.array(ids, np.int64)

@@ -1,0 +1,53 @@
+"""Folders of tab-separated pairs of numbers: Youshu and MealRec+."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nearfar_bundle.catalogue import Catalogue, Ints, incidence
+from nearfar_bundle.readers.files import id_pairs
+
+__all__ = ["read_mealrec", "read_youshu"]
+
+
+def read_youshu(path: Path) -> Catalogue:
+    """Chen et al. 2019 (DAM, IJCAI): books in lists, readers; ids alone."""
+    return _catalogue(
+        path, path / "bundle_item.txt", path / "user_item.txt",
+        [path / f"user_bundle_{part}.txt" for part in ("train", "tune", "test")],
+    )  # fmt: skip
+
+
+def read_mealrec(path: Path) -> Catalogue:
+    """Li et al. 2024 (SIGIR): meals of courses, each with a category."""
+    category = id_pairs(path / "course_category.txt")
+    return _catalogue(
+        path, path / "meal_course.txt", path / "user_course.txt",
+        [path / f"user_meal_{part}.txt" for part in ("train", "tune", "test")], category,
+    )  # fmt: skip
+
+
+def _catalogue(
+    path: Path, membership: Path, feedback: Path, owners: list[Path], category: Ints | None = None
+) -> Catalogue:
+    pairs, taken = id_pairs(membership), id_pairs(feedback)
+    owned = [id_pairs(file) for file in owners if file.exists()]
+    items = 1 + int(max(pairs[:, 1].max(), taken[:, 1].max()))
+    labels = {}
+    if category is not None:
+        of: list[tuple[str, ...]] = [()] * items
+        for item, label in category.tolist():
+            of[item] = (str(label),)
+        labels["category"] = of
+    bundles = 1 + int(pairs[:, 0].max())
+    return Catalogue(
+        path.name,
+        np.arange(items).astype(np.str_),
+        incidence(pairs, bundles, items),
+        np.arange(bundles).astype(np.str_),
+        labels=labels,
+        feedback=np.unique(taken, axis=0),
+        owners=np.unique(np.concatenate(owned), axis=0) if owned else np.empty((0, 2), np.int64),
+    )

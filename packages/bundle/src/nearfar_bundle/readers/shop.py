@@ -1,0 +1,133 @@
+"""A retailer's own folder: ``items``, ``bundles``, ``feedback`` as CSV or Parquet, and vectors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from nearfar_bundle.catalogue import Catalogue, Floats, catalogue_of
+from nearfar_bundle.readers.files import read_frame, read_vectors, text_columns
+from nearfar_kit.errors import UserError
+
+__all__ = ["Described", "described", "read_shop", "table_of"]
+
+ENDINGS = (".csv", ".parquet", ".tsv")
+APART = "|"  # between the labels of one item
+
+
+def read_shop(
+    path: Path, text: str = "title", label: str = "category", price: str = "price"
+) -> Catalogue:
+    """``items.csv`` (item, title, category, price), ``bundles.csv`` (bundle, item),
+    ``feedback.csv`` (user, item), ``NAME.npy``, ``.pt`` or ``.vectors.parquet`` with a row an item.
+
+    Everything but bundles may be missing; ``bundles`` may have a column ``session``. Several labels
+    of an item stand apart by ``|``.
+
+    Args:
+        text, label, price: columns of ``items``, the first two several, parted by commas.
+
+    Raises:
+        UserError: a table or column is missing, an id is empty, an item comes twice, a bundle holds
+            what is not in the catalogue, vectors are of another number or hold some NaN.
+    """
+    bundles_file = table_of(path, "bundles")
+    if bundles_file is None:
+        raise UserError(f"{path}: holds no bundles.csv or bundles.parquet")
+    frame = read_frame(bundles_file)
+    columns = ["bundle", "item"] + ["session"] * ("session" in frame.columns)
+    rows = text_columns(frame, bundles_file, *columns)
+    empty = rows["item"].is_null() | (rows["item"] == "")
+    if empty.any():
+        row = int(empty.arg_true()[0]) + 1
+        raise UserError(
+            f"{bundles_file}, row {row}: bundle {rows['bundle'][row - 1]} is empty; expected an "
+            "item, or no row"
+        )
+    items_file = table_of(path, "items")
+    known = described(path, items_file, text, label, price) if items_file is not None else None
+    feedback_file = table_of(path, "feedback")
+    feedback: list[tuple[str, str]] = []
+    if feedback_file is not None:
+        own = text_columns(read_frame(feedback_file), feedback_file, "user", "item")
+        feedback = [(user, item or "") for user, item in own.iter_rows()]
+    membership = list(rows.select("bundle", "item").iter_rows())
+    repeated = len(membership) - len(set(membership))
+    found = catalogue_of(
+        path.name, membership, items=known.items if known else None, feedback=feedback
+    )
+    notes = [f"{bundles_file}: {repeated} rows repeat another and count once"] if repeated else []
+    sessions = None
+    if "session" in columns:
+        of = dict(rows.select("bundle", "session").iter_rows())
+        names = [of[str(bundle)] or f"\0{bundle}" for bundle in found.bundle_names]
+        sessions = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    found = replace(found, sessions=sessions, notes=tuple(notes))
+    if known is None:
+        return found
+    return replace(
+        found, texts=known.texts, labels=known.labels, vectors=known.vectors, prices=known.prices
+    )
+
+
+class Described:
+    """Items with what is known of them: names, texts, labels, vectors, prices [n] or None."""
+
+    def __init__(self, items: list[str]) -> None:
+        self.items = items
+        self.texts: dict[str, list[str]] = {}
+        self.labels: dict[str, list[tuple[str, ...]]] = {}
+        self.vectors: dict[str, Floats] = {}
+        self.prices: np.ndarray | None = None
+
+
+def described(folder: Path, file: Path, text: str, label: str, price: str) -> Described:
+    """A table of items and the files of vectors beside it."""
+    frame = read_frame(file)
+    names = text_columns(frame, file, "item")["item"].to_list()
+    twice = [(name, n) for name, n in Counter(names).items() if n > 1]
+    if twice:
+        raise UserError(f"{file}: item {twice[0][0]!r} comes {twice[0][1]} times; expected once")
+    found = Described(names)
+    for name in text.split(","):
+        if name in frame.columns:
+            found.texts[name] = frame[name].cast(pl.String).fill_null("").to_list()
+    for name in label.split(","):
+        if name in frame.columns:
+            found.labels[name] = [
+                tuple(part.strip() for part in own.split(APART) if part.strip())
+                for own in frame[name].cast(pl.String).fill_null("").to_list()
+            ]
+    if price in frame.columns:
+        found.prices = _prices(file, frame[price])
+    for vectors in sorted(folder.iterdir()):
+        if vectors.suffix in (".npy", ".pt") or vectors.name.endswith(".vectors.parquet"):
+            own = read_vectors(vectors)
+            if len(own) != len(names):
+                raise UserError(
+                    f"{vectors}: has {len(own)} rows; expected {len(names)}, one an item of "
+                    f"{file.name}"
+                )
+            found.vectors[vectors.name.split(".")[0]] = own
+    return found
+
+
+def table_of(path: Path, name: str) -> Path | None:
+    """The file ``name`` with one of the endings, or None."""
+    return next((file for end in ENDINGS if (file := path / f"{name}{end}").exists()), None)
+
+
+def _prices(file: Path, column: pl.Series) -> np.ndarray:
+    numbers = column.cast(pl.Float64, strict=False)
+    wrong = numbers.is_null() & column.is_not_null() & (column.cast(pl.String) != "")
+    wrong = wrong | (numbers < 0).fill_null(False)
+    if wrong.any():
+        row = int(wrong.arg_true()[0]) + 1
+        raise UserError(
+            f"{file}, row {row}: {column.name} is {column[row - 1]!r}; expected a number, 0 or more"
+        )
+    return numbers.fill_null(float("nan")).to_numpy()

@@ -1,0 +1,139 @@
+"""Tables and pictures of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nearfar_bundle.builder import Builder
+from nearfar_bundle.measures import CUTS
+from nearfar_kit import plots
+from nearfar_kit.metrics import Metrics, Record, parse_split
+from nearfar_kit.report import Report, facts
+from nearfar_kit.run import RunFolder
+from nearfar_kit.table import Cell, Table, summarise
+
+__all__ = ["COLUMNS", "by_method", "comparison", "end_report", "measured_table", "training_curve"]
+
+COLUMNS = [f"{name}@{k}" for name in ("recall", "ndcg") for k in CUTS]
+MAIN = ["recall@5", "recall@20", "recall@50", "ndcg@20"]
+APART = [f"{kind} {name}@20" for kind in ("warm", "cold") for name in ("recall", "ndcg")]
+MOST = 8  # bars that one can tell apart
+
+
+def measured_table(found: Mapping[str, float], caption: str) -> Table:
+    """One model: cuts down, kinds of items across."""
+    kinds = {"all items": "", "warm items": "warm ", "cold items": "cold "}
+    rows: list[list[Cell | str]] = [
+        [f"{name}@{k}", *(summarise([found[f"{kind}{name}@{k}"]]) for kind in kinds.values())]
+        for name in ("recall", "ndcg")
+        for k in CUTS
+    ]
+    return Unranked(caption, ["measure", *kinds], rows)
+
+
+def by_method(records: Sequence[Record], metrics: Sequence[str], caption: str) -> Table:
+    """Mean and spread over splits and seeds, a row a method."""
+    rows: list[list[Cell | str]] = []
+    for method in dict.fromkeys(record.method for record in records):
+        own = [record for record in records if record.method == method]
+        rows.append(
+            [method, *(summarise([r.value for r in own if r.metric == name]) for name in metrics)]
+        )
+    return Table(caption, ["method", *metrics], rows)
+
+
+def comparison(folder: Path, records: Sequence[Record], report: Report) -> list[Table]:
+    """A table and a picture a data set; gives the tables."""
+    tables = []
+    for dataset in dict.fromkeys(record.dataset for record in records):
+        own = [r for r in records if r.dataset == dataset]
+        shares = sorted({float(parse_split(r.split)["missing"]) for r in own})
+        if len(shares) > 1:
+            tables.append(missing_curve(folder, dataset, own, shares, report))
+            continue
+        splits, seeds = len({r.split for r in own}), len({r.seed for r in own})
+        over = f"mean ± standard deviation over {splits} splits and {seeds} seeds"
+        table = by_method(own, [*MAIN, *APART], f"{dataset}: honest split, {over}.")
+        chart = by_method(own, ["recall@20", "ndcg@20"], "")
+        best = sorted(chart.rows, key=_first_mean)[-MOST:]
+        series = {
+            str(row[0]): [cell for cell in row[1:] if isinstance(cell, Cell)]
+            for row in chart.rows
+            if row in best
+        }
+        path = folder / f"{dataset}.png"
+        plots.bars(path, ["recall@20", "ndcg@20"], series, title=dataset, y_label="measure")
+        report.section(dataset)
+        report.table(table)
+        report.figure(path, f"Recall and NDCG at 20 of the items to be found; the best {MOST}.")
+        tables.append(table)
+    return tables
+
+
+def _first_mean(row: Sequence[Cell | str]) -> float:
+    return row[1].mean if isinstance(row[1], Cell) else 0.0
+
+
+def missing_curve(
+    folder: Path, dataset: str, records: Sequence[Record], shares: Sequence[float], report: Report
+) -> Table:
+    """Recall@20 by the share of features taken away, a line a method; gives it as a table too."""
+    series = {
+        method: [
+            summarise(
+                r.value
+                for r in records
+                if r.method == method
+                and r.metric == "recall@20"
+                and float(parse_split(r.split)["missing"]) == share
+            )
+            for share in shares
+        ]
+        for method in dict.fromkeys(r.method for r in records)
+    }
+    path = folder / f"{dataset}_missing.png"
+    plots.lines(
+        path, shares, series, title=f"{dataset}: features taken away",
+        x_label="share of texts, labels and vectors that is missing", y_label="recall@20",
+    )  # fmt: skip
+    table = Table(
+        f"{dataset}: recall@20 by the share of features taken away.",
+        ["method", *(f"{share:g}" for share in shares)],
+        [[method, *cells] for method, cells in series.items()],
+    )
+    report.section(dataset)
+    report.table(table)
+    report.figure(path, "Each item loses each modality of content with that chance.")
+    return table
+
+
+class Unranked(Table):
+    """A table in which columns are no rivals."""
+
+    def best(self) -> set[tuple[int, int]]:
+        return set()
+
+
+def training_curve(report: Report, run: RunFolder, builder: Builder) -> None:
+    """How the validation went, as a PNG file and in the report."""
+    history = builder.history
+    if len(history) < 2:
+        return
+    series = {
+        name: [Cell(found[name], 0.0, 1) for found in history] for name in ("recall@20", "ndcg@20")
+    }
+    path = run.path / "validation.png"
+    plots.lines(
+        path, [found["epoch"] for found in history], series, title="Validation",
+        x_label="epoch", y_label="measure",
+    )  # fmt: skip
+    report.figure(path, "Measures on the validation part; the best sum of both is kept.")
+
+
+def end_report(report: Report, run: RunFolder, metrics: Metrics) -> None:
+    """How it was made, and both files written."""
+    metrics.write(run.metrics)
+    report.section("How this was made")
+    report.facts(facts(metrics))
+    report.write(run.report)

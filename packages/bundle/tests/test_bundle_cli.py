@@ -1,0 +1,226 @@
+"""The command line: what each verb leaves, and one clear line for each mistake."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nearfar_bundle.cli import app
+from nearfar_bundle.readers import read
+from nearfar_kit.command import run_app
+from nearfar_kit.metrics import Metrics
+
+
+def call(*arguments, status=0):
+    """Runs a verb; its exit status is checked."""
+    with pytest.raises(SystemExit) as ended:
+        run_app(app, [str(a) for a in arguments])
+    assert (ended.value.code or 0) == status
+
+
+def write_shop(folder, shop):
+    """The simulated shop as a retailer's folder."""
+    folder.mkdir()
+    pl.DataFrame(
+        {"item": shop.items, "title": shop.texts["title"], "price": shop.prices,
+         "category": [kind for (kind,) in shop.labels["kind"]]}
+    ).write_csv(folder / "items.csv")  # fmt: skip
+    at = shop.bundles.tocoo()
+    pl.DataFrame({"bundle": shop.bundle_names[at.row], "item": shop.items[at.col]}).write_parquet(
+        folder / "bundles.parquet"
+    )
+    pl.DataFrame(
+        {"user": [f"u{u}" for u in shop.feedback[:, 0]], "item": shop.items[shop.feedback[:, 1]]}
+    ).write_csv(folder / "feedback.csv")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(shop, tmp_path_factory):
+    return write_shop(tmp_path_factory.mktemp("data") / "shop", shop)
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "run"
+    call("train", "--data", data, "--out", out, "--quiet", "--set=epochs=2")
+    return out
+
+
+class TestTrain:
+    def test_leaves_a_run_folder(self, run):
+        for name in ("settings.yaml", "metrics.json", "log.jsonl", "report.html", "validation.png"):
+            assert (run / name).exists(), name
+        metrics = Metrics.read(run / "metrics.json")
+        assert (metrics.domain, metrics.verb) == ("bundle", "train")
+        names = {r.metric for r in metrics.records}
+        assert {"recall@5", "ndcg@50", "warm recall@20", "cold ndcg@20"} <= names
+
+    def test_resumed_once_more_is_the_same(self, run, data):
+        before = Metrics.read(run / "metrics.json").records
+        call("train", "--data", data, "--out", run, "--quiet", "--resume", "--set=epochs=2")
+        assert Metrics.read(run / "metrics.json").records == before
+
+    def test_evaluation_of_the_same_split_equals_it(self, run, data, tmp_path):
+        call("evaluate", "--model", run, "--data", data, "--out", tmp_path / "e")
+        want = {r.metric: r.value for r in Metrics.read(run / "metrics.json").records}
+        records = Metrics.read(tmp_path / "e" / "metrics.json").records
+        assert {r.metric: r.value for r in records if r.method == "default"} == want
+        assert {"popularity", "best blend", "title cosine"} <= {r.method for r in records}
+
+
+class TestConstruct:
+    def test_partial_bundles_under_limits(self, run, shop, tmp_path):
+        partial = tmp_path / "partial.csv"
+        partial.write_text("bundle,item\na,item 1\na,item 2\nb,item 3\n")
+        out = tmp_path / "out.parquet"
+        call(
+            "construct", "--model", run, "--data", partial, "--out", out, "-k", 4, "--budget", 400,
+            "--each", "*=1", "--exclude", "item 7", "--include", "item 9", "--diversity", "0.3",
+        )  # fmt: skip
+        frame = pl.read_parquet(out)
+        assert frame.columns == ["bundle", "rank", "item", "score", "reason"]
+        number = {name: n for n, name in enumerate(shop.items.tolist())}
+        for name, given in (("a", ["item 1", "item 2"]), ("b", ["item 3"])):
+            own = frame.filter(pl.col("bundle") == name)
+            assert own["item"][0] == "item 9"
+            added = own["item"].to_list()[1:]
+            assert not {"item 7", "item 9", *given} & set(added)
+            whole = [number[item] for item in [*given, "item 9", *added]]
+            assert shop.prices[whole].sum() <= 400
+            kinds = [shop.labels["kind"][n] for n in whole[len(given) + 1 :]]
+            before = [shop.labels["kind"][n] for n in whole[: len(given) + 1]]
+            assert len(set(kinds)) == len(kinds)
+            assert not set(kinds) & set(before)
+        assert frame["reason"].str.len_chars().min() > 5
+
+    def test_from_one_item_with_items_that_came_later(self, run, shop, tmp_path, capsys):
+        new = tmp_path / "new"
+        new.mkdir()
+        title = shop.texts["title"][5]
+        (new / "items.csv").write_text(f"item,title\nlate,{title}\n")
+        capsys.readouterr()
+        call("construct", "--model", run, "--item", "item 5", "--new-items", new, "-k", 150)
+        rows = capsys.readouterr().out.splitlines()
+        assert rows[0] == "bundle,rank,item,score,reason"
+        assert any(row.split(",")[2] == "late" for row in rows)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ([], "--data or --item: expected one of them"),
+            (["--item", "soap"], "bundle new: item 'soap' is not in the catalogue of 160 items"),
+            (["--item", "item 1", "--exclude", "soap"], "--exclude: item 'soap' is not"),
+            (["--item", "item 1", "--budget", "1"], "costs"),
+            (["--item", "item 1", "--each", "hat"], "--each hat: expected LABEL=N"),
+            (["--item", "item 1", "--out", "x.txt"], "ends in .csv or .parquet"),
+            (["--data", "/nowhere.csv"], "no such file"),
+        ],
+    )
+    def test_mistakes(self, run, capsys, arguments, message):
+        call("construct", "--model", run, *arguments, status=2)
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
+
+    def test_an_empty_bundle(self, run, tmp_path, capsys):
+        partial = tmp_path / "partial.csv"
+        partial.write_text("bundle,item\na,\n")
+        call("construct", "--model", run, "--data", partial, status=2)
+        assert "bundle a: is empty; expected one item or more" in capsys.readouterr().err
+
+
+class TestCheckLeak:
+    def test_fine_and_planted(self, data, shop, tmp_path, capsys):
+        call("check-leak", "--data", data)
+        assert "LEAK" not in capsys.readouterr().out
+        planted = write_shop(tmp_path / "planted", shop)
+        at = shop.bundles.tocoo()
+        pl.DataFrame({"user": [f"u{b}" for b in at.row], "item": shop.items[at.col]}).write_csv(
+            planted / "feedback.csv"
+        )
+        call("check-leak", "--data", planted, status=1)
+        assert "LEAK  all items in one user's feedback" in capsys.readouterr().out
+
+
+class TestBadData:
+    @pytest.mark.parametrize(
+        ("file", "text", "message"),
+        [
+            (
+                "bundles.csv",
+                "bundle,item\na,item 1\na,soap\n",
+                "bundle a has item 'soap', which is",
+            ),
+            ("bundles.csv", "bundle,item\na,item 1\nb,\n", "row 2: bundle b is empty"),
+            ("bundles.csv", "bundle,thing\na,item 1\n", "has no column 'item'"),
+            ("bundles.csv", "bundle,item\n,item 1\n", "row 1: bundle is empty; expected an id"),
+            ("items.csv", "item,title\nx,a\nx,b\n", "item 'x' comes 2 times; expected once"),
+            ("items.csv", "item,price\nx,cheap\n", "row 1: price is 'cheap'; expected a number"),
+        ],
+    )
+    def test_tables(self, shop, tmp_path, capsys, file, text, message):
+        folder = write_shop(tmp_path / "s", shop)
+        (folder / "bundles.parquet").unlink() if file == "bundles.csv" else None
+        (folder / file).write_text(text)
+        call("train", "--data", folder, "--out", tmp_path / "o", status=2)
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
+        assert not (tmp_path / "o").exists()
+
+    @pytest.mark.parametrize(
+        ("vectors", "message"),
+        [
+            (np.zeros((3, 4)), "has 3 rows; expected 160"),
+            (np.zeros(160), "has shape (160,); expected [items, D]"),
+            (np.where(np.arange(320).reshape(160, 2) == 7, np.nan, 1.0), "row 3: holds NaN"),
+        ],
+    )
+    def test_vectors(self, shop, tmp_path, capsys, vectors, message):
+        folder = write_shop(tmp_path / "s", shop)
+        np.save(folder / "picture.npy", vectors)
+        call("train", "--data", folder, "--out", tmp_path / "o", status=2)
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
+
+
+def test_clhe_folders(tmp_path, capsys):
+    import torch
+
+    (tmp_path / "count.json").write_text(json.dumps({"#U": 2, "#B": 5, "#I": 6}))
+    files = {"ui_full": "0, 1, 2\n1, 3\n", "bi_train": "0, 0, 1\n1, 2, 3\n2, 4, 5, 0\n",
+             "bi_valid_input": "3, 0\n", "bi_valid_gt": "3, 2\n", "bi_test_input": "4, 1\n",
+             "bi_test_gt": "4, 3, 5\n"}  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / f"{name}.txt").write_text(text)
+    vectors = torch.ones(6, 3)
+    vectors[2] = torch.nan
+    torch.save(vectors, tmp_path / "content_feature.pt")
+    known = read(tmp_path)
+    assert known.bundles.shape == (5, 6)
+    assert known.feedback.tolist() == [[0, 1], [0, 2], [1, 3]]
+    assert np.isnan(known.vectors["content"]).any(1).tolist() == [False] * 2 + [True] + [False] * 3
+    call("train", "--data", tmp_path, "--out", tmp_path / "o", "--set=split=given", "--quiet",
+         "--set=epochs=1")  # fmt: skip
+    metrics = Metrics.read(tmp_path / "o" / "metrics.json")
+    assert {r.n for r in metrics.records} == {1}
+    (tmp_path / "bi_train.txt").write_text("0, 0, 9\n")
+    call("train", "--data", tmp_path, "--out", tmp_path / "p", status=2)
+    assert "bi_train.txt, line 1: item 9; expected below 6" in capsys.readouterr().err
+
+
+def test_bench_goes_on_and_writes_its_table(data, tmp_path, monkeypatch):
+    out = tmp_path / "b"
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for more in ([], ["--resume"]):
+        call("bench", "--data", data, "--out", out, "--profile", "smoke", "--quiet",
+             "--methods", "simple;nearfar", "--processes", 1, *more)  # fmt: skip
+    table = (out / "table.md").read_text()
+    assert "| best blend |" in table
+    assert "nearfar" in table
+    assert (out / "shop.png").exists()
