@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 __all__ = ["last_block"]
 
@@ -32,13 +31,11 @@ def last_block(block: Any, x: Tensor, seen: Tensor, place: Tensor) -> Tensor:
         split = projected.view(*projected.shape[:2], attention.num_attention_heads, -1)
         return split.transpose(1, 2)
 
-    context = scaled_dot_product_attention(
-        by_head(attention.query(own)[:, None]),  # B x heads x 1 x width / heads
-        by_head(attention.key(x)),
-        by_head(attention.value(x)),
-        attn_mask=seen[row, :, place][:, :, None].to(x.dtype),  # B x 1 x 1 x L
-        dropout_p=attention.attn_dropout.p if block.training else 0.0,
-    )
-    context = attention.out_dropout(attention.dense(context.flatten(1)))
+    query = by_head(attention.query(own)[:, None])  # B x heads x 1 x width / heads
+    scores = query @ by_head(attention.key(x)).mT / attention.sqrt_attention_head_size
+    scores = scores + seen[row, :, place][:, :, None]  # B x heads x 1 x L
+    share = attention.attn_dropout(attention.softmax(scores))
+    context = (share @ by_head(attention.value(x))).flatten(1)  # B x width
+    context = attention.out_dropout(attention.dense(context))
     found: Tensor = block.feed_forward(attention.LayerNorm(context + own))
     return found
