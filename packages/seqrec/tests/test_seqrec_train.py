@@ -321,7 +321,8 @@ class TestResuming:
         from nearfar_kit.checkpoint import save_checkpoint
 
         begun = {"seed": 0, "users": len(circle_split.sequences),
-                 "interactions": len(circle_split.sequences.flat), "items": 12}  # fmt: skip
+                 "interactions": len(circle_split.sequences.flat), "items": 12,
+                 "features": 0}  # fmt: skip
         file = run.checkpoint / f"training-{settings.method}.safetensors"
         save_checkpoint(file, {"begun_with": begun, "state": training.state()})
         resumed = train(circle_split, settings, run=run)

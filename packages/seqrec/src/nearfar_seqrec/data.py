@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nearfar_kit.errors import UserError
 from nearfar_seqrec.batches import check_trainable
+from nearfar_seqrec.features import read_features
 from nearfar_seqrec.filtering import k_core, most_recent
 from nearfar_seqrec.readers import read
 from nearfar_seqrec.sequences import Sequences
@@ -33,7 +35,7 @@ def split_from(
 
 
 def split_of(sequences: Sequences, settings: SeqrecSettings) -> Split:
-    """Sequences filtered and divided as the settings want it."""
+    """Sequences filtered and divided as the settings want it, and what is known of their items."""
     kept = k_core(sequences, settings.user_min, settings.item_min)
     if settings.recent:
         kept = most_recent(kept, settings.recent)
@@ -42,7 +44,10 @@ def split_of(sequences: Sequences, settings: SeqrecSettings) -> Split:
     else:
         split = leave_one_out(kept)
     check_trainable(split)
-    return split
+    if settings.features is None:
+        return split
+    found = read_features(settings.features, kept.items.tolist(), settings.feature_fields)
+    return replace(split, features=found)
 
 
 def ml_100k() -> Path:

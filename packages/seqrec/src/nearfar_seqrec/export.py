@@ -23,7 +23,7 @@ BATCH = 1024
 
 def item_vectors(recommender: Recommender) -> np.ndarray:
     """[I, width] float32, in the order of ``sequences.items``."""
-    vectors: np.ndarray = recommender.model.item_embedding.weight.detach()[1:].float().numpy()
+    vectors: np.ndarray = recommender.model.item_vectors().detach()[1:].float().numpy()
     return vectors
 
 

@@ -42,7 +42,7 @@ class ModelScorer:
 
     def __init__(self, model: Any) -> None:
         self.model = deepcopy(model).double().eval()
-        self.weight: Tensor = self.model.item_embedding.weight.detach()
+        self.weight: Tensor = self.model.item_vectors().detach()
         self.items = len(self.weight) - 1
         self.longest = self.model.settings.longest
 
