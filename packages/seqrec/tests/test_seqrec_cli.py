@@ -254,7 +254,7 @@ class TestDemo:
         out = tmp_path / "demo"
         call("demo", "--out", out, "--quiet", "--set=epochs=1", "--set=width=8")
         shown = capsys.readouterr().out
-        for method in ("popular", "item-kNN", "SASRec", "MCLRec"):
+        for method in ("popular", "item-kNN", "SASRec", "CL4SRec", "MCLRec"):
             assert method in shown
         names = {path.name for path in out.iterdir()}
         assert names >= {"simulated.txt", "simulated_ndcg.png", "table.md", "report.html"}
