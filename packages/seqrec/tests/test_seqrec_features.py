@@ -112,19 +112,19 @@ def test_a_bad_file_is_one_line(tmp_path, name, text, fields, message):
 
 @pytest.fixture(scope="module")
 def told(circle_split):
-    """A feature for the even items, another for the odd ones; the last item has none."""
+    """A feature for the even items, another for the odd ones; the first has both, the last none."""
     items = circle_split.sequences.items.tolist()
-    rows = [(name, f"half {n % 2}") for n, name in enumerate(items[:-1])]
+    rows = [(name, f"half {n % 2}") for n, name in enumerate(items[:-1])] + [(items[0], "half 1")]
     return replace(circle_split, features=features_of(rows, items))
 
 
 @pytest.mark.parametrize("method", ["sasrec", "gru4rec", "mclrec"])
 def test_a_vector_is_the_items_own_and_the_mean_of_its_features(told, small, method):
-    model = Training(told, small(method=method), seed=0).model
+    model = Training(told, small(method=method), seed=0).model.eval()
     with torch.no_grad():
         model.feature_embedding.weight.copy_(torch.tensor([[1.0] * 8, [3.0] * 8]))
     more = (model.item_vectors() - model.item_embedding.weight).detach().numpy()
-    want = [0.0, *(1.0 if n % 2 == 0 else 3.0 for n in range(11)), 0.0]
+    want = [0.0, 2.0, *(1.0 if n % 2 == 0 else 3.0 for n in range(1, 11)), 0.0]
     assert np.allclose(more, np.array(want)[:, None], atol=1e-6)
     items = torch.tensor([[3, 12, 0]])
     assert torch.equal(model.vectors_of(items), model.item_vectors()[items])

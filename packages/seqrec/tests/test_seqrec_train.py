@@ -129,8 +129,12 @@ class TestLastState:
         for (name, _), g, w in zip(model.named_parameters(), got, want, strict=True):
             assert torch.allclose(g, w, rtol=0, atol=1e-11), name
 
-    def test_dropout_reaches_it(self, circle_split, tiny_model):
+    @pytest.mark.parametrize("where", ["attn_dropout", "out_dropout", "feed_forward.dropout"])
+    def test_each_dropout_of_the_block_reaches_it(self, circle_split, tiny_model, where):
         model = tiny_model(circle_split, dropout=0.5)
+        for name, module in model.named_modules():
+            if isinstance(module, torch.nn.Dropout) and not name.endswith(where):
+                module.p = 0.0
         items, length = torch.tensor([[3, 1, 2]]), torch.tensor([3])
         assert torch.equal(model.last_state(items, length), model.last_state(items, length))
         model.train()
