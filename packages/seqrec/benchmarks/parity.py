@@ -221,7 +221,16 @@ def main() -> None:
                 kept = given.out / "runs" / f"{way}-{seed}.json"
                 if not kept.exists():
                     asked = begun_with | ({"epochs": 1} if way == "recbole" else {})
-                    command = [sys.executable, __file__, "--way", way, "--seed", str(seed)]
+                    command = [
+                        sys.executable,
+                        "-W",
+                        "ignore",
+                        __file__,
+                        "--way",
+                        way,
+                        "--seed",
+                        str(seed),
+                    ]
                     command += ["--data", folder]
                     command += [f"--{name}={value}" for name, value in asked.items()]
                     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
