@@ -213,7 +213,7 @@ class TestBench:
         assert "| popular |" in (out / "table.md").read_text()
         jobs = {p: p.stat().st_mtime_ns for p in (out / "checkpoint" / "jobs").iterdir()}
         # Each tuned method tried all its choices with seed 0, the ablation its method's.
-        assert sum("MCLRec_0" in p.name for p in jobs) == 2
+        assert sum("MCLRec_0" in p.name for p in jobs) == 3
         call(*arguments, "--resume")
         assert {p: p.stat().st_mtime_ns for p in jobs} == jobs
 
@@ -250,7 +250,8 @@ class TestBench:
 
 
 class TestDemo:
-    def test_leaves_a_run_folder_and_its_data(self, tmp_path, capsys):
+    def test_leaves_a_run_folder_and_its_data(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr("nearfar_seqrec.demo.PROCESSES", 1)  # each new one imports torch anew
         out = tmp_path / "demo"
         call("demo", "--out", out, "--quiet", "--set=epochs=1", "--set=width=8")
         shown = capsys.readouterr().out

@@ -26,6 +26,7 @@ DEMO: dict[str, Any] = {
     "dropout": 0.3, "view_weight": 0.1, "meta_weight": 0.02,
 }  # fmt: skip
 METHODS = ("popular", "item-kNN", "SASRec", "CL4SRec", "MCLRec")
+PROCESSES = 2
 SHOWN = 4  # people whose lists the report has
 
 
@@ -47,8 +48,10 @@ def run_demo(
         "settings to choose from, and train until they get no better.",
     )
     metrics.add(
-        compare("simulated", data, run.checkpoint / "jobs", settings, METHODS, 3, processes=2,
-                quiet=quiet)
+        compare(
+            "simulated", data, run.checkpoint / "jobs", settings, METHODS, 3,
+            processes=PROCESSES, quiet=quiet,
+        )
     )  # fmt: skip
     metrics.write(run.metrics)
     write_comparison(run.path, metrics, report)
