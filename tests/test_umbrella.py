@@ -29,6 +29,7 @@ def test_list_and_doctor():
     assert "har" in shown
     assert "demo, train, evaluate, classify, bench" in shown
     assert "demo, train, evaluate, recognise, bench" in shown
+    assert "demo, train, evaluate, recommend, export, bench" in shown
     shown = nearfar("doctor").stdout
     for word in ("Python", "torch", "loss path", "nearfar-har"):
         assert word in shown

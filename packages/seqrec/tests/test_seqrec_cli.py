@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,7 @@ import pytest
 from nearfar_kit.command import run_app
 from nearfar_kit.metrics import Metrics
 from nearfar_seqrec.cli import app
+from nearfar_seqrec.profiles import PROFILES
 from nearfar_seqrec.recommender import Recommender
 
 SETS = [
@@ -135,6 +137,17 @@ class TestRecommend:
         call("recommend", "--model", tmp_path, status=2)
         assert "holds no trained model" in capsys.readouterr().err
 
+    def test_a_damaged_model(self, run, tmp_path, capsys):
+        whole = (run / "checkpoint" / "model.safetensors").read_bytes()
+        file = tmp_path / "checkpoint" / "model.safetensors"
+        file.parent.mkdir()
+        for kept in (0, 100, len(whole) - 1):
+            file.write_bytes(whole[:kept])
+            call("recommend", "--model", tmp_path, status=2)
+            err = capsys.readouterr().err
+            assert "model.safetensors: is no checkpoint, or a damaged one" in err
+            assert err.count("\n") == 1
+
 
 class TestEvaluate:
     def test_on_the_same_data_equals_training(self, run, data, tmp_path):
@@ -163,6 +176,21 @@ class TestExport:
             _, _, item, score = line.split(",")
             assert users[5] @ items[names.index(item)] == pytest.approx(float(score), abs=1e-5)
 
+    def test_the_index_finds_what_ranks_first(self, run, tmp_path):
+        faiss = pytest.importorskip("faiss")
+        call("export", "--model", run, "--out", tmp_path / "v", "--faiss", "--quiet")
+        index = faiss.read_index(str(tmp_path / "v" / "items.faiss"))
+        items, users = (np.load(tmp_path / "v" / f"{w}.npy") for w in ("items", "users"))
+        scores, found = index.search(users, 5)
+        want = users @ items.T
+        assert np.allclose(scores, np.sort(want, axis=1)[:, :-6:-1], atol=1e-5)
+        assert np.allclose(np.take_along_axis(want, found, axis=1), scores, atol=1e-5)
+
+    def test_a_file_in_the_way(self, run, tmp_path, capsys):
+        (tmp_path / "v").write_text("")
+        call("export", "--model", run, "--out", tmp_path / "v", status=2)
+        assert f"--out {tmp_path / 'v'}: is a file; expected a folder" in capsys.readouterr().err
+
     def test_faiss_that_is_not_there(self, run, tmp_path, capsys, monkeypatch):
         monkeypatch.setattr("nearfar_seqrec.export.find_spec", lambda name: None)
         call("export", "--model", run, "--out", tmp_path / "v", "--faiss", status=2)
@@ -185,12 +213,33 @@ class TestBench:
         assert "| popular |" in (out / "table.md").read_text()
         jobs = {p: p.stat().st_mtime_ns for p in (out / "checkpoint" / "jobs").iterdir()}
         # Each tuned method tried all its choices with seed 0, the ablation its method's.
-        assert sum("MCLRec_0" in p.name for p in jobs) == 2
+        assert sum("MCLRec_0" in p.name for p in jobs) == 3
         call(*arguments, "--resume")
         assert {p: p.stat().st_mtime_ns for p in jobs} == jobs
 
+    def test_a_folder_of_data_sets(self, data, tmp_path, capsys, monkeypatch):
+        """Those over the profile's limit are left out, and told; a file named is never."""
+        folder = tmp_path / "sets"
+        folder.mkdir()
+        for name, times in (("a.txt", 1), ("b.txt", 2), ("notes.md", 1)):
+            lines = [f"{n} {line}" for n in range(times) for line in data.read_text().splitlines()]
+            (folder / name).write_text("\n".join(lines))
+        limited = replace(PROFILES["smoke"], largest=500)
+        monkeypatch.setitem(PROFILES, "smoke", limited)
+        more = ["--profile", "smoke", "--methods", "popular", "--processes", "1", "--quiet", *SETS]
+        call("bench", "--data", folder, "--out", tmp_path / "out", *more)
+        assert "b.txt: left out, 640 interactions, over 500" in capsys.readouterr().err
+        found = Metrics.read(tmp_path / "out" / "metrics.json").records
+        assert {r.dataset for r in found} == {"a"}
+        call("bench", "--data", folder / "b.txt", "--out", tmp_path / "b", *more)
+        (folder / "a.txt").unlink()
+        call("bench", "--data", folder, "--out", tmp_path / "c", *more, status=2)
+        assert "all is left out; expected a smaller set" in capsys.readouterr().err
+        assert not (tmp_path / "c").exists()
+
     def test_mistakes(self, data, tmp_path, capsys):
         for given, message in (
+            (["--device", "tpu"], "--device tpu: expected auto, cpu or cuda"),
             (["--profile", "big"], "--profile big: expected one of smoke, cpu, gpu"),
             (["--methods", "BERT4Rec"], "--methods BERT4Rec: expected some of popular"),
             (["--set", "lngest=3"], "unknown setting lngest; the nearest is longest"),
@@ -200,7 +249,28 @@ class TestBench:
         assert not (tmp_path / "b").exists()
 
 
+class TestDemo:
+    def test_leaves_a_run_folder_and_its_data(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr("nearfar_seqrec.demo.PROCESSES", 1)  # each new one imports torch anew
+        out = tmp_path / "demo"
+        call("demo", "--out", out, "--quiet", "--set=epochs=1", "--set=width=8")
+        shown = capsys.readouterr().out
+        for method in ("popular", "item-kNN", "SASRec", "CL4SRec", "MCLRec"):
+            assert method in shown
+        names = {path.name for path in out.iterdir()}
+        assert names >= {"simulated.txt", "simulated_ndcg.png", "table.md", "report.html"}
+        call("recommend", "--model", out, "--item", "tea 1", "--item", "coffee 2", "-k", "2")
+        assert len(capsys.readouterr().out.splitlines()) == 3
+
+
 BAD = {
+    "no such file": (None, [], "no such file"),
+    "no text": (b"a \xff", [], "is no UTF-8"),
+    "features elsewhere": (
+        "a x y z x\nb x z y x\n",
+        ["--set=features=no.csv"],
+        "no.csv: cannot be",
+    ),
     "one interaction a user": ("a x\nb y\n", [], "none of 2 users has 3 interactions"),
     "nothing left": ("a x y z\nb x y z\n", ["--set=user_min=4"], "filter: nothing is left of"),
     "no time": ("a x y z\n", ["--set=split=time"], "the data has no times"),
@@ -210,9 +280,10 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_data_is_one_line_and_leaves_nothing(tmp_path, capsys, name):
-    text, more, message = BAD[name]
+    content, more, message = BAD[name]
     path = tmp_path / "bad.txt"
-    path.write_text(text)
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
     call("train", "--data", path, "--out", tmp_path / "r", *SETS, "--quiet", *more, status=2)
     err = capsys.readouterr().err
     assert message in err

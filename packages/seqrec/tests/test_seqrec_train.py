@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -66,6 +67,19 @@ class TestNextItemLoss:
         assert got == pytest.approx(want.item(), abs=2e-3)
         assert full.item() != pytest.approx(want.item(), abs=2e-3)
 
+    def test_one_target_a_row_may_stand_anywhere(self, circle_split, tiny_model, small):
+        model = tiny_model(circle_split).double()
+        batch = batch_of(circle_split, small())
+        targets = torch.zeros_like(batch.targets)
+        row = torch.arange(len(batch))
+        place = row % (batch.targets > 0).sum(1)
+        targets[row, place] = batch.targets[row, place]
+        batch = replace(batch, targets=targets)
+        logits = model.states(batch.items) @ model.item_embedding.weight.T
+        want = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=0)
+        got = model.next_item_loss(batch, torch.Generator())
+        assert torch.isclose(got, want, rtol=1e-10, atol=0)
+
     def test_modes_have_the_same_targets_and_alike_states(self, circle_split, tiny_model, small):
         # With histories as long as all of it, a state does not tell in which mode it was made.
         model = tiny_model(circle_split, longest=20)
@@ -92,6 +106,39 @@ class TestLastState:
             items, length = torch.tensor([[3, 1, 0], [2, 4, 5]]), torch.tensor([2, 3])
             want = model.forward(items, length)  # RecBole's
             assert torch.allclose(model.last_state(items, length), want, atol=1e-6)
+
+    @pytest.mark.parametrize("layers", [1, 2])
+    def test_is_the_last_of_all_states_and_so_are_its_gradients(
+        self, circle_split, tiny_model, layers
+    ):
+        model = tiny_model(circle_split, layers=layers, heads=2).double()
+        torch.manual_seed(1)
+        with torch.no_grad():  # biases and norms begin as zeros and ones, which hide mistakes
+            for parameter in model.parameters():
+                parameter.add_(0.3 * torch.randn_like(parameter))
+        items = torch.tensor([[3, 0, 2, 5, 1], [4, 6, 0, 0, 0], [7, 0, 0, 0, 0], [0, 0, 9, 8, 0]])
+        length = torch.tensor([5, 2, 1, 4])
+        toward = torch.randn(4, 8, dtype=torch.float64)
+        whole = model.states(items)[torch.arange(4), length - 1]
+        short = model.last_state(items, length)
+        assert torch.allclose(short, whole, rtol=0, atol=1e-12)
+        want, got = (
+            torch.autograd.grad((toward * states).sum(), list(model.parameters()))
+            for states in (whole, short)
+        )
+        for (name, _), g, w in zip(model.named_parameters(), got, want, strict=True):
+            assert torch.allclose(g, w, rtol=0, atol=1e-11), name
+
+    @pytest.mark.parametrize("where", ["attn_dropout", "out_dropout", "feed_forward.dropout"])
+    def test_each_dropout_of_the_block_reaches_it(self, circle_split, tiny_model, where):
+        model = tiny_model(circle_split, dropout=0.5)
+        for name, module in model.named_modules():
+            if isinstance(module, torch.nn.Dropout) and not name.endswith(where):
+                module.p = 0.0
+        items, length = torch.tensor([[3, 1, 2]]), torch.tensor([3])
+        assert torch.equal(model.last_state(items, length), model.last_state(items, length))
+        model.train()
+        assert not torch.equal(model.last_state(items, length), model.last_state(items, length))
 
     def test_the_future_does_not_show(self, circle_split, tiny_model):
         for method in ("sasrec", "gru4rec"):
@@ -278,7 +325,8 @@ class TestResuming:
         from nearfar_kit.checkpoint import save_checkpoint
 
         begun = {"seed": 0, "users": len(circle_split.sequences),
-                 "interactions": len(circle_split.sequences.flat), "items": 12}  # fmt: skip
+                 "interactions": len(circle_split.sequences.flat), "items": 12,
+                 "features": 0}  # fmt: skip
         file = run.checkpoint / f"training-{settings.method}.safetensors"
         save_checkpoint(file, {"begun_with": begun, "state": training.state()})
         resumed = train(circle_split, settings, run=run)

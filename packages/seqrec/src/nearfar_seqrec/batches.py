@@ -21,7 +21,8 @@ class Batch:
     """Rows to learn from, all padded with 0 on the right.
 
     Attributes:
-        items: [B, L]. targets: [B, L], the next item at each place, 0 where none is asked for.
+        items: [B, L]. targets: [B, L], the next item at each place, 0 where none is asked for; at
+            least one a row is.
         prefix: [B, P], a history to contrast; prefix_length: [B].
         alike: [B, Q], another history that the same item came after; alike_length: [B].
     """

@@ -21,6 +21,7 @@ import torch
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.jobs import do_jobs, read_jobs
+from nearfar_kit.launch import Device, launch
 from nearfar_kit.metrics import Record
 from nearfar_kit.settings import load_settings
 from nearfar_seqrec.baselines import ItemKNN, Popular
@@ -34,10 +35,10 @@ from nearfar_seqrec.train import CHOSEN_BY, Training
 __all__ = ["METHODS", "UNTRAINED", "compare"]
 
 UNTRAINED: dict[str, Callable[[Split], Scorer]] = {"popular": Popular, "item-kNN": ItemKNN}
-DROPOUTS: tuple[dict[str, Any], ...] = ({"dropout": 0.5}, {"dropout": 0.3})
-VIEWS: tuple[dict[str, Any], ...] = tuple({"view_weight": w} for w in (0.03, 0.1))
-META: tuple[dict[str, Any], ...] = tuple(
-    {"view_weight": v, "meta_weight": m} for v, m in ((0.0, 0.05), (0.04, 0.4))
+DROPOUTS: tuple[dict[str, Any], ...] = tuple({"dropout": d} for d in (0.5, 0.3, 0.1))
+VIEWS: tuple[dict[str, Any], ...] = tuple({"view_weight": w} for w in (0.03, 0.1, 0.3))
+META: tuple[dict[str, Any], ...] = tuple(  # of the paper's scripts two, of its grid one
+    {"view_weight": v, "meta_weight": m} for v, m in ((0.0, 0.05), (0.04, 0.4), (0.1, 0.02))
 )
 
 
@@ -99,6 +100,7 @@ def compare(
     seeds: int,
     *,
     processes: int = 1,
+    device: Device = "cpu",
     quiet: bool = True,
 ) -> list[Record]:
     """All methods' records on one data set. What lies in ``parts`` is not done again.
@@ -106,7 +108,7 @@ def compare(
     Args:
         parts: folder of finished jobs.
     """
-    work = partial(run_job, path=path, parts=parts, settings=settings)
+    work = partial(run_job, path=path, parts=parts, settings=settings, device=device)
 
     def done(jobs: Sequence[Job], title: str) -> dict[Job, dict[str, Any]]:
         jobs = list(dict.fromkeys(jobs))
@@ -144,7 +146,9 @@ def settings_of_job(job: Job, settings: SeqrecSettings) -> SeqrecSettings:
     return load_settings(SeqrecSettings, base=values)
 
 
-def run_job(job: Job, *, path: Path, parts: Path, settings: SeqrecSettings) -> Job:
+def run_job(
+    job: Job, *, path: Path, parts: Path, settings: SeqrecSettings, device: Device = "cpu"
+) -> Job:
     """Does one job and writes what it found into ``parts``."""
     if os.environ.get("OMP_NUM_THREADS") == "1":
         torch.set_num_threads(1)
@@ -154,7 +158,7 @@ def run_job(job: Job, *, path: Path, parts: Path, settings: SeqrecSettings) -> J
     if job.method in UNTRAINED:
         scorer, valid, epochs = UNTRAINED[job.method](split), 0.0, 0
     else:
-        training = Training(split, own, job.seed)
+        training = Training(split, own, job.seed, launch(device))
         while not training.over:
             training.step()
         valid, epochs = max(found[CHOSEN_BY] for found in training.history), training.epoch

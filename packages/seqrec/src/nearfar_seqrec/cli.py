@@ -53,7 +53,7 @@ def demo(
     resume: Resume = False,
     quiet: Quiet = False,
 ) -> None:
-    """Two minutes on MovieLens, which RecBole has: MCLRec against its baselines, a report."""
+    """Two minutes on simulated shoppers: MCLRec against its baselines, and a report."""
     from nearfar_seqrec.demo import DEMO, run_demo
 
     settings = load_settings(SeqrecSettings, config, overrides or [], base=DEMO)
@@ -207,13 +207,15 @@ def export(
 @app.command()
 def bench(
     data: Annotated[
-        Path, typer.Option("--data", help="Data set, or ml-100k, which RecBole carries.")
+        Path,
+        typer.Option("--data", help="Data set, folder of such, or ml-100k, which RecBole carries."),
     ] = Path("ml-100k"),
     out: Out = Path("runs/bench-seqrec"),
     profile: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
     methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
+    device: DeviceOption = "auto",
     config: Config = None,
     overrides: Overrides = None,
     resume: Resume = False,
@@ -222,7 +224,6 @@ def bench(
     """MCLRec, its parts and its peers: one split, loop, budget and loss for all."""
     from nearfar_kit.report import Report
     from nearfar_seqrec.bench import METHODS, compare
-    from nearfar_seqrec.data import split_from
     from nearfar_seqrec.profiles import PROFILES
     from nearfar_seqrec.report import end_report, write_comparison
 
@@ -234,14 +235,20 @@ def bench(
     for name in names:
         if name not in METHODS:
             raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
-    _tell(split_from(data, settings))  # refused before anything is written
-    run, metrics = begin("seqrec", "bench", out, settings, resume=resume, packages=TOLD)
-    metrics.add(
-        compare(
-            data.stem, data, run.checkpoint / "jobs", settings, names, seeds or chosen.seeds,
-            processes=processes or len(os.sched_getaffinity(0)), quiet=quiet,
-        )
-    )  # fmt: skip
+    where = device_of(device)
+    paths = _taken(data, settings, chosen.largest)  # refused before anything is written
+    run, metrics = begin(
+        "seqrec", "bench", out, settings, device=device, resume=resume, packages=TOLD
+    )
+    on_gpu = metrics.device.startswith("cuda")
+    for path in paths:
+        metrics.add(
+            compare(
+                path.stem, path, run.checkpoint / "jobs", settings, names, seeds or chosen.seeds,
+                processes=processes or (1 if on_gpu else len(os.sched_getaffinity(0))),
+                device=where, quiet=quiet,
+            )
+        )  # fmt: skip
     report = Report(
         "Sequential recommendation: MCLRec, its parts and its peers",
         "One split, one loop, one budget and one loss for all; settings chosen by validation.",
@@ -270,6 +277,24 @@ def _tell(split: Any) -> None:
     """What was put right or could not be used, on stderr."""
     for note in (*split.sequences.notes, *split.notes):
         typer.echo(f"note: {note}", err=True)
+
+
+def _taken(data: Path, settings: SeqrecSettings, largest: float) -> list[Path]:
+    """The data set, or those of a folder that are small enough."""
+    from nearfar_seqrec.data import data_sets, split_from
+
+    taken = []
+    for path in data_sets(data):
+        split = split_from(path, settings)
+        size = len(split.sequences.flat)
+        if size > largest and path != data:
+            typer.echo(f"note: {path}: left out, {size} interactions, over {largest:.0f}", err=True)
+            continue
+        _tell(split)
+        taken.append(path)
+    if not taken:
+        raise UserError(f"--data {data}: all is left out; expected a smaller set, or its own path")
+    return taken
 
 
 def _test(report: Any, metrics: Any, recommender: Any, split: Any, dataset: str, seed: int) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nearfar_kit.errors import UserError
 from nearfar_seqrec.batches import check_trainable
+from nearfar_seqrec.features import read_features
 from nearfar_seqrec.filtering import k_core, most_recent
-from nearfar_seqrec.readers import read
+from nearfar_seqrec.readers import LAYOUTS, read
+from nearfar_seqrec.readers.atomic import is_atomic
 from nearfar_seqrec.sequences import Sequences
 from nearfar_seqrec.settings import SeqrecSettings
 from nearfar_seqrec.split import Split, by_time, leave_one_out
 
-__all__ = ["ml_100k", "read_options", "split_from", "split_of"]
+__all__ = ["data_sets", "ml_100k", "read_options", "split_from", "split_of"]
 
 
 def split_from(
@@ -32,8 +35,16 @@ def split_from(
     return split_of(read(path, layout, **(options or {})), settings)
 
 
+def data_sets(path: Path) -> list[Path]:
+    """The data sets at a path: itself, or, of a folder that is none, those in it."""
+    if not path.is_dir() or is_atomic(path):
+        return [path]
+    found = [p for p in sorted(path.iterdir()) if any(kind.fits(p) for kind in LAYOUTS.values())]
+    return found or [path]
+
+
 def split_of(sequences: Sequences, settings: SeqrecSettings) -> Split:
-    """Sequences filtered and divided as the settings want it."""
+    """Sequences filtered and divided as the settings want it, and what is known of their items."""
     kept = k_core(sequences, settings.user_min, settings.item_min)
     if settings.recent:
         kept = most_recent(kept, settings.recent)
@@ -42,7 +53,10 @@ def split_of(sequences: Sequences, settings: SeqrecSettings) -> Split:
     else:
         split = leave_one_out(kept)
     check_trainable(split)
-    return split
+    if settings.features is None:
+        return split
+    found = read_features(settings.features, kept.items.tolist(), settings.feature_fields)
+    return replace(split, features=found)
 
 
 def ml_100k() -> Path:

@@ -23,7 +23,7 @@ BATCH = 1024
 
 def item_vectors(recommender: Recommender) -> np.ndarray:
     """[I, width] float32, in the order of ``sequences.items``."""
-    vectors: np.ndarray = recommender.model.item_embedding.weight.detach()[1:].float().numpy()
+    vectors: np.ndarray = recommender.model.item_vectors().detach()[1:].float().numpy()
     return vectors
 
 
@@ -46,11 +46,14 @@ def export(recommender: Recommender, out: Path, *, faiss: bool = False) -> list[
         faiss: whether to write ``items.faiss`` too, an exact index by inner product.
 
     Raises:
-        UserError: faiss is asked for and not installed.
+        UserError: faiss is asked for and not installed; a file is where the folder should be.
     """
     if faiss and find_spec("faiss") is None:
         raise UserError("--faiss: is not installed; expected pip install nearfar-seqrec[faiss]")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"--out {out}: is a file; expected a folder") from None
     vectors = {"items": item_vectors(recommender), "users": user_vectors(recommender)}
     names = {
         "items": [str(n) for n in recommender.sequences.items],

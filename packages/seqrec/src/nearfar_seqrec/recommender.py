@@ -12,6 +12,7 @@ import torch
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
+from nearfar_seqrec.features import ItemFeatures
 from nearfar_seqrec.models import new_model
 from nearfar_seqrec.scoring import ModelScorer
 from nearfar_seqrec.sequences import Sequences
@@ -31,6 +32,7 @@ class Recommender:
         model: a RecBole ``SequentialRecommender``, evaluating.
         history: the measures of each validation.
         epochs: trained.
+        features: what the model knows of items, or None.
     """
 
     settings: SeqrecSettings
@@ -38,6 +40,7 @@ class Recommender:
     model: Any
     history: list[dict[str, float]] = field(default_factory=list)
     epochs: int = 0
+    features: ItemFeatures | None = None
 
     def scorer(self) -> ModelScorer:
         return ModelScorer(self.model)
@@ -59,7 +62,7 @@ class Recommender:
         return replace(sequences, items=self.sequences.items, flat=number[sequences.flat])
 
     def save(self, path: Path) -> None:
-        known = self.sequences
+        known, f = self.sequences, self.features
         save_checkpoint(
             path,
             {
@@ -72,6 +75,13 @@ class Recommender:
                 "model": dict(self.model.state_dict()),
                 "history": self.history,
                 "epochs": self.epochs,
+                "features": None
+                if f is None
+                else {
+                    "names": list(f.names),
+                    "feature": torch.from_numpy(f.feature),
+                    "start": torch.from_numpy(f.start),
+                },
             },
         )
 
@@ -87,7 +97,11 @@ class Recommender:
             raise UserError(f"{path}: holds no model of nearfar-seqrec")
         try:
             settings = load_settings(SeqrecSettings, base=state["settings"])
-            model = new_model(settings, len(state["items"]))
+            known = state["features"]
+            features = known and ItemFeatures(
+                tuple(known["names"]), known["feature"].numpy(), known["start"].numpy()
+            )
+            model = new_model(settings, len(state["items"]), features=features)
             model.load_state_dict(state["model"])
             sequences = Sequences(
                 np.array(state["users"], dtype=np.str_),
@@ -95,7 +109,8 @@ class Recommender:
                 state["flat"].numpy(),
                 state["start"].numpy(),
             )
-            return cls(settings, sequences, model.eval(), state["history"], state["epochs"])
+            history, epochs = state["history"], state["epochs"]
+            return cls(settings, sequences, model.eval(), history, epochs, features)
         except (RuntimeError, KeyError, TypeError, AttributeError) as error:
             first = str(error).splitlines()[0]
             raise UserError(f"{path}: its weights do not fit its settings ({first})") from None

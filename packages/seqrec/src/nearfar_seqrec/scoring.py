@@ -41,8 +41,9 @@ class ModelScorer:
     """A model's scores, computed in float64: what a batch is made of then shows in no rank."""
 
     def __init__(self, model: Any) -> None:
-        self.model = deepcopy(model).double().eval()
-        self.weight: Tensor = self.model.item_embedding.weight.detach()
+        # The group of processes cannot be copied; the copy scores alone.
+        self.model = deepcopy(model, {id(model.group): None}).double().eval()
+        self.weight: Tensor = self.model.item_vectors().detach()
         self.items = len(self.weight) - 1
         self.longest = self.model.settings.longest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -24,6 +25,8 @@ class SeqrecSettings(Settings):
     split: Literal["leave_one_out", "time"] = "leave_one_out"
     valid_share: float = Field(0.1, gt=0, lt=0.5)
     test_share: float = Field(0.1, gt=0, lt=0.5)
+    features: Path | None = None  # a file of what is known of items
+    feature_fields: tuple[str, ...] = ()  # columns of it; none named: all
 
     # Network.
     method: Method = "mclrec"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nearfar_kit.errors import UserError
+from nearfar_seqrec.features import ItemFeatures
 from nearfar_seqrec.sequences import Ints, Sequences
 
 __all__ = ["Split", "by_time", "leave_one_out", "padded"]
@@ -21,6 +22,7 @@ class Split:
         valid, test: [n, 2] (user, place in the user's sequence): given everything before that
             place, the item there is asked for.
         notes: what could not be used, one line each.
+        features: what is known of the items, or None.
     """
 
     sequences: Sequences
@@ -28,6 +30,7 @@ class Split:
     valid: Ints
     test: Ints
     notes: tuple[str, ...] = ()
+    features: ItemFeatures | None = None
 
     def targets(self, asked: Ints) -> Ints:
         """The items asked for: [n]."""

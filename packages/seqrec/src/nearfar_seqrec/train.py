@@ -62,6 +62,7 @@ class Training:
                 len(split.sequences.items),
                 torch.from_numpy(split.train_counts()),
                 similar,
+                split.features,
             )
         self.rank, self.world = 0, 1
         if fabric is not None:
@@ -220,14 +221,16 @@ def train(
     begun_with = {
         "seed": seed, "users": len(split.sequences), "interactions": len(split.sequences.flat),
         "items": len(split.sequences.items),
+        "features": 0 if split.features is None else len(split.features.names),
     }  # fmt: skip
     carry_out(
         training, settings.epochs * len(training.batches), f"training ({settings.method})",
         begun_with, run, over=lambda: training.over, shown=training.live, quiet=quiet,
     )  # fmt: skip
     recommender = Recommender(
-        settings, split.sequences, training.trained(), training.history, training.epoch
-    )
+        settings, split.sequences, training.trained(), training.history, training.epoch,
+        split.features,
+    )  # fmt: skip
     if run is not None and run.writes:
         recommender.save(run.checkpoint / "model.safetensors")
         run.log("trained", epochs=training.epoch)

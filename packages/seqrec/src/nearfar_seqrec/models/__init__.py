@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from nearfar_seqrec.compat import ensure_recbole
+from nearfar_seqrec.features import ItemFeatures
 from nearfar_seqrec.settings import SeqrecSettings
 
 ensure_recbole()  # whoever asks for a model is about to use RecBole
@@ -34,13 +35,17 @@ def new_model(
     items: int,
     counts: Tensor | None = None,
     similar: Tensor | None = None,
+    features: ItemFeatures | None = None,
 ) -> Any:
     """The settings' model for so many items, its weights drawn from torch's generator.
 
     Args:
         counts: [items + 1], how often each was trained on, for the sampled softmax.
         similar: [items + 1], the item most like each, for insert and substitute.
+        features: what is known of the items.
     """
     model = MODELS[settings.method](config_of(settings), Catalogue(items))
     model.counts, model.similar = counts, similar
+    if features is not None:
+        model.learn_features(features)
     return model

@@ -20,6 +20,6 @@ class GRU4Rec(NextItem, RecBoleGRU4Rec):  # type: ignore[misc]
         self.configure(config)
 
     def states(self, items: Tensor) -> Tensor:
-        states, _ = self.gru_layers(self.emb_dropout(self.item_embedding(items)))
+        states, _ = self.gru_layers(self.emb_dropout(self.vectors_of(items)))
         out: Tensor = self.dense(states)
         return out

@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 import nearfar.functional as F
 from nearfar.batch import Group
 from nearfar_seqrec import augment
 from nearfar_seqrec.batches import Batch
+from nearfar_seqrec.features import ItemFeatures
 from nearfar_seqrec.models.config import settings_of
 from nearfar_seqrec.settings import SeqrecSettings
 
@@ -43,11 +44,40 @@ class NextItem:
     counts: Tensor | None = None
     similar: Tensor | None = None
     group: Group = None
-    item_embedding: torch.nn.Embedding
+    item_embedding: nn.Embedding
+    feature_embedding: nn.EmbeddingBag | None
+    feature: Tensor
+    feature_start: Tensor
     parameters: Any
+    register_buffer: Any
 
     def configure(self, config: Any) -> None:
         self.settings = settings_of(config)
+        self.feature_embedding = None
+
+    def learn_features(self, features: ItemFeatures) -> None:
+        """Items are from now on their own vector plus the mean of their features' vectors."""
+        self.feature_embedding = nn.EmbeddingBag(
+            len(features.names), self.settings.width, mode="mean", include_last_offset=True
+        )
+        nn.init.normal_(self.feature_embedding.weight, std=0.02)
+        for name, numbers in (("feature", features.feature), ("feature_start", features.start)):
+            self.register_buffer(name, torch.from_numpy(numbers), persistent=False)
+
+    def item_vectors(self) -> Tensor:
+        """The vector of each item, padding's first: [items + 1, width]."""
+        weight = self.item_embedding.weight
+        if self.feature_embedding is None:
+            return weight
+        found: Tensor = weight + self.feature_embedding(self.feature, self.feature_start)
+        return found
+
+    def vectors_of(self, items: Tensor) -> Tensor:
+        """[...] -> [..., width]."""
+        if self.feature_embedding is None:
+            own: Tensor = self.item_embedding(items)
+            return own
+        return nn.functional.embedding(items, self.item_vectors())
 
     def states(self, items: Tensor) -> Tensor:
         """The state after each place, from it and those before it: [B, L] -> [B, L, width]."""
@@ -61,8 +91,12 @@ class NextItem:
     def next_item_loss(self, batch: Batch, generator: Generator) -> Tensor:
         """Cross-entropy of the next item over the catalogue, mean over targets."""
         asked = batch.targets > 0
-        hidden, target = self.states(batch.items)[asked], batch.targets[asked]  # n x width, n
-        weight = self.item_embedding.weight
+        target = batch.targets[asked]  # n
+        if len(target) == len(batch):  # one a row: a model may know a shorter way
+            hidden = self.last_state(batch.items, asked.long().argmax(1) + 1)
+        else:
+            hidden = self.states(batch.items)[asked]  # n x width
+        weight = self.item_vectors()
         if self.settings.loss == "full":
             return F.linear_cross_entropy(hidden, weight, target, group=self.group)
         drawn, log_q = (t.to(target.device) for t in self._sample(len(weight), generator))
@@ -85,7 +119,7 @@ class NextItem:
         """The whole objective of a batch."""
         return self.next_item_loss(batch, generator)
 
-    def parameter_groups(self) -> dict[str, list[torch.nn.Parameter]]:
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by the name that :class:`Step` calls them."""
         return {"all": list(self.parameters())}
 

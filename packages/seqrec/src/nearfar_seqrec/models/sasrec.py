@@ -8,6 +8,7 @@ import torch
 from recbole.model.sequential_recommender.sasrec import SASRec as RecBoleSASRec
 from torch import Tensor
 
+from nearfar_seqrec.models.last_block import last_block
 from nearfar_seqrec.models.next_item import NextItem
 
 __all__ = ["SASRec"]
@@ -26,9 +27,19 @@ class SASRec(NextItem, RecBoleSASRec):  # type: ignore[misc]
         self.configure(config)
 
     def states(self, items: Tensor) -> Tensor:
-        place = torch.arange(items.shape[1], device=items.device)
-        x = self.item_embedding(items) + self.position_embedding(place)  # B x L x width
-        x = self.dropout(self.LayerNorm(x))
-        seen = self.get_attention_mask(items)
+        x, seen = self._embedded(items)
         states: Tensor = self.trm_encoder(x, seen, output_all_encoded_layers=False)[-1]
         return states
+
+    def last_state(self, items: Tensor, length: Tensor) -> Tensor:
+        x, seen = self._embedded(items)
+        *blocks, last = self.trm_encoder.layer
+        for block in blocks:
+            x = block(x, seen)
+        return last_block(last, x, seen, length - 1)
+
+    def _embedded(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """What the first block is given: rows [B, L, width] and what each place sees."""
+        place = torch.arange(items.shape[1], device=items.device)
+        x = self.vectors_of(items) + self.position_embedding(place)  # B x L x width
+        return self.dropout(self.LayerNorm(x)), self.get_attention_mask(items)
