@@ -47,9 +47,7 @@ def draw_fragment(
     return with_errors(_on_a_strand(_cut(genome, length, rng), rng), errors, rng)
 
 
-def draw_disjoint(
-    genome: Genome, lengths: Sequence[int], rng: np.random.Generator
-) -> list[Codes]:
+def draw_disjoint(genome: Genome, lengths: Sequence[int], rng: np.random.Generator) -> list[Codes]:
     """Pieces of one genome of about these lengths, no two of which overlap, each on either strand.
 
     Any two of them are a pair. Where the genome is shorter than all of them together, all are

@@ -36,7 +36,7 @@ class DnaSettings(Settings):
 
     # Training.
     method: Literal["simclr", "weighted_simclr", "sup_con", "i_mix", "mi_mix", "c2lr"] = "c2lr"
-    temperature: float = Field(0.1, gt=0)
+    temperature: float = Field(0.2, gt=0)
     projection: int = Field(0, ge=0)
     alpha: float = Field(1.0, gt=0)
     steps: int = Field(300, ge=0)
@@ -52,4 +52,3 @@ class DnaSettings(Settings):
 
     # Use.
     piece: int = Field(10_000, ge=100)  # the transformer reads longer sequences in such pieces
-    min_bin_size: int = Field(200_000, ge=0)

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from nearfar_dna.alphabet import Codes
-from nearfar_dna.encoders import CompositionEncoder
+from nearfar_dna.encoders import CompositionEncoder, encode
 from nearfar_dna.fragments import draw_disjoint, with_errors
 from nearfar_dna.genomes import Genomes
 from nearfar_dna.model import DnaModel, new_encoder, new_head
@@ -101,9 +101,7 @@ class Training:
             self.encoder = new_encoder(settings, _tokenizer(fragments, settings))
             prepared = self.encoder.prepare(fragments)
             if isinstance(self.encoder, CompositionEncoder) and settings.start == "whitened":
-                self.encoder.begin_whitened(
-                    prepared, torch.from_numpy(genome), settings.shrinkage
-                )
+                self.encoder.begin_whitened(prepared, torch.from_numpy(genome), settings.shrinkage)
             self.head = new_head(settings)
         bases = sum(len(codes) for codes in fragments)
         self.pool = Pool(prepared, genome, species, bases)
@@ -126,8 +124,8 @@ class Training:
         rows, species = rows[self.rank :: self.world], species[self.rank :: self.world]
         method = method_at(s, self.done)
         if method == "sup_con":
-            species = np.repeat(species, s.rows_a_species // 2)
             half = s.rows_a_species // 2
+            species = np.repeat(species, half)
             first, second = rows[:, :half].ravel(), rows[:, half : 2 * half].ravel()
         else:
             first, second = rows[:, 0], rows[:, 1]
@@ -140,7 +138,7 @@ class Training:
                     group=self.group,
                 )  # fmt: skip
             else:
-                both = self.head(self._rows(torch.cat([a, b])))
+                both = self.head(encode(self.encoder, torch.cat([a, b])))
                 loss = pair_loss(
                     method, both[: len(a)], both[len(a) :],
                     torch.from_numpy(species).to(self.device), s.temperature, self.group,
@@ -165,11 +163,6 @@ class Training:
         self.done += 1
         self.seen += self.world * 2 * len(a) * self.pool.bases / len(self.pool.genome)
         return value
-
-    def _rows(self, prepared: Tensor) -> Tensor:
-        from nearfar_dna.encoders import encode
-
-        return encode(self.encoder, prepared)
 
     def live(self) -> dict[str, float]:
         """Millions of bases learnt from in a second."""
