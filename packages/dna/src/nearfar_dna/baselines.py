@@ -37,7 +37,7 @@ def standardised_tnf(sequences: Sequence[Codes], seed: int = 0) -> Floats:
 
 def tnf_k(sequences: Sequence[Codes], seed: int = 0) -> Floats:
     """TNF-K [N, 103], in the right order of k-mers."""
-    projected: Floats = (tnf(sequences) - np.float32(1 / 256)) @ tnf_kernel()
+    projected: Floats = ((tnf(sequences) - 1 / 256) @ tnf_kernel()).astype(np.float32)
     return projected
 
 

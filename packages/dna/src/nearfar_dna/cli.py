@@ -123,7 +123,7 @@ def evaluate(
     from nearfar_dna.report import embedding_picture, end_report
     from nearfar_kit.metrics import Record, split_key
     from nearfar_kit.report import Report
-    from nearfar_kit.table import Table, summarise
+    from nearfar_kit.table import Cell, Table, summarise
 
     trained = _load(model)
     genomes = read_genomes(data, labels, min_length=trained.settings.min_length)
@@ -131,7 +131,7 @@ def evaluate(
     run, metrics = begin("dna", "evaluate", out, trained.settings, seed=seed, packages=TOLD)
     rows = {"trained": trained.embed(fragments), TARGET: BASELINES[TARGET](fragments, seed)}
     names: list[str] = []
-    shown = []
+    shown: list[list[Cell | str]] = []
     for method, own in rows.items():
         found = cluster_scores(own, species, seed) | {
             f"f1@{shots}": few_shot_f1(own, species, shots, seed) for shots in (1, 2, 5, 10)

@@ -67,7 +67,8 @@ def canonical_fold(k: int) -> NDArray[np.int64]:
 
 def frequencies(counts: Floats) -> Floats:
     """Rows that sum to 1; a row of zeros stays."""
-    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    shares: Floats = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    return shares
 
 
 def canonical_frequencies(sequences: Sequence[Codes], k: int) -> Floats:
@@ -82,13 +83,15 @@ def standardised(rows: Floats, like: Floats | None = None) -> Floats:
     """Each column less its mean, over its standard deviation, of ``like`` or of the rows."""
     own = rows if like is None else like
     spread = own.std(0)
-    return (rows - own.mean(0)) / np.where(spread > 0, spread, 1)
+    scaled: Floats = (rows - own.mean(0)) / np.where(spread > 0, spread, 1)
+    return scaled
 
 
 def unit_rows(rows: Floats) -> Floats:
     """Rows of norm 1; a row of zeros stays."""
     norm = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norm > 0, norm, 1)
+    unit: Floats = (rows / np.where(norm > 0, norm, 1)).astype(rows.dtype)
+    return unit
 
 
 @lru_cache

@@ -14,11 +14,12 @@ from nearfar_dna.train import train
 from nearfar_kit.metrics import Metrics, Record
 from nearfar_kit.report import Report
 from nearfar_kit.run import RunFolder
+from nearfar_kit.settings import load_settings
 from nearfar_kit.table import Cell, Table, summarise
 
 __all__ = ["DEMO", "run_demo"]
 
-DEMO = DnaSettings(steps=150, fragments_a_genome=40, width=32)
+DEMO = load_settings(DnaSettings, overrides=["steps=150", "fragments_a_genome=40", "width=32"])
 REPEATS = 2  # seeds
 
 

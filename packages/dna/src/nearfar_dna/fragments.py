@@ -108,7 +108,7 @@ def _place(genome: Genome, length: int, rng: np.random.Generator) -> tuple[int, 
     room = np.maximum(sizes - length + 1, 0)
     if not room.any():
         return int(sizes.argmax()), 0
-    edges: Sequence[int] = np.cumsum(room)
+    edges = np.cumsum(room)
     drawn = int(rng.integers(int(edges[-1])))
     number = int(np.searchsorted(edges, drawn, side="right"))
     return number, drawn - (int(edges[number]) - int(room[number]))

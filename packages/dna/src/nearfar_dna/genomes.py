@@ -167,5 +167,5 @@ def _of_records(path: Path, labels: Path | None, min_length: int) -> Iterator[Ge
         else:
             raise UserError(f"{labels}: has no row for {sequence.id} of {path}")
         pieces.setdefault(key, []).append(sequence.codes)
-    for (species, genome), own in pieces.items():
-        yield Genome(genome, species, tuple(own))
+    for (name, genome), own in pieces.items():
+        yield Genome(genome, name, tuple(own))

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from nearfar_dna.alphabet import Codes
+from nearfar_dna.composition import unit_rows
 from nearfar_dna.encoders import CompositionEncoder, Encoder, TransformerEncoder, encode
 from nearfar_dna.settings import DnaSettings
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
@@ -29,7 +30,8 @@ class DnaModel:
 
     Example:
         >>> from nearfar_dna.alphabet import encode as codes_of
-        >>> model = DnaModel(settings := DnaSettings(width=8), new_encoder(settings))
+        >>> settings = DnaSettings(width=8)
+        >>> model = DnaModel(settings, new_encoder(settings))
         >>> model.embed([codes_of("ACGTTGCA" * 20)]).shape
         (1, 8)
     """
@@ -56,8 +58,7 @@ class DnaModel:
             prepared = self.encoder.prepare(parts[start : start + batch]).to(device)
             found = normalize(encode(self.encoder, prepared).float(), dim=1).cpu().numpy()
             np.add.at(rows, owner[start : start + batch], found)
-        norm = np.linalg.norm(rows, axis=1, keepdims=True)
-        return rows / np.maximum(norm, 1e-12)
+        return unit_rows(rows)
 
     def save(self, path: Path) -> None:
         tokenizer = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -25,7 +25,7 @@ def method_at(settings: DnaSettings, done: int) -> Method:
     Zhou et al. 2024 (arXiv 2402.08777).
     """
     if settings.method != "c2lr":
-        return cast(Method, settings.method)
+        return settings.method
     return "weighted_simclr" if 3 * done < settings.steps else "mi_mix"
 
 

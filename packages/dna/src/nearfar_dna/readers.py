@@ -8,9 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import IO
 
 from Bio.SeqIO.FastaIO import SimpleFastaParser
 from Bio.SeqIO.QualityIO import FastqGeneralIterator
@@ -21,6 +19,7 @@ from nearfar_kit.errors import UserError
 __all__ = ["Sequence", "Tally", "is_sequence_file", "read_sequences"]
 
 ENDINGS = (".fa", ".fasta", ".fna", ".ffn", ".fsa", ".fas", ".fq", ".fastq")
+BROKEN = (EOFError, zlib.error, gzip.BadGzipFile)
 _LETTERS = f"{IUPAC}{IUPAC.lower()}.-".encode()
 
 
@@ -126,42 +125,39 @@ def read_sequences(
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[IO[str]]:
+def _open(path: Path) -> Iterator[io.BufferedReader | gzip.GzipFile]:
     try:
         with path.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            stream = gzip.GzipFile(fileobj=raw) if packed else raw
-            # Universal newlines: files of Windows read like any other.
-            yield io.TextIOWrapper(stream, encoding="utf-8", errors="replace")  # type: ignore[arg-type]
+            yield gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def _records(path: Path, file: IO[str], tally: Tally) -> Iterator[tuple[str, str]]:
+def _records(
+    path: Path, file: io.BufferedReader | gzip.GzipFile, tally: Tally
+) -> Iterator[tuple[str, str]]:
     """Titles and letters; what breaks off is told in the tally."""
     try:
-        mark = file.read(1)
-        while mark.isspace():
-            mark = file.read(1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        while (mark := file.peek(1)[:1]).isspace():
+            file.read(1)
+    except BROKEN as error:
         raise UserError(f"{path}: is a damaged gzip file ({error})") from None
     if not mark:
         return
-    if mark not in ">@":
-        raise UserError(f"{path}: begins with {mark!r}; expected FASTA (>) or FASTQ (@)")
-    whole = _Marked(mark, file)
+    if mark not in (b">", b"@"):
+        shown = mark.decode("ascii", "replace")
+        raise UserError(f"{path}: begins with {shown!r}; expected FASTA (>) or FASTQ (@)")
+    # Universal newlines: files of Windows read like any other.
+    text = io.TextIOWrapper(file, encoding="utf-8", errors="replace")
     last = ""
     try:
-        if mark == ">":
-            for title, text in SimpleFastaParser(whole):
-                last = title
-                yield title, text
+        if mark == b">":
+            for last, letters in SimpleFastaParser(text):  # type: ignore[no-untyped-call]
+                yield last, letters
         else:
-            for title, text, _ in FastqGeneralIterator(whole):
-                last = title
-                yield title, text
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            for last, letters, _ in FastqGeneralIterator(text):
+                yield last, letters
+    except BROKEN as error:
         # Biopython gives a record when the next begins: none of those given is cut.
         tally.damage = f"{path}: is a damaged gzip file after {_named(last)} ({error})"
     except ValueError as error:
@@ -170,18 +166,3 @@ def _records(path: Path, file: IO[str], tally: Tally) -> Iterator[tuple[str, str
 
 def _named(title: str) -> str:
     return f"record {title.split(' ')[0]}" if title else "its first bytes"
-
-
-class _Marked:
-    """A text file whose first letter was looked at: pipes cannot go back."""
-
-    def __init__(self, mark: str, file: IO[str]) -> None:
-        self.mark, self.file = mark, file
-
-    def __iter__(self) -> Iterator[str]:
-        return chain([self.readline()], self.file)
-
-    def readline(self) -> str:
-        line = self.mark + self.file.readline()
-        self.mark = ""
-        return line

@@ -34,7 +34,7 @@ def tnf_vae(
         parts = nn.ModuleList([into, mean, log_variance, back])
         optimizer = torch.optim.Adam(parts.parameters(), lr=1e-3)
         for _ in range(epochs):
-            for rows in torch.randperm(len(x)).split(128):
+            for rows in torch.split(torch.randperm(len(x)), 128):
                 if len(rows) < 2:
                     continue
                 h = into(x[rows])

@@ -23,7 +23,7 @@ def learn_tokenizer(sequences: Iterable[Codes], vocabulary: int = 4096) -> Token
     Zhou et al. 2023 (arXiv 2306.15006). N is ``[UNK]``.
     """
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
-    trainer = trainers.BpeTrainer(  # type: ignore[call-arg]
+    trainer = trainers.BpeTrainer(
         vocab_size=vocabulary, special_tokens=SPECIAL, max_token_length=LONGEST_TOKEN,
         show_progress=False,
     )  # fmt: skip

@@ -42,7 +42,10 @@ class TransformerEncoder(Encoder):
         if width % (2 * heads):
             raise ValueError(f"width is {width}; expected a multiple of twice the {heads} heads")
         self.tokenizer, self.width, self.max_tokens = tokenizer, width, max_tokens
-        self.padding = tokenizer.token_to_id("[PAD]")
+        padding = tokenizer.token_to_id("[PAD]")
+        if padding is None:
+            raise ValueError("tokenizer has no token [PAD]; expected one")
+        self.padding: int = padding
         self.embedding = nn.Embedding(tokenizer.get_vocab_size(), width)
         nn.init.normal_(self.embedding.weight, std=0.02)
         self.layers = nn.ModuleList(_Layer(width, heads, hidden, positions) for _ in range(depth))
@@ -59,7 +62,7 @@ class TransformerEncoder(Encoder):
         return torch.from_numpy(tokens)
 
     def begin(self, prepared: Tensor) -> Hidden:
-        return Hidden(self.embedding(prepared), prepared != self.padding)
+        return Hidden(self.embedding(prepared), prepared.ne(self.padding))
 
     def end(self, hidden: Hidden) -> Tensor:
         values = self.norm(hidden.values)  # N x T x width
