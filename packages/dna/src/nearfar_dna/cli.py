@@ -303,6 +303,7 @@ def bench(
         "DNA embeddings against composition",
         "Species by turns in two folds, each tested by models that never saw it.",
     )
+    metrics.write(run.metrics)
     for table in write_comparison(run.path, metrics, report):
         Console().print(table.terminal())
     end_report(report, run, metrics)

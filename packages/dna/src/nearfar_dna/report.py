@@ -111,7 +111,10 @@ def _shots_plot(path: Path, records: list[Record], title: str) -> None:
     series = {}
     for method in dict.fromkeys(record.method for record in records):
         own = [
-            r for r in records if r.method == method and parse_split(r.split)["length"] == "5000"
+            r
+            for r in records
+            if r.method == method
+            and parse_split(r.split) | {"length": "5000", "errors": "0.0"} == parse_split(r.split)
         ]
         if own:
             series[method] = [over_folds(own, metric=f"f1@{n}") for n in shots]
