@@ -40,7 +40,7 @@ class TestTrain:
             "confusion.png", "embedding.png", "devices.png",
         }  # fmt: skip
         assert contents(trained_run / "checkpoint") == {
-            "model.safetensors", "pre-training-swav.safetensors",
+            "model.safetensors", "pre-training-colossl.safetensors",
         }  # fmt: skip
         metrics = Metrics.read(trained_run / "metrics.json")
         assert (metrics.domain, metrics.verb) == ("har", "train")

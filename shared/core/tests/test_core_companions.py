@@ -126,6 +126,13 @@ class TestMixing:
         again, _ = mix_rows(rows, chance=chance, generator=gen(seed))
         assert torch.equal(mixed, again)
 
+    def test_of_a_majority_the_own_share_is_the_larger(self):
+        _, targets = mix_rows(
+            torch.randn(50, 2), alpha=1.0, chance=1.0, majority=True, generator=gen()
+        )
+        assert (targets.weight[:, 0] >= 0.5).all()
+        assert (targets.weight[:, 0] < 1).all()
+
     def test_mixtures_of_labels_lie_where_their_label_says(self):
         labels = torch.linspace(0, 10, 21)
         rows = torch.stack([labels, labels.square()], 1)  # the first column is the label

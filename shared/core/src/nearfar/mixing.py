@@ -63,6 +63,7 @@ def mix_rows(
     *,
     alpha: float = 0.15,
     chance: float = 0.5,
+    majority: bool = False,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Listed]:
     """Mixtures of rows, and what each is a mixture of: targets for ``soft_targets``.
@@ -73,9 +74,10 @@ def mix_rows(
 
     Args:
         rows: [N, ...]; inputs, hidden layers or embeddings.
+        majority: a row's own share is the larger one, as in DNABERT-S (arXiv 2402.08777).
 
     Returns:
-        The mixtures [N, ...], and targets with two keys a row.
+        The mixtures [N, ...], and targets with two keys a row: itself and its partner.
 
     Example:
         >>> mixed, targets = mix_rows(torch.eye(4), chance=1.0)
@@ -84,6 +86,8 @@ def mix_rows(
     """
     n = len(rows)
     b = _beta(alpha, alpha, n, generator)
+    if majority:
+        b = torch.maximum(b, 1 - b)
     left_alone = torch.rand(n, **_chance(generator)).cpu() >= chance
     if n == 1:
         left_alone[:] = True

@@ -1,0 +1,340 @@
+"""``nearfar-dna``: demo, train, evaluate, embed, cluster, classify, bin, bench."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nearfar_dna.settings import DnaSettings
+from nearfar_kit.command import (
+    Config,
+    Data,
+    DeviceOption,
+    Out,
+    Overrides,
+    Quiet,
+    Resume,
+    Seed,
+    new_app,
+    run_app,
+)
+from nearfar_kit.errors import UserError
+from nearfar_kit.settings import load_settings
+from nearfar_kit.verb import begin, device_of, end
+
+app = new_app("Species-aware DNA embedding: cluster, classify with few labels, bin (DNABERT-S).")
+
+TOLD = ("numpy", "scikit-learn", "biopython")
+Model = Annotated[Path, typer.Option("--model", help="Run folder that train has left.")]
+Labels = Annotated[
+    Path | None, typer.Option("--labels", help="TSV of id and species; else from headers.")
+]
+MinLength = Annotated[int, typer.Option(min=1, help="Shorter sequences are left out.")]
+TableFile = Annotated[Path, typer.Option("--out", help="TSV file to write.")]
+
+# torch and scikit-learn take seconds to import: each verb imports what it needs.
+
+
+@app.command()
+def demo(
+    out: Out = Path("runs/demo-dna"),
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """A minute on simulated genomes: a learnt embedding against composition, and a report."""
+    from rich.console import Console
+
+    from nearfar_dna.demo import DEMO, run_demo
+
+    settings = load_settings(DnaSettings, config, overrides or [], base=DEMO.model_dump())
+    run, metrics = begin("dna", "demo", out, settings, seed=seed, resume=resume, packages=TOLD)
+    Console().print(run_demo(run, metrics, settings, seed, quiet).terminal())
+    end(run)
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Out = Path("runs/dna"),
+    labels: Labels = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    seed: Seed = 0,
+    device: DeviceOption = "auto",
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """Learn an embedding from genomes whose species are known."""
+    settings = load_settings(DnaSettings, config, overrides or [])
+    from nearfar_dna.fragments import draw_fragments
+    from nearfar_dna.genomes import read_genomes
+    from nearfar_dna.report import embedding_picture, end_report
+    from nearfar_dna.train import train as run_training
+    from nearfar_kit.launch import launch
+    from nearfar_kit.report import Report
+
+    genomes = read_genomes(data, labels, min_length=settings.min_length)
+    fabric = launch(device_of(device))
+    run, metrics = begin(
+        "dna", "train", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
+    )
+    model = run_training(genomes, settings, seed, run=run, fabric=fabric, quiet=quiet)
+    if fabric.is_global_zero:
+        report = Report(
+            "An embedding of DNA",
+            f"{settings.method} on {len(genomes.genomes)} genomes of {len(genomes.names)} species.",
+        )
+        shown = genomes.of_species(genomes.names[:20])
+        fragments, species = draw_fragments(shown, 20, 5000, seed)
+        picture = embedding_picture(
+            run.path / "embedding.png", model.embed(fragments), species, shown.names,
+            "Fragments of 5 kb, species trained on",
+        )  # fmt: skip
+        report.section("What was learnt")
+        report.figure(picture, "t-SNE of fragments of up to 20 species that were trained on.")
+        end_report(report, run, metrics)
+        end(run)
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Data,
+    out: Out = Path("runs/dna-evaluation"),
+    labels: Labels = None,
+    length: Annotated[int, typer.Option(min=100, help="Of the fragments tested.")] = 5000,
+    errors: Annotated[float, typer.Option(min=0, max=0.5, help="Share of read errors.")] = 0.0,
+    per_species: Annotated[int, typer.Option(min=12, help="Fragments a species.")] = 100,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """A trained model and z-scored canonical TNF on genomes: clusters, few labels, bins."""
+    from rich.console import Console
+
+    from nearfar_dna.baselines import BASELINES, TARGET
+    from nearfar_dna.evaluate import binned_species, cluster_scores, few_shot_f1
+    from nearfar_dna.fragments import draw_fragments
+    from nearfar_dna.genomes import read_genomes
+    from nearfar_dna.report import embedding_picture, end_report
+    from nearfar_kit.metrics import Record, split_key
+    from nearfar_kit.report import Report
+    from nearfar_kit.table import Cell, Table, summarise
+
+    trained = _load(model)
+    genomes = read_genomes(data, labels, min_length=trained.settings.min_length)
+    fragments, species = draw_fragments(genomes, per_species, length, seed, errors)
+    run, metrics = begin("dna", "evaluate", out, trained.settings, seed=seed, packages=TOLD)
+    rows = {"trained": trained.embed(fragments), TARGET: BASELINES[TARGET](fragments, seed)}
+    names: list[str] = []
+    shown: list[list[Cell | str]] = []
+    for method, own in rows.items():
+        found = cluster_scores(own, species, seed) | {
+            f"f1@{shots}": few_shot_f1(own, species, shots, seed) for shots in (1, 2, 5, 10)
+        } | binned_species(own, species)  # fmt: skip
+        split = split_key(length=length, errors=errors)
+        metrics.add(
+            Record(data.stem, split, method, seed, name, value, len(species))
+            for name, value in found.items()
+        )
+        names = list(found)
+        shown.append([method, *(summarise([value]) for value in found.values())])
+    table = Table(f"{len(genomes.names)} species, {length} bp.", ["method", *names], shown)
+    report = Report("A trained embedding of DNA", f"on {data}")
+    report.table(table)
+    path = run.path / "embedding.png"
+    embedding_picture(path, rows["trained"], species, genomes.names, "Fragments by species")
+    report.figure(path, "t-SNE of the fragments, by species.")
+    end_report(report, run, metrics)
+    Console().print(table.terminal())
+    end(run)
+
+
+@app.command()
+def embed(
+    model: Model,
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="File to write, .npy or .parquet.")],
+    min_length: MinLength = 1000,
+    quiet: Quiet = False,
+) -> None:
+    """Rows of sequences in FASTA or FASTQ, plain or gzip."""
+    if out.suffix not in (".npy", ".parquet"):
+        raise UserError(f"--out {out}: ends in {out.suffix!r}; expected .npy or .parquet")
+    from nearfar_dna.embed import embed_file, write_embedding
+
+    table, rows, tally = embed_file(_load(model), data, min_length)
+    write_embedding(table, rows, out)
+    typer.echo(f"{len(rows)} sequences embedded: {out}")
+    _tell(tally, min_length)
+
+
+@app.command()
+def cluster(
+    model: Model,
+    data: Data,
+    out: TableFile,
+    clusters: Annotated[
+        int | None, typer.Option(min=1, help="How many; default: looked for.")
+    ] = None,
+    min_length: MinLength = 1000,
+    seed: Seed = 0,
+) -> None:
+    """Sequences into clusters by K-means; how many is looked for where it is not given."""
+    import polars as pl
+
+    from nearfar_dna.clustering import k_means
+    from nearfar_dna.embed import embed_file
+
+    table, rows, tally = embed_file(_load(model), data, min_length)
+    found = k_means(rows, clusters, seed)
+    _write(table.with_columns(pl.Series("cluster", found)), out)
+    typer.echo(f"{len(found)} sequences in {len(set(found.tolist()))} clusters: {out}")
+    _tell(tally, min_length)
+
+
+@app.command()
+def classify(
+    model: Model,
+    data: Data,
+    labelled: Annotated[Path, typer.Option(help="FASTA of labelled sequences.")],
+    out: TableFile,
+    labels: Labels = None,
+    method: Annotated[str, typer.Option(help="prototypes or probe.")] = "prototypes",
+    unknown: Annotated[
+        float, typer.Option(min=0, max=1, help="Less sure than this is unknown.")
+    ] = 0.5,
+    min_length: MinLength = 1000,
+) -> None:
+    """The species of sequences from a handful of labelled ones each."""
+    if method not in ("prototypes", "probe"):
+        raise UserError(f"--method {method}: expected prototypes or probe")
+    from nearfar_dna.classify import classify as run_classify
+    from nearfar_dna.classify import labelled_rows
+    from nearfar_dna.embed import embed_file
+
+    trained = _load(model)
+    known, names = labelled_rows(trained, labelled, labels, min_length)
+    table, rows, tally = embed_file(trained, data, min_length)
+    found = run_classify(known, names, rows, method, unknown)
+    _write(table.hstack(found), out)
+    typer.echo(f"{len(rows)} sequences classified: {out}")
+    _tell(tally, min_length)
+
+
+@app.command("bin")
+def bin_(
+    model: Model,
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write, new.")],
+    method: Annotated[str, typer.Option(help="medoid, dbscan or leiden.")] = "medoid",
+    threshold: Annotated[
+        float | None, typer.Option(min=-1, max=1, help="Similarity; default: looked for.")
+    ] = None,
+    abundance: Annotated[
+        Path | None, typer.Option(help="TSV of id and depth in each sample.")
+    ] = None,
+    min_length: MinLength = 2500,
+    min_bin_size: Annotated[int, typer.Option(min=0, help="Bases of a bin.")] = 200_000,
+    sample: Annotated[str, typer.Option(help="Name of the sample in bins.tsv.")] = "sample",
+    seed: Seed = 0,
+) -> None:
+    """Contigs into bins: a CAMI/AMBER TSV, a FASTA a bin, and what is unbinned."""
+    from nearfar_dna.write_bins import bin_file
+
+    if method not in ("medoid", "dbscan", "leiden"):
+        raise UserError(f"--method {method}: expected medoid, dbscan or leiden")
+    told, tally = bin_file(
+        _load(model), data, out, method=method, threshold=threshold, abundance=abundance,
+        min_length=min_length, min_bin_size=min_bin_size, sample=sample, seed=seed,
+    )  # fmt: skip
+    typer.echo(told)
+    _tell(tally, min_length)
+
+
+@app.command()
+def bench(
+    data: Data,
+    out: Out = Path("runs/bench-dna"),
+    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
+    methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
+    splits: Annotated[str | None, typer.Option(help="species, strain, or both with ;.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
+    processes: Annotated[int, typer.Option(min=1)] = 1,
+    config: Config = None,
+    overrides: Overrides = None,
+    resume: Resume = False,
+    quiet: Quiet = False,
+) -> None:
+    """Trained embeddings against compositions on species and strains never seen."""
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from nearfar_dna.bench import METHODS, PROFILES, compare
+    from nearfar_dna.report import end_report, write_comparison
+    from nearfar_kit.report import Report
+
+    if profile not in PROFILES:
+        raise UserError(f"--profile {profile}: expected one of {', '.join(PROFILES)}")
+    chosen = PROFILES[profile]
+    settings = load_settings(DnaSettings, config, overrides or [], base=chosen.settings)
+    names = [name.strip() for name in methods.split(";")] if methods else METHODS
+    for name in names:
+        if name not in METHODS:
+            raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
+    if splits is not None:
+        asked = tuple(name.strip() for name in splits.split(";"))
+        if not set(asked) <= {"species", "strain"}:
+            raise UserError(f"--splits {splits}: expected species, strain, or both")
+        chosen = replace(chosen, splits=asked)
+    run, metrics = begin("dna", "bench", out, settings, resume=resume, packages=TOLD)
+    metrics.add(
+        compare(
+            data.name, data, run.checkpoint / "jobs", settings, chosen, names,
+            seeds or chosen.seeds, processes=processes, quiet=quiet,
+        )
+    )  # fmt: skip
+    report = Report(
+        "DNA embeddings against composition",
+        "Species by turns in two folds, each tested by models that never saw it.",
+    )
+    metrics.write(run.metrics)
+    for table in write_comparison(run.path, metrics, report):
+        Console().print(table.terminal())
+    end_report(report, run, metrics)
+    end(run)
+
+
+def main() -> None:
+    run_app(app)
+
+
+def _load(model: Path) -> Any:
+    from nearfar_dna.model import DnaModel
+
+    return DnaModel.load(model)
+
+
+def _write(table: Any, path: Path) -> None:
+    from nearfar_kit.atomic import replacing
+
+    with replacing(path) as beside:
+        table.write_csv(beside, separator="\t")
+
+
+def _tell(tally: Any, min_length: int) -> None:
+    """What was left out; a damaged file is a mistake in the data, after what could be read."""
+    damage, tally.damage = tally.damage, ""
+    for line in tally.lines(min_length):
+        typer.echo(line, err=True)
+    if damage:
+        raise UserError(f"{damage}; the {tally.kept} sequences before it are written")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The paper's three protocols: clustering, few-shot classification, binning."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import adjusted_rand_score, f1_score, normalized_mutual_info_score
+from sklearn.preprocessing import StandardScaler
+
+from nearfar_dna.binning import UNBINNED, neighbour_threshold, species_bins
+from nearfar_dna.composition import Floats, unit_rows
+
+__all__ = ["LEVELS", "SHOTS", "binned_species", "cluster_scores", "few_shot_f1", "species_f1"]
+
+SHOTS = (1, 2, 5, 10, 20)
+LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9)
+REPEATS = 3  # of K-means and of the draw of labelled sequences
+TESTED = 80  # sequences of a species, at most
+LEAST = 10  # sequences of a bin
+
+
+def cluster_scores(rows: Floats, labels: NDArray[np.int64], seed: int) -> dict[str, float]:
+    """K-means of unit rows with the true number of species: ARI and NMI, means of repeats."""
+    ari, nmi = [], []
+    for repeat in range(REPEATS):
+        found = KMeans(
+            len(np.unique(labels)), init="random", n_init=3, max_iter=1000,
+            random_state=REPEATS * seed + repeat,
+        ).fit_predict(unit_rows(rows))  # fmt: skip
+        ari.append(adjusted_rand_score(labels, found))
+        nmi.append(normalized_mutual_info_score(labels, found))
+    return {"ari": float(np.mean(ari)), "nmi": float(np.mean(nmi))}
+
+
+def few_shot_f1(rows: Floats, labels: NDArray[np.int64], shots: int, seed: int) -> float:
+    """Macro F1 of logistic regression on so many labelled sequences a species, mean of repeats.
+
+    As the paper's, except that the scaler knows the labelled sequences alone, and none of them is
+    tested.
+    """
+    found = []
+    for repeat in range(REPEATS):
+        rng = np.random.default_rng([seed, repeat])
+        train: list[int] = []
+        test: list[int] = []
+        for species in np.unique(labels):
+            own = rng.permutation(np.flatnonzero(labels == species))
+            train.extend(own[:shots])
+            test.extend(own[shots:][-TESTED:])
+        scaler = StandardScaler().fit(rows[train])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = LogisticRegression(C=0.5, max_iter=3000)
+            model.fit(scaler.transform(rows[train]), labels[train])
+        predicted = model.predict(scaler.transform(rows[test]))
+        found.append(f1_score(labels[test], predicted, average="macro"))
+    return float(np.mean(found))
+
+
+def species_f1(labels: NDArray[np.int64], bins: NDArray[np.int64]) -> NDArray[np.float64]:
+    """[species] the F1 of each with the bin that is matched to it; unbinned sequences count.
+
+    Bins are matched to species, one to one, so that the sum of F1 is largest.
+    """
+    species = np.unique(labels)
+    numbers = np.unique(bins[bins != UNBINNED])
+    f1 = np.zeros((len(species), len(numbers)))
+    for i, name in enumerate(species):
+        for j, number in enumerate(numbers):
+            both = int(((labels == name) & (bins == number)).sum())
+            f1[i, j] = 2 * both / ((labels == name).sum() + (bins == number).sum())
+    matched = np.zeros(len(species))
+    left, right = linear_sum_assignment(-f1)
+    matched[left] = f1[left, right]
+    return matched
+
+
+def binned_species(rows: Floats, labels: NDArray[np.int64]) -> dict[str, float]:
+    """The share of species that the modified K-medoid bins at F1 above 0.5 to 0.9, without labels.
+
+    The threshold comes from nearest neighbours, not from labels as in the paper.
+    """
+    unit = unit_rows(rows)
+    found = species_f1(labels, species_bins(unit, neighbour_threshold(unit), least=LEAST))
+    return {f"binned>{level}": float((found > level).mean()) for level in LEVELS}

@@ -1,0 +1,171 @@
+"""Labelled genomes: what training draws its pairs from."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearfar_dna.alphabet import Codes
+from nearfar_dna.readers import Tally, is_sequence_file, read_sequences
+from nearfar_kit.errors import UserError
+
+__all__ = ["Genome", "Genomes", "read_genomes", "read_labels"]
+
+
+@dataclass(frozen=True)
+class Genome:
+    """One genome of a species, as the pieces that its assembly has."""
+
+    name: str
+    species: str
+    pieces: tuple[Codes, ...]
+
+
+@dataclass(frozen=True)
+class Genomes:
+    """Genomes, species by number.
+
+    Attributes:
+        names: of species, sorted.
+        species: [G] the number of each genome's species.
+    """
+
+    genomes: tuple[Genome, ...]
+
+    def __post_init__(self) -> None:
+        if not self.genomes:
+            raise UserError("no genome is left; expected one or more")
+
+    @property
+    def names(self) -> list[str]:
+        return sorted({genome.species for genome in self.genomes})
+
+    @property
+    def species(self) -> NDArray[np.int64]:
+        number = {name: n for n, name in enumerate(self.names)}
+        return np.array([number[genome.species] for genome in self.genomes])
+
+    def of_species(self, names: Iterable[str]) -> Genomes:
+        """The genomes of these species alone."""
+        wanted = set(names)
+        return Genomes(tuple(genome for genome in self.genomes if genome.species in wanted))
+
+    def strains_held_out(self) -> tuple[Genomes, Genomes]:
+        """Of each species with several genomes the last one apart; the rest, of all species.
+
+        Raises:
+            UserError: no species has several genomes.
+        """
+        last = {genome.species: genome.name for genome in self.genomes}
+        several = {s for s in last if sum(genome.species == s for genome in self.genomes) > 1}
+        held_out = {last[s] for s in several}
+        return (
+            Genomes(tuple(g for g in self.genomes if g.name not in held_out)),
+            Genomes(tuple(g for g in self.genomes if g.name in held_out)),
+        )
+
+
+def read_genomes(path: Path, labels: Path | None = None, *, min_length: int = 2000) -> Genomes:
+    """Genomes of a folder or a file, with their species.
+
+    - A folder with ``genomes.tsv`` (columns ``file`` and ``species``): one genome a file.
+    - A folder of FASTA files: one genome a file, its species the name up to ``__`` or the ending.
+    - A file: species from ``labels`` (columns id and species), or else from the header after the
+      id. All of a species' records are one genome: a record that is one of several strains can be
+      told apart by a third column of ``labels``, its genome.
+
+    Args:
+        min_length: of a piece; shorter ones are left out.
+
+    Raises:
+        UserError: a file is damaged or holds no DNA, or a species is not known.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; expected genomes in FASTA")
+    if path.is_dir():
+        return Genomes(tuple(_of_files(_species_of_files(path), min_length)))
+    return Genomes(tuple(_of_records(path, labels, min_length)))
+
+
+def read_labels(path: Path) -> dict[str, tuple[str, ...]]:
+    """Rows of a TSV or CSV without quotes, by their first column: ``id, species[, genome]``.
+
+    A first row that begins with ``id`` or ``#`` is a header.
+
+    Raises:
+        UserError: the file cannot be read; a row has one column; an id occurs again.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        row = [field.strip() for field in line.split("\t" if "\t" in line else ",")]
+        if not line.strip() or line.startswith("#") or (number == 1 and row[0].lower() == "id"):
+            continue
+        if len(row) < 2 or not row[1]:
+            raise UserError(f"{path}, row {number}: has no label; expected an id and a label")
+        if row[0] in found:
+            raise UserError(f"{path}, row {number}: id {row[0]} occurs again; expected it once")
+        found[row[0]] = tuple(row[1:])
+    if not found:
+        raise UserError(f"{path}: holds no label; expected rows of an id and a label")
+    return found
+
+
+def _species_of_files(folder: Path) -> list[tuple[Path, str]]:
+    table = folder / "genomes.tsv"
+    if not table.exists():
+        files = [file for file in sorted(folder.rglob("*")) if is_sequence_file(file)]
+        if not files:
+            raise UserError(f"{folder}: holds no FASTA file; expected one a genome")
+        return [(file, file.name.split("__")[0].split(".")[0]) for file in files]
+    with table.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t"))
+    if not rows or not {"file", "species"} <= rows[0].keys():
+        raise UserError(f"{table}: expected columns file and species")
+    found = []
+    for number, row in enumerate(rows, 2):
+        places = (folder / row["file"], folder / "genomes" / row["file"])
+        file = next((place for place in places if place.exists()), None)
+        if file is None:
+            raise UserError(f"{table}, row {number}: {row['file']} is not there")
+        found.append((file, row["species"]))
+    return found
+
+
+def _of_files(files: Sequence[tuple[Path, str]], min_length: int) -> Iterator[Genome]:
+    for file, species in files:
+        tally = Tally()
+        pieces = tuple(s.codes for s in read_sequences(file, min_length=min_length, tally=tally))
+        if tally.damage:
+            raise UserError(tally.damage)
+        if pieces:
+            yield Genome(file.name, species, pieces)
+
+
+def _of_records(path: Path, labels: Path | None, min_length: int) -> Iterator[Genome]:
+    known = None if labels is None else read_labels(labels)
+    pieces: dict[tuple[str, str], list[Codes]] = {}
+    for sequence in read_sequences(path, min_length=min_length):
+        if known is None:
+            if not sequence.description:
+                raise UserError(
+                    f"{path}: record {sequence.id} has no species after its id; expected one, or "
+                    "--labels"
+                )
+            key = (sequence.description, sequence.description)
+        elif sequence.id in known:
+            species = known[sequence.id]
+            key = (species[0], species[1] if len(species) > 1 else species[0])
+        else:
+            raise UserError(f"{labels}: has no row for {sequence.id} of {path}")
+        pieces.setdefault(key, []).append(sequence.codes)
+    for (name, genome), own in pieces.items():
+        yield Genome(genome, name, tuple(own))

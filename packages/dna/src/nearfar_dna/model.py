@@ -1,0 +1,128 @@
+"""The model that ``train`` leaves: sequences in, unit rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import nn
+from torch.nn.functional import normalize
+
+from nearfar_dna.alphabet import Codes
+from nearfar_dna.composition import unit_rows
+from nearfar_dna.encoders import CompositionEncoder, Encoder, TransformerEncoder, encode
+from nearfar_dna.settings import DnaSettings
+from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.errors import UserError
+from nearfar_kit.settings import load_settings
+
+__all__ = ["DnaModel", "new_encoder", "new_head"]
+
+FORMAT = "nearfar-dna model 1"
+
+
+class DnaModel:
+    """An encoder that has learnt, with its settings.
+
+    Example:
+        >>> from nearfar_dna.alphabet import encode as codes_of
+        >>> settings = DnaSettings(width=8)
+        >>> model = DnaModel(settings, new_encoder(settings))
+        >>> model.embed([codes_of("ACGTTGCA" * 20)]).shape
+        (1, 8)
+    """
+
+    def __init__(self, settings: DnaSettings, encoder: Encoder) -> None:
+        self.settings, self.encoder = settings, encoder.eval()
+
+    @torch.no_grad()
+    def embed(self, sequences: Sequence[Codes], batch: int = 64) -> NDArray[np.float32]:
+        """Rows of norm 1 [N, width]; a sequence that is too long for the encoder by its pieces."""
+        device = next(self.encoder.parameters()).device
+        if isinstance(self.encoder, CompositionEncoder):
+            parts, owner = list(sequences), np.arange(len(sequences))
+        else:
+            size = self.settings.piece
+            cut = [
+                (number, codes[start : start + size])
+                for number, codes in enumerate(sequences)
+                for start in range(0, max(len(codes), 1), size)
+            ]
+            parts, owner = [part for _, part in cut], np.array([number for number, _ in cut])
+        rows = np.zeros((len(sequences), self.encoder.width), np.float32)
+        for start in range(0, len(parts), batch):
+            prepared = self.encoder.prepare(parts[start : start + batch]).to(device)
+            found = normalize(encode(self.encoder, prepared).float(), dim=1).cpu().numpy()
+            np.add.at(rows, owner[start : start + batch], found)
+        return unit_rows(rows)
+
+    def save(self, path: Path) -> None:
+        tokenizer = None
+        if isinstance(self.encoder, TransformerEncoder):
+            tokenizer = self.encoder.tokenizer.to_str()
+        save_checkpoint(
+            path,
+            {
+                "format": FORMAT,
+                "settings": self.settings.model_dump(mode="json"),
+                "tokenizer": tokenizer,
+                "encoder": dict(self.encoder.state_dict()),
+            },
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> DnaModel:
+        """What :meth:`save` wrote, or a run folder that has it.
+
+        Raises:
+            UserError: there is none, or it does not hold together.
+        """
+        if path.is_dir():
+            path = path / "checkpoint" / "model.safetensors"
+        if not path.exists():
+            raise UserError(f"{path}: no such model; expected a run folder of train")
+        state = load_checkpoint(path)
+        if state.get("format") != FORMAT:
+            raise UserError(f"{path}: is no model of nearfar-dna; expected {FORMAT!r}")
+        try:
+            settings = load_settings(DnaSettings, base=state["settings"])
+            kept = state["tokenizer"]
+            encoder = new_encoder(settings, Tokenizer.from_str(kept) if kept else None)
+            encoder.load_state_dict(state["encoder"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            first = str(error).splitlines()[0]
+            raise UserError(f"{path}: does not hold together ({first})") from None
+        return cls(settings, encoder)
+
+
+def new_encoder(settings: DnaSettings, tokenizer: Tokenizer | None = None) -> Encoder:
+    """An encoder before its first step, its weights drawn from torch's own generator.
+
+    Args:
+        tokenizer: for a transformer.
+    """
+    if settings.encoder == "composition":
+        return CompositionEncoder(settings.kmers, settings.width, settings.depth, settings.hidden)
+    assert tokenizer is not None
+    try:
+        return TransformerEncoder(
+            tokenizer, settings.width, settings.depth, settings.heads, settings.hidden,
+            settings.positions, settings.max_tokens,
+        )  # fmt: skip
+    except ValueError as error:
+        raise UserError(f"settings: {error}") from None
+
+
+def new_head(settings: DnaSettings) -> nn.Module:
+    """The head that is trained with the encoder and left away after: ``W2 ReLU(W1 e)``."""
+    if settings.projection == 0:
+        return nn.Identity()
+    return nn.Sequential(
+        nn.Linear(settings.width, settings.width, bias=False),
+        nn.ReLU(),
+        nn.Linear(settings.width, settings.projection, bias=False),
+    )

@@ -1,0 +1,168 @@
+"""FASTA and FASTQ, plain or gzip, one record at a time."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from Bio.SeqIO.FastaIO import SimpleFastaParser
+from Bio.SeqIO.QualityIO import FastqGeneralIterator
+
+from nearfar_dna.alphabet import IUPAC, UNKNOWN, Codes, encode
+from nearfar_kit.errors import UserError
+
+__all__ = ["Sequence", "Tally", "is_sequence_file", "read_sequences"]
+
+ENDINGS = (".fa", ".fasta", ".fna", ".ffn", ".fsa", ".fas", ".fq", ".fastq")
+BROKEN = (EOFError, zlib.error, gzip.BadGzipFile)
+_LETTERS = f"{IUPAC}{IUPAC.lower()}.-".encode()
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A record: its id (the header's first word), the rest of the header, and its bases."""
+
+    id: str
+    description: str
+    codes: Codes
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+@dataclass
+class Tally:
+    """What a reading kept and left out.
+
+    Attributes:
+        damage: what is wrong with the rest of the file, where its end could not be read.
+    """
+
+    kept: int = 0
+    bases: int = 0
+    short: int = 0
+    unknown: int = 0
+    repeated: int = 0
+    first_repeated: str = ""
+    damage: str = ""
+
+    def lines(self, min_length: int) -> list[str]:
+        """One line for each thing that a user should know."""
+        told = []
+        if self.short:
+            told.append(f"{self.short} sequences left out: shorter than {min_length} bp")
+        if self.unknown:
+            told.append(f"{self.unknown} sequences left out: more than half of their bases unknown")
+        if self.repeated:
+            told.append(
+                f"{self.repeated} sequences left out: their id is an earlier one's, the first is "
+                f"{self.first_repeated}"
+            )
+        if self.damage:
+            told.append(f"{self.damage}; {self.kept} sequences before it were read")
+        return told
+
+
+def is_sequence_file(path: Path) -> bool:
+    """Whether a file's name ends as those of sequences do."""
+    return path.name.lower().removesuffix(".gz").endswith(ENDINGS)
+
+
+def read_sequences(
+    path: Path, *, min_length: int = 1, tally: Tally | None = None
+) -> Iterator[Sequence]:
+    """The records of a file, as they come; memory is that of the longest one and of all ids.
+
+    Lower case and U are read as bases, other IUPAC codes as unknown, gaps are left out. What cannot
+    be used is counted in ``tally``; where the end of the file is damaged, what was before it comes
+    all the same, and ``tally.damage`` says so.
+
+    Args:
+        min_length: shorter ones are left out.
+        tally: counts; None: damage is an error.
+
+    Raises:
+        UserError: no such file, no record, neither FASTA nor FASTQ, or letters that are no bases.
+    """
+    count = Tally() if tally is None else tally
+    seen: set[str] = set()
+    records = 0
+    with _open(path) as file:
+        for number, (title, text) in enumerate(_records(path, file, count), 1):
+            records = number
+            name, _, description = title.partition(" ")
+            if not name:
+                raise UserError(f"{path}, record {number}: has no id; expected one after the mark")
+            letters = text.encode("utf-8", "replace")
+            if foreign := letters.translate(None, _LETTERS):
+                letter = foreign[:1].decode("utf-8", "replace")
+                raise UserError(
+                    f"{path}, record {number} ({name}): holds {letter!r} at place "
+                    f"{letters.index(foreign[:1]) + 1}; expected DNA in IUPAC codes"
+                )
+            codes = encode(letters.translate(None, b".-"))
+            if len(codes) < min_length:
+                count.short += 1
+            elif 2 * int((codes == UNKNOWN).sum()) > len(codes):
+                count.unknown += 1
+            elif name in seen:
+                count.repeated += 1
+                count.first_repeated = count.first_repeated or name
+            else:
+                seen.add(name)
+                count.kept += 1
+                count.bases += len(codes)
+                yield Sequence(name, description.strip(), codes)
+    if tally is None and count.damage:
+        raise UserError(count.damage)
+    if not records and not count.damage:
+        raise UserError(f"{path}: holds no sequence; expected FASTA or FASTQ")
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[io.BufferedReader | gzip.GzipFile]:
+    try:
+        with path.open("rb") as raw:
+            yield gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _records(
+    path: Path, file: io.BufferedReader | gzip.GzipFile, tally: Tally
+) -> Iterator[tuple[str, str]]:
+    """Titles and letters; what breaks off is told in the tally."""
+    try:
+        while (mark := file.peek(1)[:1]).isspace():
+            file.read(1)
+    except BROKEN as error:
+        raise UserError(f"{path}: is a damaged gzip file ({error})") from None
+    if not mark:
+        return
+    if mark not in (b">", b"@"):
+        shown = mark.decode("ascii", "replace")
+        raise UserError(f"{path}: begins with {shown!r}; expected FASTA (>) or FASTQ (@)")
+    # Universal newlines: files of Windows read like any other.
+    text = io.TextIOWrapper(file, encoding="utf-8", errors="replace")
+    last = ""
+    try:
+        if mark == b">":
+            for last, letters in SimpleFastaParser(text):  # type: ignore[no-untyped-call]
+                yield last, letters
+        else:
+            for last, letters, _ in FastqGeneralIterator(text):
+                yield last, letters
+    except BROKEN as error:
+        # Biopython gives a record when the next begins: none of those given is cut.
+        tally.damage = f"{path}: is a damaged gzip file after {_named(last)} ({error})"
+    except ValueError as error:
+        tally.damage = f"{path}: is damaged after {_named(last)} ({error})"
+
+
+def _named(title: str) -> str:
+    return f"record {title.split(' ')[0]}" if title else "its first bytes"

@@ -1,0 +1,97 @@
+"""Readers: what comes in, and one clear line on what cannot."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from nearfar_dna.alphabet import decode
+from nearfar_dna.genomes import read_genomes, read_labels
+from nearfar_dna.readers import Tally, read_sequences
+from nearfar_kit.errors import UserError
+
+FASTA = b">a one\nACGT\nacgt\n>b\nNNNNNNACGT\n>c\nAC-GU.RYAC\n>d\nAC\n>a again\nAAAAAAAA\n"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_fasta_in_every_dress(tmp_path, packed, end):
+    path = tmp_path / "x.fa"
+    content = FASTA.replace(b"\n", end)
+    path.write_bytes(gzip.compress(content) if packed else content)
+    tally = Tally()
+    found = [(s.id, s.description, decode(s.codes))
+             for s in read_sequences(path, min_length=4, tally=tally)]  # fmt: skip
+    assert found == [("a", "one", "ACGTACGT"), ("c", "", "ACGTNNAC")]
+    assert (tally.short, tally.unknown, tally.repeated, tally.bases) == (1, 1, 1, 16)
+    assert tally.lines(4) == [
+        "1 sequences left out: shorter than 4 bp",
+        "1 sequences left out: more than half of their bases unknown",
+        "1 sequences left out: their id is an earlier one's, the first is a",
+    ]
+
+
+def test_fastq_cut_in_the_middle_gives_what_was_before(tmp_path):
+    path = tmp_path / "x.fq"
+    path.write_text("@a\nACGT\n+\nIIII\n@b\nACGTAC\n+\nII")
+    tally = Tally()
+    assert [s.id for s in read_sequences(path, tally=tally)] == ["a"]
+    assert "damaged after record a" in tally.damage
+    with pytest.raises(UserError, match="damaged after record a"):
+        list(read_sequences(path))
+
+
+def test_a_corrupt_gzip_gives_what_was_before(tmp_path):
+    path = tmp_path / "x.fa.gz"
+    records = b"".join(b">r%d\n%s\n" % (n, b"ACGTTGCA" * 9_000) for n in range(40))
+    path.write_bytes(gzip.compress(records, 0)[:-100_000])
+    tally = Tally()
+    found = list(read_sequences(path, tally=tally))
+    assert 0 < len(found) < 40
+    assert all(len(s) == 72_000 for s in found)
+    assert f"damaged gzip file after record r{len(found) - 1}" in tally.damage
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "holds no sequence"),
+        (b">p\nACGT\n>q\nMKLV\n", r"record 2 \(q\): holds 'L' at place 3"),
+        (b"id,sequence\n", "begins with 'i'"),
+        (b"> \nACGT\n", "record 1: has no id"),
+    ],
+)  # fmt: skip
+def test_one_clear_line(tmp_path, content, told):
+    path = tmp_path / "x.fa"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=told):
+        list(read_sequences(path))
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        list(read_sequences(tmp_path / "none.fa"))
+
+
+def test_species_from_files_headers_and_a_table(tmp_path):
+    for name in ("Aa_b__s1.fna", "Aa_b__s2.fna", "Cc_d.fa"):
+        (tmp_path / name).write_text(">x\n" + "ACGT" * 20 + "\n")
+    genomes = read_genomes(tmp_path, min_length=10)
+    assert genomes.names == ["Aa_b", "Cc_d"]
+    assert genomes.species.tolist() == [0, 0, 1]
+    rest, held_out = genomes.strains_held_out()
+    assert [g.name for g in held_out.genomes] == ["Aa_b__s2.fna"]
+    assert len(rest.genomes) == 2
+    one = tmp_path / "one.txt"
+    one.write_text(">x E. coli\n" + "ACGT" * 20 + "\n>y E. coli\n" + "ACGT" * 20 + "\n")
+    assert len(read_genomes(one, min_length=10).genomes[0].pieces) == 2
+    table = tmp_path / "labels.tsv"
+    table.write_text("id\tspecies\tgenome\nx\tA\ts1\ny\tA\ts2\n")
+    assert [g.name for g in read_genomes(one, table, min_length=10).genomes] == ["s1", "s2"]
+    table.write_text("x\tA\n")
+    with pytest.raises(UserError, match="no row for y"):
+        read_genomes(one, table, min_length=10)
+    table.write_text("x\n")
+    with pytest.raises(UserError, match="row 1: has no label"):
+        read_labels(table)

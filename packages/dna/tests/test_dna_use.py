@@ -1,0 +1,195 @@
+"""Bins, clusters, few labels, protocols, and the command line over them."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nearfar_dna.binning import (
+    UNBINNED,
+    dbscan_bins,
+    leiden_bins,
+    neighbour_threshold,
+    species_bins,
+)  # fmt: skip
+from nearfar_dna.cli import app
+from nearfar_dna.clustering import k_means
+from nearfar_dna.composition import unit_rows
+from nearfar_dna.embed import read_embedding
+from nearfar_dna.evaluate import cluster_scores, few_shot_f1, species_f1
+from nearfar_kit.errors import UserError
+
+
+def blobs(groups=4, each=30, spread=0.1, seed=0):
+    rng = np.random.default_rng(seed)
+    centres = np.eye(groups, 8)
+    labels = np.repeat(np.arange(groups), each)
+    rows = centres[labels] + spread * rng.standard_normal((len(labels), 8))
+    return unit_rows(rows.astype(np.float32)), labels
+
+
+def call(*arguments):
+    app([str(a) for a in arguments], standalone_mode=False)
+
+
+@pytest.mark.parametrize("make", [species_bins, dbscan_bins, leiden_bins])
+def test_bins_find_what_lies_apart(make):
+    rows, labels = blobs()
+    bins = make(rows, neighbour_threshold(rows))
+    assert (species_f1(labels, bins) > 0.8).all()
+
+
+def test_blocks_change_no_bin(monkeypatch):
+    rows, _ = blobs(spread=0.25)
+    whole = species_bins(rows, 0.6, least=2)
+    from nearfar_dna import binning
+
+    monkeypatch.setattr(binning, "BLOCK", 7)
+    assert np.array_equal(species_bins(rows, 0.6, least=2), whole)
+
+
+def test_densities_are_those_of_what_is_left():
+    # The dense definition, sums made anew each time.
+    rows, _ = blobs(spread=0.3, seed=2)
+    found = species_bins(rows, 0.5, least=1)
+    free, number = np.ones(len(rows), bool), 0
+    expected = np.full(len(rows), UNBINNED)
+    s = rows.astype(np.float64) @ rows.T
+    s[s < 0.5] = 0
+    while free.any():
+        first = np.where(free, s[:, free].sum(1), -np.inf).argmax()
+        medoid = rows[first]
+        for _ in range(3):
+            within = np.flatnonzero(free & (rows @ medoid >= 0.5))
+            medoid = unit_rows(rows[within].mean(0, keepdims=True))[0]
+        expected[within] = number
+        free[within] = free[first] = False
+        number += 1
+    pairs = {(a, b) for a, b in zip(found.tolist(), expected.tolist(), strict=True)}
+    assert len(pairs) == len(set(found.tolist())) == len(set(expected.tolist()))
+
+
+def test_unbinned_sequences_count_against_a_species():
+    labels = np.repeat([0, 1], 10)
+    bins = labels.copy()
+    assert species_f1(labels, bins).tolist() == [1, 1]
+    bins[:5] = UNBINNED
+    assert species_f1(labels, bins) == pytest.approx([2 / 3, 1])
+
+
+def test_protocols_on_what_lies_apart_and_on_noise():
+    rows, labels = blobs()
+    assert cluster_scores(rows, labels, 0)["ari"] > 0.7
+    assert few_shot_f1(rows, labels, 5, 0) > 0.95
+    noise = np.random.default_rng(0).standard_normal(rows.shape).astype(np.float32)
+    assert cluster_scores(noise, labels, 0)["ari"] < 0.1
+    assert few_shot_f1(noise, labels, 2, 0) < 0.5
+
+
+def test_the_number_of_clusters_is_found():
+    rows, _ = blobs(groups=5, each=40)
+    assert abs(len(np.unique(k_means(rows))) - 5) <= 2
+    assert len(np.unique(k_means(rows[:2], 5))) == 2
+
+
+def test_embedding_in_both_forms(run_folder, genome_file, tmp_path):
+    for name in ("x.npy", "x.parquet"):
+        call("embed", "--model", run_folder, "--data", genome_file, "--out", tmp_path / name)
+    (ids, rows), (same, again) = (read_embedding(tmp_path / n) for n in ("x.npy", "x.parquet"))
+    assert ids == same
+    assert len(ids) == 30
+    assert np.array_equal(rows, again)
+    with pytest.raises(UserError, match=r"expected \.npy or \.parquet"):
+        call("embed", "--model", run_folder, "--data", genome_file, "--out", tmp_path / "x.txt")
+
+
+def test_what_was_readable_is_kept_and_the_damage_told(run_folder, tmp_path):
+    path = tmp_path / "cut.fq"
+    read = "ACGTTGCA" * 200
+    path.write_text(f"@a\n{read}\n+\n{'I' * len(read)}\n@b\nACGT\n+\nI")
+    with pytest.raises(UserError, match="1 sequences before it are written"):
+        call("embed", "--model", run_folder, "--data", path, "--out", tmp_path / "x.npy")
+    assert read_embedding(tmp_path / "x.npy")[0] == ["a"]
+
+
+def test_clusters_and_labels(run_folder, genome_file, tmp_path):
+    call("cluster", "--model", run_folder, "--data", genome_file, "--clusters", 6,
+         "--out", tmp_path / "c.tsv")  # fmt: skip
+    assert pl.read_csv(tmp_path / "c.tsv", separator="\t")["cluster"].n_unique() == 6
+    for method in ("prototypes", "probe"):
+        out = tmp_path / f"{method}.tsv"
+        call("classify", "--model", run_folder, "--data", genome_file, "--labelled", genome_file,
+             "--method", method, "--unknown", 0.0, "--out", out)  # fmt: skip
+        found = pl.read_csv(out, separator="\t")
+        truth = [f"species {int(name[1]):02d}" for name in found["id"]]
+        assert (found["species"] == pl.Series(truth)).mean() > 0.8
+        assert found["probability"].is_between(0, 1).all()
+    call("classify", "--model", run_folder, "--data", genome_file, "--labelled", genome_file,
+         "--unknown", 1.0, "--out", tmp_path / "none.tsv")  # fmt: skip
+    none = pl.read_csv(tmp_path / "none.tsv", separator="\t")
+    assert (none["species"] == "unknown").all()
+    assert none["nearest"].n_unique() > 1
+
+
+@pytest.mark.parametrize("method", ["medoid", "dbscan", "leiden"])
+def test_bins_of_a_file(run_folder, genome_file, tmp_path, method):
+    depths = tmp_path / "depths.tsv"
+    depths.write_text("".join(f"c{n}_{p}\t{1 + 9 * n}\t{30 - n}\n"
+                              for n in range(6) for p in range(5)))  # fmt: skip
+    out = tmp_path / "bins"
+    call("bin", "--model", run_folder, "--data", genome_file, "--out", out, "--method", method,
+         "--abundance", depths, "--min-bin-size", 8000, "--min-length", 1000)  # fmt: skip
+    lines = (out / "bins.tsv").read_text().splitlines()
+    assert lines[0] == "@Version:0.9.1"
+    assert lines[3] == "@@SEQUENCEID\tBINID\t_LENGTH"
+    contigs = {}
+    for file in [*(out / "bins").iterdir(), out / "unbinned.fna"]:
+        names = [x[1:] for x in file.read_text().splitlines() if x.startswith(">")]
+        contigs |= dict.fromkeys(names, file.stem)
+        assert file.stem == "unbinned" or len(names) >= 2
+    assert len(contigs) == 30
+    told = {row.split("\t")[0]: row.split("\t")[1] for row in lines[4:]}
+    assert told == {name: bin for name, bin in contigs.items() if bin != "unbinned"}
+    assert told
+    with pytest.raises(UserError, match="is there already"):
+        call("bin", "--model", run_folder, "--data", genome_file, "--out", out)
+
+
+def test_two_contigs_are_no_failure(run_folder, genomes, tmp_path):
+    from nearfar_dna.alphabet import decode
+
+    path = tmp_path / "two.fa"
+    text = decode(genomes.genomes[0].pieces[0])
+    path.write_text(f">a\n{text}\n>b\n{text[:5000]}\n")
+    call("bin", "--model", run_folder, "--data", path, "--out", tmp_path / "o",
+         "--min-bin-size", 10_000)  # fmt: skip
+    assert "a\t0\t20000" in (tmp_path / "o" / "bins.tsv").read_text()
+    call("cluster", "--model", run_folder, "--data", path, "--out", tmp_path / "c.tsv")
+
+
+def test_evaluate_leaves_a_report(run_folder, genome_file, tmp_path):
+    call("evaluate", "--model", run_folder, "--data", genome_file, "--out", tmp_path / "e",
+         "--length", 500, "--per-species", 15)  # fmt: skip
+    assert (tmp_path / "e" / "report.html").exists()
+
+
+def test_a_benchmark_is_whole_and_gone_on_with(genomes, tmp_path, monkeypatch):
+    from nearfar_dna import bench
+    from nearfar_dna.alphabet import decode
+    from nearfar_dna.simulate import simulate
+
+    folder = tmp_path / "genomes"
+    folder.mkdir()
+    for genome in simulate(species=8, bases=12_000, seed=1).genomes:
+        name = genome.species.replace(" ", "_")
+        (folder / f"{name}.fna").write_text(f">x\n{decode(genome.pieces[0])}\n")
+    arguments = ("bench", "--data", folder, "--out", tmp_path / "b", "--profile", "smoke",
+                 "--quiet", "--methods", "TNF VAE;curriculum", "--set", "steps=2",
+                 "--set", "fragments_a_genome=6", "--set", "width=8")  # fmt: skip
+    call(*arguments)
+    table = (tmp_path / "b" / "table.md").read_text()
+    assert "| curriculum |" in table
+    monkeypatch.setattr(bench, "train", None)  # all is done: nothing is done again
+    call(*arguments, "--resume")
+    assert (tmp_path / "b" / "table.md").read_text().split("date")[0] == table.split("date")[0]
