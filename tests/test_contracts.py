@@ -74,7 +74,7 @@ class TestPackage:
     def test_it_asks_for_what_it_imports(self, package):
         names = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow",
                  "lightning_fabric": "lightning-fabric", "nearfar_kit": "nearfar-kit",
-                 "dateutil": "python-dateutil"}  # fmt: skip
+                 "dateutil": "python-dateutil", "Bio": "biopython"}  # fmt: skip
         about = project(package)
         extras = about.get("optional-dependencies", {}).values()
         needed = [*about["dependencies"], *itertools.chain(*extras)]
