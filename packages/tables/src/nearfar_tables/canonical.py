@@ -38,11 +38,7 @@ def kind_of(values: Iterable[str], name: str = "") -> str:
     for kind in ("time", "date", "number"):
         if sum(KINDS[kind](value) is not None for value in distinct) > 0.6 * len(distinct):
             return kind
-    if re.search(
-        r"author|director|actor|cast|editor|writer|people|players|artist", name.casefold()
-    ):
-        return "people"
-    return "text"
+    return "people" if PEOPLE.search(name.casefold()) else "text"
 
 
 def canonical(value: object, kind: str) -> str | None:
