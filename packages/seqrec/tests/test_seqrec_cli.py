@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -13,7 +12,6 @@ import pytest
 from nearfar_kit.command import run_app
 from nearfar_kit.metrics import Metrics
 from nearfar_seqrec.cli import app
-from nearfar_seqrec.profiles import PROFILES
 from nearfar_seqrec.recommender import Recommender
 
 SETS = [
@@ -213,28 +211,29 @@ class TestBench:
         assert "| popular |" in (out / "table.md").read_text()
         jobs = {p: p.stat().st_mtime_ns for p in (out / "checkpoint" / "jobs").iterdir()}
         # Each tuned method tried all its choices with seed 0, the ablation its method's.
-        assert sum("MCLRec_0" in p.name for p in jobs) == 3
+        assert sum("MCLRec_0" in p.name for p in jobs) == 4
         call(*arguments, "--resume")
         assert {p: p.stat().st_mtime_ns for p in jobs} == jobs
 
-    def test_a_folder_of_data_sets(self, data, tmp_path, capsys, monkeypatch):
-        """Those over the profile's limit are left out, and told; a file named is never."""
+    def test_a_folder_of_data_sets(self, data, tmp_path, capsys):
+        """Of those over the limit a dense core is taken, and told."""
         folder = tmp_path / "sets"
         folder.mkdir()
-        for name, times in (("a.txt", 1), ("b.txt", 2), ("notes.md", 1)):
-            lines = [f"{n} {line}" for n in range(times) for line in data.read_text().splitlines()]
-            (folder / name).write_text("\n".join(lines))
-        limited = replace(PROFILES["smoke"], largest=500)
-        monkeypatch.setitem(PROFILES, "smoke", limited)
+        lines = data.read_text().splitlines()
+        brief = ["\t".join([f"brief {n}", *line.split("\t")[1:4]]) for n, line in enumerate(lines)]
+        for name, rows in (("a.txt", lines), ("b.txt", lines + brief), ("notes.md", [])):
+            (folder / name).write_text("\n".join(rows))
         more = ["--profile", "smoke", "--methods", "popular", "--processes", "1", "--quiet", *SETS]
-        call("bench", "--data", folder, "--out", tmp_path / "out", *more)
-        assert "b.txt: left out, 640 interactions, over 500" in capsys.readouterr().err
+        call("bench", "--data", folder, "--out", tmp_path / "out", *more, "--set", "most=400")
+        captured = capsys.readouterr().err
+        assert captured.count("by the setting most") == 1
+        assert "user and 4 an item, 320 of 600, by the setting most" in captured
         found = Metrics.read(tmp_path / "out" / "metrics.json").records
-        assert {r.dataset for r in found} == {"a"}
-        call("bench", "--data", folder / "b.txt", "--out", tmp_path / "b", *more)
-        (folder / "a.txt").unlink()
-        call("bench", "--data", folder, "--out", tmp_path / "c", *more, status=2)
-        assert "all is left out; expected a smaller set" in capsys.readouterr().err
+        assert {r.dataset for r in found} == {"a", "b"}
+        table = (tmp_path / "out" / "table.md").read_text()
+        assert "320 of 600, by the setting most: full ranking" in table
+        call("bench", "--data", folder, "--out", tmp_path / "c", *more, "--set", "most=1", status=2)
+        assert "filter: no core holds at most 1 interactions" in capsys.readouterr().err
         assert not (tmp_path / "c").exists()
 
     def test_mistakes(self, data, tmp_path, capsys):

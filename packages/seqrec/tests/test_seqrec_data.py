@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nearfar_kit.errors import UserError
 from nearfar_seqrec.batches import Batches
-from nearfar_seqrec.filtering import k_core, most_recent
+from nearfar_seqrec.filtering import dense_core, k_core, most_recent
 from nearfar_seqrec.sequences import Sequences, sequences_of
 from nearfar_seqrec.split import by_time, leave_one_out
 
@@ -57,6 +57,25 @@ class TestFilters:
         got = k_core(made(lists), user_min, item_min)
         assert {str(u): got.names(got.of(n)) for n, u in enumerate(got.users)} == want
         assert sorted(set(got.flat)) == list(range(1, len(got.items) + 1))
+
+    @given(SEQUENCES, st.integers(1, 3), st.integers(0, 40), st.sampled_from([0, 3, 5]))
+    def test_dense_core_is_the_first_that_is_small_enough(self, lists, least, most, recent):
+        whole = made(lists)
+        cores = [
+            {user: items[-recent:] for user, items in core.items()}
+            for core in (dense_k_core(lists, least + n, least + n + 1) for n in range(20))
+        ]
+        sizes = [sum(map(len, core.values())) for core in cores]
+        first = next(n for n, size in enumerate(sizes) if not most or size <= most)
+        if not sizes[first]:
+            expected = "no core holds at most" if first else "nothing is left of"
+            with pytest.raises(UserError, match=f"filter: {expected}"):
+                dense_core(whole, least, least + 1, most, recent)
+            return
+        got = dense_core(whole, least, least + 1, most, recent)
+        assert {str(u): got.names(got.of(n)) for n, u in enumerate(got.users)} == cores[first]
+        told = f"at least {least + first} interactions a user and {least + first + 1} an item"
+        assert [note.startswith(told) for note in got.notes] == [True] * (first > 0)
 
     @given(SEQUENCES, st.integers(1, 9))
     def test_most_recent(self, lists, count):

@@ -260,6 +260,7 @@ class TestMetaSteps:
 
         assert steps(meta="alternate") == ["encoder", "augmenters"]
         assert steps(meta="joint") == ["all"]
+        assert steps(meta_weight=0.0) == ["encoder", "encoder"]
         h1, h2 = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0)).double()
         plain = tiny_model(circle_split, method="mclrec", margin_weight=0.0, pairs="augmented")
         plain.double()

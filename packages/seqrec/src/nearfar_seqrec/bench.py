@@ -35,10 +35,11 @@ from nearfar_seqrec.train import CHOSEN_BY, Training
 __all__ = ["METHODS", "UNTRAINED", "compare"]
 
 UNTRAINED: dict[str, Callable[[Split], Scorer]] = {"popular": Popular, "item-kNN": ItemKNN}
-DROPOUTS: tuple[dict[str, Any], ...] = tuple({"dropout": d} for d in (0.5, 0.3, 0.1))
-VIEWS: tuple[dict[str, Any], ...] = tuple({"view_weight": w} for w in (0.03, 0.1, 0.3))
-META: tuple[dict[str, Any], ...] = tuple(  # of the paper's scripts two, of its grid one
-    {"view_weight": v, "meta_weight": m} for v, m in ((0.0, 0.05), (0.04, 0.4), (0.1, 0.02))
+DROPOUTS: tuple[dict[str, Any], ...] = tuple({"dropout": d} for d in (0.5, 0.3, 0.1, 0.2))
+VIEWS: tuple[dict[str, Any], ...] = tuple({"view_weight": w} for w in (0.03, 0.1, 0.3, 0.01))
+META: tuple[dict[str, Any], ...] = tuple(  # of the paper's scripts three, of its grid one
+    {"view_weight": view, "meta_weight": meta}
+    for view, meta in ((0.0, 0.05), (0.04, 0.4), (0.1, 0.02), (0.0, 0.01))
 )
 
 
@@ -73,6 +74,10 @@ METHODS: dict[str, Method] = {
     "MCLRec, one encoder step": ablation(meta="alternate"),
     "MCLRec, augmented pair alone": ablation(pairs="augmented"),
     "MCLRec, no learnt augmenters": ablation(meta_weight=0.0, view_weight=0.1),
+    # What MCLRec's second step of the encoder does by itself.
+    "SASRec, two steps a batch": Method(
+        {"method": "mclrec", "meta_weight": 0.0, "view_weight": 0.0}, like="SASRec"
+    ),
 }
 
 

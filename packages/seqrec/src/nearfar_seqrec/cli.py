@@ -224,6 +224,7 @@ def bench(
     """MCLRec, its parts and its peers: one split, loop, budget and loss for all."""
     from nearfar_kit.report import Report
     from nearfar_seqrec.bench import METHODS, compare
+    from nearfar_seqrec.data import data_sets, split_from
     from nearfar_seqrec.profiles import PROFILES
     from nearfar_seqrec.report import end_report, write_comparison
 
@@ -236,7 +237,12 @@ def bench(
         if name not in METHODS:
             raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
     where = device_of(device)
-    paths = _taken(data, settings, chosen.largest)  # refused before anything is written
+    paths = data_sets(data)
+    about = {}
+    for path in paths:  # refused before anything is written
+        split = split_from(path, settings)
+        about[path.stem] = [*split.sequences.notes, *split.notes]
+        _tell(split)
     run, metrics = begin(
         "seqrec", "bench", out, settings, device=device, resume=resume, packages=TOLD
     )
@@ -254,7 +260,7 @@ def bench(
         "One split, one loop, one budget and one loss for all; settings chosen by validation.",
     )
     metrics.write(run.metrics)  # the time and the memory, for the tables
-    for table in write_comparison(run.path, metrics, report):
+    for table in write_comparison(run.path, metrics, report, about):
         Console().print(table.terminal())
     end_report(report, run, metrics)
     end(run)
@@ -277,24 +283,6 @@ def _tell(split: Any) -> None:
     """What was put right or could not be used, on stderr."""
     for note in (*split.sequences.notes, *split.notes):
         typer.echo(f"note: {note}", err=True)
-
-
-def _taken(data: Path, settings: SeqrecSettings, largest: float) -> list[Path]:
-    """The data set, or those of a folder that are small enough."""
-    from nearfar_seqrec.data import data_sets, split_from
-
-    taken = []
-    for path in data_sets(data):
-        split = split_from(path, settings)
-        size = len(split.sequences.flat)
-        if size > largest and path != data:
-            typer.echo(f"note: {path}: left out, {size} interactions, over {largest:.0f}", err=True)
-            continue
-        _tell(split)
-        taken.append(path)
-    if not taken:
-        raise UserError(f"--data {data}: all is left out; expected a smaller set, or its own path")
-    return taken
 
 
 def _test(report: Any, metrics: Any, recommender: Any, split: Any, dataset: str, seed: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from nearfar_kit.errors import UserError
 from nearfar_seqrec.batches import check_trainable
 from nearfar_seqrec.features import read_features
-from nearfar_seqrec.filtering import k_core, most_recent
+from nearfar_seqrec.filtering import dense_core
 from nearfar_seqrec.readers import LAYOUTS, read
 from nearfar_seqrec.readers.atomic import is_atomic
 from nearfar_seqrec.sequences import Sequences
@@ -45,9 +45,9 @@ def data_sets(path: Path) -> list[Path]:
 
 def split_of(sequences: Sequences, settings: SeqrecSettings) -> Split:
     """Sequences filtered and divided as the settings want it, and what is known of their items."""
-    kept = k_core(sequences, settings.user_min, settings.item_min)
-    if settings.recent:
-        kept = most_recent(kept, settings.recent)
+    kept = dense_core(
+        sequences, settings.user_min, settings.item_min, settings.most, settings.recent
+    )
     if settings.split == "time":
         split = by_time(kept, settings.valid_share, settings.test_share)
     else:

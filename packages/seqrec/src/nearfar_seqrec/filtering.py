@@ -9,7 +9,7 @@ import numpy as np
 from nearfar_kit.errors import UserError
 from nearfar_seqrec.sequences import Sequences
 
-__all__ = ["k_core", "most_recent"]
+__all__ = ["dense_core", "k_core", "most_recent"]
 
 
 def k_core(sequences: Sequences, user_min: int = 5, item_min: int = 5) -> Sequences:
@@ -46,6 +46,41 @@ def k_core(sequences: Sequences, user_min: int = 5, item_min: int = 5) -> Sequen
         start=np.concatenate([[0], np.cumsum(of_user[users])]).astype(np.int64),
         time=None if sequences.time is None else sequences.time[kept],
     )
+
+
+def dense_core(
+    sequences: Sequences, user_min: int, item_min: int, most: int, recent: int = 0
+) -> Sequences:
+    """The last interactions of each user in the first k-core that leaves at most ``most``.
+
+    Both minima are raised together; if they were, a note tells.
+
+    Args:
+        most: interactions, those of a user beyond ``recent`` not counted; 0: any number.
+        recent: interactions of each user that are kept; 0: all.
+
+    Raises:
+        UserError: nothing is left.
+    """
+    core, raised = k_core(sequences, user_min, item_min), 0
+    kept = most_recent(core, recent) if recent else core
+    while most and len(kept.flat) > most:
+        raised += 1
+        try:
+            core = k_core(core, user_min + raised, item_min + raised)
+        except UserError:
+            raise UserError(
+                f"filter: no core holds at most {most} interactions; the densest that is not "
+                f"empty holds {len(kept.flat)} (setting most)"
+            ) from None
+        kept = most_recent(core, recent) if recent else core
+    if not raised:
+        return kept
+    note = (
+        f"at least {user_min + raised} interactions a user and {item_min + raised} an item, "
+        f"{len(kept.flat)} of {len(sequences.flat)}, by the setting most"
+    )
+    return replace(kept, notes=(*kept.notes, note))
 
 
 def most_recent(sequences: Sequences, count: int) -> Sequences:

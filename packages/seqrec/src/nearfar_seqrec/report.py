@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from nearfar_kit import plots
 from nearfar_kit.atomic import write_atomic
@@ -48,14 +49,24 @@ class Value(Cell):
         return f"{text} ± {self.spread:.{digits}f}" if self.n > 1 else text
 
 
-def write_comparison(folder: Path, metrics: Metrics, report: Report) -> list[Table]:
-    """``table.md`` and plots into ``folder``, and both into the report; gives the tables."""
+def write_comparison(
+    folder: Path,
+    metrics: Metrics,
+    report: Report,
+    about: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> list[Table]:
+    """``table.md`` and plots into ``folder``, and both into the report; gives the tables.
+
+    Args:
+        about: what is to be told of each data set.
+    """
     tables = []
     for dataset in dict.fromkeys(record.dataset for record in metrics.records):
         records = [r for r in metrics.records if r.dataset == dataset]
         seeds, n = len({r.seed for r in records}), records[0].n
         over = f"{n} tests, mean ± standard deviation over {seeds} seeds (without ±: one)"
-        main = by_method(records, FIRST, f"{dataset}: full ranking, {over}.")
+        name = "; ".join([dataset, *about.get(dataset, ())])
+        main = by_method(records, FIRST, f"{name}: full ranking, {over}.")
         rest = by_method(
             records, BESIDE,
             f"{dataset}: share of the catalogue on anybody's list of ten; how often listed items "

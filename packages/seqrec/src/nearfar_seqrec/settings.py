@@ -21,6 +21,7 @@ class SeqrecSettings(Settings):
     # Data.
     user_min: int = Field(5, ge=1)
     item_min: int = Field(5, ge=1)
+    most: int = Field(0, ge=0)  # interactions; user_min and item_min rise until so few; 0: any
     recent: int = Field(0, ge=0)  # interactions of each user that are kept, the last; 0: all
     split: Literal["leave_one_out", "time"] = "leave_one_out"
     valid_share: float = Field(0.1, gt=0, lt=0.5)

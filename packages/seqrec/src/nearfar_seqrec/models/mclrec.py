@@ -50,9 +50,10 @@ class MCLRec(SASRec):
             return super().steps(batch, generator)
         views = self.drawn_views(batch, generator)  # the same in all steps
         encoder = Step("encoder", partial(self.objective, batch, views, generator))
-        augmenters = Step("augmenters", partial(self.augmenter_loss, views))
+        # Without a weight nothing asks for what the augmenters make.
+        learnt = [Step("augmenters", partial(self.augmenter_loss, views))]
         again = [encoder] if self.settings.meta == "published" else []
-        return [encoder, augmenters, *again]
+        return [encoder, *(learnt if self.settings.meta_weight else []), *again]
 
     def loss(self, batch: Batch, generator: Generator) -> Tensor:
         return self.objective(batch, self.drawn_views(batch, generator), generator)
