@@ -106,6 +106,10 @@ def bars(
                 yerr=[cell.spread for cell in cells],
                 error_kw={"elinewidth": 1, "ecolor": "#333333"},
                 color=COLOURS[number % len(COLOURS)],
+                # More bars than colours: hatched ones are told from plain ones.
+                hatch="///" * (number // len(COLOURS)),
+                edgecolor="white",
+                linewidth=0,
                 label=name,
             )
         axes.grid(axis="x", visible=False)
