@@ -105,13 +105,30 @@ class TestRecommend:
         new = tmp_path / "new.txt"
         new.write_text("zoë\titem 1\tsoap\n", encoding="utf-8")
         call("recommend", "--model", run, "--data", new, status=2)
-        assert f"error: {new}, line 1: item 'soap' is unknown to the model" in (
+        assert f"error: {new}: item 'soap' of user 'zoë' is unknown to the model, 1 of 2" in (
             capsys.readouterr().err
         )
+        new.write_text("al\tsoap\nzoë\tsoap\titem 1\tsoap\n", encoding="utf-8")
         call("recommend", "--model", run, "--data", new, "--unknown", "skip")
+        skipped = capsys.readouterr()
+        assert "note: 3 of 4 interactions are of unknown items" in skipped.err
+        assert "note: 1 users have no known item" in skipped.err
+        new.write_text("zoë\titem 1\n", encoding="utf-8")
+        call("recommend", "--model", run, "--data", new)
+        assert capsys.readouterr().out == skipped.out
         new.write_text("zoë\tsoap\n", encoding="utf-8")
         call("recommend", "--model", run, "--data", new, "--unknown", "skip", status=2)
-        assert "no item is known to the model" in capsys.readouterr().err
+        assert "1 of 1 interactions are" in capsys.readouterr().err
+        call("recommend", "--model", run, "--item", "soap", "--unknown", "skip", status=2)
+        assert "--item: no item is known to the model" in capsys.readouterr().err
+
+    def test_new_sequences_of_a_table(self, run, tmp_path, capsys):
+        new = tmp_path / "new.csv"
+        new.write_text("who,item,time\nzoë,item 2,2\nzoë,item 1,1\n", encoding="utf-8")
+        call("recommend", "--model", run, "--data", new, "--read", "user=who", "-k", 3)
+        of_table = capsys.readouterr().out.replace("zoë,", "new,")
+        call("recommend", "--model", run, "--item", "item 1", "--item", "item 2", "-k", 3)
+        assert capsys.readouterr().out == of_table
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -121,8 +138,7 @@ class TestRecommend:
             (["--user", "user 1", "--item", "item 1"], "expected one of them"),
             (["--out", "lists.txt"], "ends in .csv or .parquet"),
             (["--out", "/nowhere/at/all.csv"], "is no folder"),
-            (["--unknown", "maybe"], "expected error or skip"),
-            (["--data", "/nowhere.txt"], "cannot be read"),
+            (["--data", "/nowhere.txt"], "no such file or folder"),
         ],
     )
     def test_mistakes(self, run, capsys, arguments, message):
@@ -158,8 +174,12 @@ class TestEvaluate:
         other = tmp_path / "other.txt"
         other.write_text("a\titem 1\titem 2\tsoap\n", encoding="utf-8")
         call("evaluate", "--model", run, "--data", other, "--out", tmp_path / "e", status=2)
-        assert "item 'soap' is unknown to the model" in capsys.readouterr().err
+        assert "item 'soap' of user 'a' is unknown to the model" in capsys.readouterr().err
         assert not (tmp_path / "e").exists()
+        other.write_text("a\titem 1\titem 2\tsoap\titem 3\titem 4\nb\tsoap\n", encoding="utf-8")
+        call("evaluate", "--model", run, "--data", other, "--out", tmp_path / "e", "--unknown=skip")
+        assert "note: 2 of 6 interactions are of unknown items" in capsys.readouterr().err
+        assert {r.n for r in Metrics.read(tmp_path / "e" / "metrics.json").records} == {1}
 
 
 class TestExport:

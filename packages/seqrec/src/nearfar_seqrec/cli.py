@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +25,7 @@ from nearfar_kit.command import (
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
 from nearfar_kit.verb import begin, device_of, end
-from nearfar_seqrec.settings import SeqrecSettings
+from nearfar_seqrec.settings import SeqrecSettings, Unknown
 
 app = new_app("Sequential recommendation: MCLRec and its peers, on RecBole.")
 
@@ -35,6 +36,9 @@ Layout = Annotated[
 Read = Annotated[
     list[str] | None,
     typer.Option("--read", help="Option of the reader, key=value, as user=customer."),
+]
+UnknownItems = Annotated[
+    Unknown, typer.Option("--unknown", help="What becomes of items unknown to the model.")
 ]
 Model = Annotated[Path, typer.Option("--model", help="Run folder that train has left.")]
 
@@ -84,7 +88,7 @@ def train(
     from nearfar_seqrec.train import train as run_training
 
     split = split_from(data, settings, layout, read_options(read))
-    _tell(split)
+    _tell([*split.sequences.notes, *split.notes])
     fabric = launch(device_of(device))
     run, metrics = begin(
         "seqrec", "train", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
@@ -110,6 +114,7 @@ def evaluate(
     out: Out = Path("runs/seqrec-evaluation"),
     layout: Layout = None,
     read: Read = None,
+    unknown: UnknownItems = "error",
     quiet: Quiet = False,
 ) -> None:
     """A trained model on other sequences of its items: full ranking of each user's last one."""
@@ -121,8 +126,8 @@ def evaluate(
 
     recommender = _load(model)
     sequences = read_sequences(data, layout, **read_options(read))
-    split = leave_one_out(recommender.renumbered(sequences, str(data)))
-    _tell(split)
+    split = leave_one_out(recommender.renumbered(sequences, str(data), unknown))
+    _tell([*split.sequences.notes, *split.notes])
     run, metrics = begin("seqrec", "evaluate", out, recommender.settings, packages=TOLD)
     report = Report(
         "Sequential recommendation", f"{recommender.settings.method} of {model} on {data.stem}."
@@ -139,8 +144,10 @@ def recommend(
         Path | None, typer.Option("--out", help="File to write, .csv or .parquet.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Text of new sequences: user item item ...")
+        Path | None, typer.Option("--data", help="New sequences, in any layout.")
     ] = None,
+    layout: Layout = None,
+    read: Read = None,
     users: Annotated[
         list[str] | None, typer.Option("--user", help="A user of the training; may be repeated.")
     ] = None,
@@ -152,15 +159,14 @@ def recommend(
     repeat: Annotated[
         bool, typer.Option("--repeat", help="Items of the sequence itself may come again.")
     ] = False,
-    unknown: Annotated[str, typer.Option(help="error or skip: items unknown to the model.")] = (
-        "error"
-    ),
+    unknown: UnknownItems = "error",
     quiet: Quiet = False,
 ) -> None:
     """The best next items, for users of the training or for new sequences."""
+    from nearfar_seqrec.data import read_options
+    from nearfar_seqrec.readers import read as read_sequences
     from nearfar_seqrec.recommend import (
         check_name,
-        histories_in,
         histories_of,
         numbers_of,
         recommend,
@@ -169,15 +175,16 @@ def recommend(
 
     if sum(given is not None for given in (data, users, items)) > 1:
         raise UserError("--data, --user, --item: expected one of them, or none for all users")
-    if unknown not in ("error", "skip"):
-        raise UserError(f"--unknown {unknown}: expected error or skip")
     if out is not None:
         check_name(out)
     trained = _load(model)
     if data is not None:
-        histories = histories_in(trained, data, unknown)  # type: ignore[arg-type]
+        sequences = read_sequences(data, layout, **read_options(read))
+        known = trained.renumbered(sequences, str(data), unknown)
+        _tell(known.notes)
+        histories = [(str(user), known.of(n)) for n, user in enumerate(known.users)]
     elif items is not None:
-        histories = [("new", numbers_of(trained, items, "--item", unknown))]  # type: ignore[arg-type]
+        histories = [("new", numbers_of(trained, items, "--item", unknown))]
     else:
         histories = histories_of(trained, users)
     frame = recommend(trained, histories, k, repeat=repeat)
@@ -242,7 +249,7 @@ def bench(
     for path in paths:  # refused before anything is written
         split = split_from(path, settings)
         about[path.stem] = [*split.sequences.notes, *split.notes]
-        _tell(split)
+        _tell(about[path.stem])
     run, metrics = begin(
         "seqrec", "bench", out, settings, device=device, resume=resume, packages=TOLD
     )
@@ -279,9 +286,9 @@ def _load(model: Path) -> Any:
     return Recommender.load(file)
 
 
-def _tell(split: Any) -> None:
+def _tell(notes: Iterable[str]) -> None:
     """What was put right or could not be used, on stderr."""
-    for note in (*split.sequences.notes, *split.notes):
+    for note in notes:
         typer.echo(f"note: {note}", err=True)
 
 

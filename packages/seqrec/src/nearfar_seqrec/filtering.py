@@ -35,17 +35,11 @@ def k_core(sequences: Sequences, user_min: int = 5, item_min: int = 5) -> Sequen
             f"expected some with {user_min} interactions a user and {item_min} an item "
             "(settings user_min, item_min)"
         )
-    users, items = np.flatnonzero(of_user), np.flatnonzero(of_item)
+    items = np.flatnonzero(of_item)
     number = np.zeros(len(of_item), dtype=np.int64)
     number[items] = np.arange(1, len(items) + 1)
-    return replace(
-        sequences,
-        users=sequences.users[users],
-        items=sequences.items[items - 1],
-        flat=number[item[kept]],
-        start=np.concatenate([[0], np.cumsum(of_user[users])]).astype(np.int64),
-        time=None if sequences.time is None else sequences.time[kept],
-    )
+    part = sequences.where(kept)
+    return replace(part, items=sequences.items[items - 1], flat=number[part.flat])
 
 
 def dense_core(
@@ -86,10 +80,4 @@ def dense_core(
 def most_recent(sequences: Sequences, count: int) -> Sequences:
     """The last ``count`` interactions of each user; items keep their numbers."""
     place_from_end = sequences.start[sequences.user_of + 1] - np.arange(len(sequences.flat))
-    kept = place_from_end <= count
-    return replace(
-        sequences,
-        flat=sequences.flat[kept],
-        start=np.concatenate([[0], np.cumsum(np.minimum(sequences.lengths, count))]),
-        time=None if sequences.time is None else sequences.time[kept],
-    )
+    return sequences.where(place_from_end <= count)

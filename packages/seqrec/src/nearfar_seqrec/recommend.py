@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -12,14 +11,12 @@ import polars as pl
 from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
 from nearfar_seqrec.ranking import best_items
-from nearfar_seqrec.readers.lines import lines_of
 from nearfar_seqrec.recommender import Recommender
 from nearfar_seqrec.sequences import Ints
+from nearfar_seqrec.settings import Unknown
 from nearfar_seqrec.split import padded
 
-__all__ = ["check_name", "histories_in", "histories_of", "recommend", "write_table"]
-
-Unknown = Literal["error", "skip"]
+__all__ = ["check_name", "histories_of", "numbers_of", "recommend", "write_table"]
 
 
 def recommend(
@@ -71,24 +68,6 @@ def histories_of(
                 "or the user's items by --item or --data"
             )
     return [(user, known.of(number[user])) for user in users or number]
-
-
-def histories_in(
-    recommender: Recommender, path: Path, unknown: Unknown = "error"
-) -> list[tuple[str, Ints]]:
-    """Sequences of a text file, ``user item item ...``, of users who may never have been seen.
-
-    Raises:
-        UserError: the file is at fault; an item is unknown, or all of a line's where they are
-            skipped.
-    """
-    found = []
-    for number, (user, *items) in lines_of(path):
-        where = f"{path}, line {number}"
-        found.append((user, numbers_of(recommender, items, where, unknown)))
-    if not found:
-        raise UserError(f"{path}: is empty; expected lines 'user item item ...'")
-    return found
 
 
 def numbers_of(

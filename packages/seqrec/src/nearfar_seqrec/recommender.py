@@ -16,7 +16,7 @@ from nearfar_seqrec.features import ItemFeatures
 from nearfar_seqrec.models import new_model
 from nearfar_seqrec.scoring import ModelScorer
 from nearfar_seqrec.sequences import Sequences
-from nearfar_seqrec.settings import SeqrecSettings
+from nearfar_seqrec.settings import SeqrecSettings, Unknown
 
 __all__ = ["Recommender"]
 
@@ -45,21 +45,35 @@ class Recommender:
     def scorer(self) -> ModelScorer:
         return ModelScorer(self.model)
 
-    def renumbered(self, sequences: Sequences, where: str) -> Sequences:
+    def renumbered(self, sequences: Sequences, where: str, unknown: Unknown = "error") -> Sequences:
         """Other sequences with this model's item numbers; ``where`` they lie is for errors.
 
+        Args:
+            unknown: ``skip`` leaves unknown items out, and users who took no other; notes tell.
+
         Raises:
-            UserError: an item is unknown.
+            UserError: an item is unknown, or none is known.
         """
         known = {str(name): n for n, name in enumerate(self.sequences.items, 1)}
-        for name in sequences.items:
-            if str(name) not in known:
-                raise UserError(
-                    f"{where}: item {str(name)!r} is unknown to the model; expected some of the "
-                    f"{len(known)} items it was trained with"
-                )
-        number = np.array([0, *(known[str(name)] for name in sequences.items)], dtype=np.int64)
-        return replace(sequences, items=self.sequences.items, flat=number[sequences.flat])
+        number = np.array([known.get(str(name), 0) for name in sequences.items], dtype=np.int64)
+        flat = number[sequences.flat - 1]
+        lost = flat == 0
+        if lost.all() or (lost.any() and unknown == "error"):
+            first = int(lost.argmax())
+            user = str(sequences.users[sequences.user_of[first]])
+            item = str(sequences.items[sequences.flat[first] - 1])
+            raise UserError(
+                f"{where}: item {item!r} of user {user!r} is unknown to the model, {lost.sum()} of "
+                f"{len(lost)} interactions are; expected some of the {len(known)} items it was "
+                "trained with, or --unknown skip"
+            )
+        found = replace(sequences, items=self.sequences.items, flat=flat).where(~lost)
+        notes = list(sequences.notes)
+        if lost.any():
+            notes.append(f"{lost.sum()} of {len(lost)} interactions are of unknown items, left out")
+        if len(found) < len(sequences):
+            notes.append(f"{len(sequences) - len(found)} users have no known item, left out")
+        return replace(found, notes=tuple(notes))
 
     def save(self, path: Path) -> None:
         known, f = self.sequences, self.features

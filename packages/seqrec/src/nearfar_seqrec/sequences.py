@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,18 @@ class Sequences:
     def of(self, user: int) -> Ints:
         """One user's item numbers, the oldest first."""
         return self.flat[self.start[user] : self.start[user + 1]]
+
+    def where(self, kept: NDArray[np.bool_]) -> Sequences:
+        """The interactions of a mask [N]; users of none are left out, items keep their numbers."""
+        left = np.bincount(self.user_of[kept], minlength=len(self))
+        users = np.flatnonzero(left)
+        return replace(
+            self,
+            users=self.users[users],
+            flat=self.flat[kept],
+            start=np.concatenate([[0], np.cumsum(left[users])]).astype(np.int64),
+            time=None if self.time is None else self.time[kept],
+        )
 
     def names(self, numbers: Iterable[int]) -> list[str]:
         """The items' names; padding is left out."""
