@@ -176,7 +176,7 @@ class TestEvaluate:
         call("evaluate", "--model", run, "--data", other, "--out", tmp_path / "e", status=2)
         assert "item 'soap' of user 'a' is unknown to the model" in capsys.readouterr().err
         assert not (tmp_path / "e").exists()
-        other.write_text("a\titem 1\titem 2\tsoap\titem 3\titem 4\nb\tsoap\n", encoding="utf-8")
+        other.write_text("a\titem 1\titem 2\tsoap\titem 5\titem 4\nb\tsoap\n", encoding="utf-8")
         call("evaluate", "--model", run, "--data", other, "--out", tmp_path / "e", "--unknown=skip")
         assert "note: 2 of 6 interactions are of unknown items" in capsys.readouterr().err
         assert {r.n for r in Metrics.read(tmp_path / "e" / "metrics.json").records} == {1}
@@ -251,7 +251,7 @@ class TestBench:
         found = Metrics.read(tmp_path / "out" / "metrics.json").records
         assert {r.dataset for r in found} == {"a", "b"}
         table = (tmp_path / "out" / "table.md").read_text()
-        assert "320 of 600, by the setting most: full ranking" in table
+        assert "b, 40 users, 12 items, 320 interactions: full ranking" in table
         call("bench", "--data", folder, "--out", tmp_path / "c", *more, "--set", "most=1", status=2)
         assert "filter: no core holds at most 1 interactions" in capsys.readouterr().err
         assert not (tmp_path / "c").exists()

@@ -248,8 +248,11 @@ def bench(
     about = {}
     for path in paths:  # refused before anything is written
         split = split_from(path, settings)
-        about[path.stem] = [*split.sequences.notes, *split.notes]
-        _tell(about[path.stem])
+        known = split.sequences
+        about[path.stem] = (
+            f"{len(known)} users, {len(known.items)} items, {len(known.flat)} interactions"
+        )
+        _tell([*known.notes, *split.notes])
     run, metrics = begin(
         "seqrec", "bench", out, settings, device=device, resume=resume, packages=TOLD
     )

@@ -53,19 +53,19 @@ def write_comparison(
     folder: Path,
     metrics: Metrics,
     report: Report,
-    about: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    about: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Table]:
     """``table.md`` and plots into ``folder``, and both into the report; gives the tables.
 
     Args:
-        about: what is to be told of each data set.
+        about: the size of each data set, in words.
     """
     tables = []
     for dataset in dict.fromkeys(record.dataset for record in metrics.records):
         records = [r for r in metrics.records if r.dataset == dataset]
         seeds, n = len({r.seed for r in records}), records[0].n
         over = f"{n} tests, mean ± standard deviation over {seeds} seeds (without ±: one)"
-        name = "; ".join([dataset, *about.get(dataset, ())])
+        name = ", ".join([dataset, *([about[dataset]] if dataset in about else [])])
         main = by_method(records, FIRST, f"{name}: full ranking, {over}.")
         rest = by_method(
             records, BESIDE,
