@@ -28,7 +28,7 @@ PROFILES = {
     "cpu": Profile(
         3,
         {
-            "most": 60_000,
+            "most": 40_000,
             "recent": 22,
             "longest": 20,
             "layers": 1,
