@@ -51,7 +51,7 @@ class SeqrecSettings(Settings):
     heads: int = Field(2, ge=1)
     """Of the attention; they divide ``width``."""
     inner_width: int = Field(256, ge=1)
-    """Of the blocks' feed-forward networks, or the GRU's state."""
+    """Of the blocks' feed-forward networks."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Of item vectors, attention and blocks."""
 
