@@ -231,7 +231,7 @@ class TestBench:
         assert "| popular |" in (out / "table.md").read_text()
         jobs = {p: p.stat().st_mtime_ns for p in (out / "checkpoint" / "jobs").iterdir()}
         # Each tuned method tried all its choices with seed 0, the ablation its method's.
-        assert sum("MCLRec_0" in p.name for p in jobs) == 4
+        assert sum("MCLRec_0" in p.name for p in jobs) == 6
         call(*arguments, "--resume")
         assert {p: p.stat().st_mtime_ns for p in jobs} == jobs
 

@@ -1,9 +1,9 @@
 """The benchmark: every method on the same split, by the same loop, budget and loss, several seeds.
 
-A method's contrast weights (or, where it has none, its dropout) are chosen among as many values for
-each method, by the validation part and the first seed. One job is one method with one seed and one
-choice; jobs run in as many processes as asked and each leaves a file, so that a stopped benchmark
-goes on where it was.
+A method's dropout and the weights of its contrast are chosen among as many values for each method,
+by the validation part and the first seed. One job is one method with one seed and one choice; jobs
+run in as many processes as asked and each leaves a file, so that a stopped benchmark goes on where
+it was.
 """
 
 from __future__ import annotations
@@ -35,11 +35,19 @@ from nearfar_seqrec.train import CHOSEN_BY, Training
 __all__ = ["METHODS", "UNTRAINED", "compare"]
 
 UNTRAINED: dict[str, Callable[[Split], Scorer]] = {"popular": Popular, "item-kNN": ItemKNN}
-DROPOUTS: tuple[dict[str, Any], ...] = tuple({"dropout": d} for d in (0.5, 0.3, 0.1, 0.2))
-VIEWS: tuple[dict[str, Any], ...] = tuple({"view_weight": w} for w in (0.03, 0.1, 0.3, 0.01))
-META: tuple[dict[str, Any], ...] = tuple(  # of the paper's scripts three, of its grid one
-    {"view_weight": view, "meta_weight": meta}
-    for view, meta in ((0.0, 0.05), (0.04, 0.4), (0.1, 0.02), (0.0, 0.01))
+DROPOUTS: tuple[dict[str, Any], ...] = tuple(
+    {"dropout": dropout} for dropout in (0.5, 0.3, 0.1, 0.2, 0.4, 0.6)
+)
+# As many for a method that has a weight: each at much dropout and at little.
+VIEWS: tuple[dict[str, Any], ...] = tuple(
+    {"view_weight": weight, "dropout": dropout}
+    for dropout in (0.5, 0.2)
+    for weight in (0.03, 0.1, 0.01)
+)
+META: tuple[dict[str, Any], ...] = tuple(  # of the paper's scripts two, of its grid one
+    {"view_weight": view, "meta_weight": meta, "dropout": dropout}
+    for dropout in (0.5, 0.2)
+    for view, meta in ((0.0, 0.05), (0.1, 0.02), (0.0, 0.01))
 )
 
 
