@@ -20,9 +20,12 @@ S = TypeVar("S", bound="Settings")
 
 
 class Settings(BaseModel):
-    """The base of every package's settings: frozen, unknown keys refused."""
+    """The base of every package's settings: frozen, unknown keys refused.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    The line of text under a setting is its description, which the pages of docs/ show.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def preset_values(presets: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
