@@ -1,7 +1,10 @@
-.PHONY: demo test
+.PHONY: demo docs test
 
 demo: .setup
 	.venv/bin/nearfar demo
+
+docs: .setup
+	tools/docs
 
 test: .setup
 	tools/test

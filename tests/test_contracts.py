@@ -8,10 +8,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+from nearfar_kit.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = sorted(
@@ -108,6 +111,16 @@ def test_a_loss_is_written_in_the_core(package):
     for file in sources(package):
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"logsumexp|log_softmax|logaddexp", text), file
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["har.settings", "medical.settings", "medical.sepclr.settings", "speech.settings"],
+)
+def test_every_setting_says_what_it_is(module):
+    for cls in vars(import_module(f"nearfar_{module}")).values():
+        if isinstance(cls, type) and issubclass(cls, Settings) and cls is not Settings:
+            assert not [name for name, field in cls.model_fields.items() if not field.description]
 
 
 def test_result_tables_are_what_the_benchmarks_left():

@@ -50,8 +50,15 @@ def demo(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "colossl, linear probe" in done.stdout
-    assert [p.name for p in out.iterdir()] == ["demo-har"]
+    assert sorted(p.name for p in out.iterdir()) == ["demo-har", "report.html"]
     return out / "demo-har"
+
+
+def test_one_page_holds_what_each_demo_shows(demo):
+    page = (demo.parent / "report.html").read_text(encoding="utf-8")
+    assert "What is compared" in page
+    assert page.count("<table>") == page.count("<img ") == 1
+    assert 'href="demo-har/report.html"' in page
 
 
 def test_every_file_of_the_contract(demo):

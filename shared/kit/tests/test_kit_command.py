@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from importlib.metadata import EntryPoint
 
@@ -10,10 +11,11 @@ import typer
 
 import nearfar_kit.progress as progress_module
 from nearfar_kit import domains
-from nearfar_kit.command import new_app, run_app
+from nearfar_kit.command import Data, Out, Resume, new_app, run_app
 from nearfar_kit.errors import UserError
 from nearfar_kit.launch import launch
 from nearfar_kit.progress import Progress
+from nearfar_kit.report import Report
 from nearfar_kit.umbrella import _fresh
 from nearfar_kit.umbrella import app as umbrella
 
@@ -153,6 +155,37 @@ class TestUmbrella:
         installed(a=app("a"), b=app("b"))
         assert self.run("demo", "--out", str(tmp_path)) == 130
         assert begun == ["a"]
+
+    def test_bench_goes_on_past_a_domain_whose_data_is_at_fault(self, installed, tmp_path, capsys):
+        begun = []
+
+        def app(name):
+            made = new_app("")
+
+            @made.command("bench")
+            def compare(data: Data, out: Out, resume: Resume = False) -> None:
+                begun.append((name, data.name, resume))
+                if name == "bad":
+                    raise UserError("none.csv: no such file")
+                if name == "broken":
+                    raise typer.Exit(1)
+                out.mkdir(parents=True, exist_ok=True)
+                (out / "metrics.json").write_text(f'{{"domain": "{name}"}}')
+                Report(f"About {name}", "").write(out / "report.html")
+
+            @made.command()
+            def other() -> None: ...
+
+            return made
+
+        installed(bad=app("bad"), broken=app("broken"), good=app("good"))
+        arguments = ("bench", "--data", str(tmp_path / "in"), "--out", str(tmp_path))
+        assert self.run(*arguments, "--resume") == 2
+        told = capsys.readouterr().err
+        assert told == ("error: bad: none.csv: no such file; broken: ended with status 1\n")
+        assert begun == [("bad", "bad", True), ("broken", "broken", True), ("good", "good", True)]
+        assert json.loads((tmp_path / "bench.json").read_text()) == [{"domain": "good"}]
+        assert "About good" in (tmp_path / "bench.html").read_text()
 
     def test_doctor_tells_versions_and_the_losses_path(self, capsys, monkeypatch):
         monkeypatch.setenv("COLUMNS", "120")

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from nearfar_kit import plots
+from nearfar_kit.index import write_index
 from nearfar_kit.report import Report
 from nearfar_kit.table import Cell, Table
 
@@ -80,3 +81,26 @@ def test_a_page_of_its_own_and_nothing_runs_in_it(tmp_path):
     assert "".join(page.text).count(evil) == 11
     assert [s[:22] for s in page.sources] == ["data:image/png;base64,"]
     assert "0.500 ± 0.000" in page.text
+
+
+def test_an_index_takes_each_report_up_to_its_first_table_and_picture(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "p.png")
+    for name in ("a", "b"):
+        report = Report(f"About {name}", "sub")
+        report.section("What is compared", "<i>this</i>")
+        for number in range(2):
+            report.table(Table(f"table {name} {number}", ["x"], [[f"{name}{number}"]]))
+            report.figure(tmp_path / "p.png", f"picture {name} {number}")
+        (tmp_path / name).mkdir()
+        report.write(tmp_path / name / "report.html")
+    reports = [tmp_path / name / "report.html" for name in ("a", "b")]
+    write_index(tmp_path / "all.html", "All", "of them", reports)
+    page = (tmp_path / "all.html").read_text()
+    for name in ("a", "b"):
+        assert f"<h2>About {name}</h2>" in page
+        assert f'href="{name}/report.html"' in page
+        assert page.count(f"<caption>table {name} 0") == page.count(f"<td>{name}0") == 1
+        assert f"table {name} 1" not in page
+        assert f"picture {name} 1" not in page
+    assert page.count("&lt;i&gt;this") == page.count("<img ") == 2
+    assert page.count("<h1>") == 1

@@ -11,6 +11,7 @@ from nearfar_har.model import HarModel
 from nearfar_har.windows import Windows
 from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
+from nearfar_kit.spreadsheet import harmless
 
 __all__ = ["check_name", "classify", "write_labels"]
 
@@ -49,6 +50,7 @@ def write_labels(frame: pl.DataFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as beside:
         if path.suffix == ".csv":
-            frame.write_csv(beside)
+            named = pl.col(pl.String).map_elements(harmless, return_dtype=pl.String)
+            frame.with_columns(named).write_csv(beside)
         else:
             frame.write_parquet(beside)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nearfar_har.recording import CHANNELS, Collection, Recording
+from nearfar_kit.arrays import open_arrays
 from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
 
@@ -271,13 +272,8 @@ def save_npz(path: Path, windows: Windows) -> None:
 def load_npz(path: Path) -> Windows:
     """Read what ``save_npz`` wrote. Objects are refused, so the file can run no code."""
     path = Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            stored = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected windows saved as .npz") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: not a readable .npz of plain arrays ({error})") from error
+    with open_arrays(path, "a readable .npz of plain arrays") as file:
+        stored = {name: file[name] for name in file.files}
     if str(stored.get("format")) != FORMAT:
         raise UserError(f"{path}: field 'format' is not {FORMAT!r}; expected a file of save_npz")
     missing = [f.name for f in fields(Windows) if f.name not in stored]

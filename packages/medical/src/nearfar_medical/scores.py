@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
+from nearfar_kit.spreadsheet import harmless
 from nearfar_kit.table import Cell, summarise
 
 __all__ = ["Score", "mean_scores", "score_case", "write_scores"]
@@ -146,7 +147,7 @@ def write_scores(folder: Path, rows: Sequence[Score]) -> None:
     writer = csv.DictWriter(table, list(Score.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow(_plain(asdict(row)))
+        writer.writerow(_plain(asdict(row)) | {"case": harmless(row.case)})
     write_atomic(folder / "scores.csv", table.getvalue())
     means = {
         structure: {metric: _plain(asdict(cell)) for metric, cell in cells.items()}

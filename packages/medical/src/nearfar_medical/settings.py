@@ -27,46 +27,84 @@ class MedicalSettings(Settings):
 
     # Volumes. Axes are those of RAS: 0 right, 1 anterior, 2 superior.
     dims: Literal[2, 3] = 2
+    """Slice by slice, or in patches of ``depth`` slices."""
     slice_axis: Literal[0, 1, 2] | None = None
-    size: tuple[int, int] | None = None  # of a slice, rows and columns
-    spacing: tuple[float, float] | None = None  # mm within a slice
-    thickness: float | None = None  # mm between slices; None: as they are
-    depth: int = Field(32, ge=4)  # slices of a patch, with dims=3
+    """Axis across which slices lie: 0 right, 1 anterior, 2 superior; null: across the thickest
+    voxels, else the longest side."""
+    size: tuple[int, int] | None = None
+    """Rows and columns of a slice; null: found from the volumes."""
+    spacing: tuple[float, float] | None = None
+    """Millimetres within a slice; null: found from the volumes."""
+    thickness: float | None = None
+    """Millimetres between slices; null: as they are."""
+    depth: int = Field(32, ge=4)
+    """Slices of a patch, with ``dims=3``."""
     percentiles: tuple[float, float] = (1.0, 99.0)
+    """Of a volume's intensities, which become 0 and 1."""
 
     # Network.
     widths: tuple[int, ...] = (32, 64, 128, 256, 256)
+    """Channels of the network's levels."""
     norm: Literal["BATCH", "INSTANCE"] = "BATCH"
+    """Of batches or of instances."""
 
     # Pre-training.
     global_strategy: Literal["none", "GR", "GD-", "GD", "GD2"] = "GD"
+    """Two augmentations of a slice are alike and all else repels (GR); slices of one part do not
+    repel (GD-); those of two volumes are alike (GD), with two augmentations (GD2)."""
     local_strategy: Literal["none", "LR", "LD"] = "LR"
+    """Which regions are alike: those of two augmentations (LR), or of one part in two volumes
+    (LD)."""
     parts: int = Field(4, ge=2)
-    volumes: int = Field(6, ge=1)  # of a batch, each with an image of every part
+    """Into which volumes are divided along the slice axis."""
+    volumes: int = Field(6, ge=1)
+    """Of a batch, each with an image of every part."""
     crop: float = Field(100 / 192, gt=0, le=1)
+    """Share of the sides that a random crop keeps."""
     brightness: float = Field(0.3, ge=0)
+    """Largest random shift of intensities in pre-training."""
     contrast: float = Field(0.3, ge=0, lt=1)
+    """Largest random change of contrast in pre-training."""
     temperature: float = Field(0.1, gt=0)
+    """Of both contrasts."""
     global_steps: int = Field(10_000, ge=1)
+    """Of global contrast."""
     local_steps: int = Field(10_000, ge=1)
-    local_depth: int = Field(2, ge=1)  # blocks of the decoder that local contrast trains
+    """Of local contrast."""
+    local_depth: int = Field(2, ge=1)
+    """Blocks of the decoder that local contrast trains."""
     region: int = Field(3, ge=1)
+    """Side of a region, in pixels of the feature map."""
     neighbours: int = Field(5, ge=1)
+    """Regions that repel each region."""
     learning_rate: float = Field(1e-3, gt=0)
+    """Of pre-training."""
 
     # Fine-tuning.
-    labelled: int | None = Field(None, ge=1)  # volumes to learn from; None: all that have a label
-    validation: int = Field(2, ge=1)  # further labelled volumes that choose the best weights
+    labelled: int | None = Field(None, ge=1)
+    """Volumes to learn from; null: all that have a label."""
+    validation: int = Field(2, ge=1)
+    """Further labelled volumes that choose the best weights."""
     tuned_steps: int = Field(10_000, ge=1)
+    """Of fine-tuning."""
     tuned_batch: int = Field(20, ge=2)
-    tuned_learning_rate: float = Field(1e-3, gt=0)  # falls to 0 along a half cosine
-    encoder_share: float = Field(0.4, gt=0, le=1)  # of that, for an encoder that was pre-trained
+    """Images of a batch in fine-tuning."""
+    tuned_learning_rate: float = Field(1e-3, gt=0)
+    """Of fine-tuning; falls to 0 along a half cosine."""
+    encoder_share: float = Field(0.4, gt=0, le=1)
+    """Share of that rate for an encoder that was pre-trained."""
     validate_every: int = Field(50, ge=1)
-    loss: Literal["dice", "dice_ce"] = "dice_ce"  # per image, or per batch and cross-entropy
+    """Steps between two looks at the validation volumes."""
+    loss: Literal["dice", "dice_ce"] = "dice_ce"
+    """Dice an image, or over the batch with cross-entropy."""
     deform: bool = True
-    flip: bool = True  # whether left and right may be exchanged
-    intensities: bool = True  # brightness +-0.1, contrast +-0.2: other scanners, in fine-tuning
+    """Whether labelled images are deformed at random."""
+    flip: bool = True
+    """Whether left and right may be exchanged; not where classes have a side."""
+    intensities: bool = True
+    """Brightness ±0.1 and contrast ±0.2 at random in fine-tuning: other scanners."""
     mixup: bool = False
+    """Whether labelled images are mixed two by two."""
 
     @model_validator(mode="after")
     def _fits(self) -> MedicalSettings:

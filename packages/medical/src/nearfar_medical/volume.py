@@ -311,7 +311,8 @@ def _voxels(path: Path, dtype: type[np.floating]) -> NDArray[np.floating]:
         if len(content) < needed:
             raise EOFError(f"{len(content)} of {needed} bytes")
         found = type(image).from_bytes(content).get_fdata(dtype=dtype, caching="unchanged")
-    except (OSError, EOFError, ValueError, zlib.error, HeaderDataError, ImageFileError) as error:
+    except (OSError, EOFError, ValueError, MemoryError, zlib.error, HeaderDataError,
+            ImageFileError) as error:  # fmt: skip
         raise UserError(f"{path}: is cut short or damaged ({_line(error)})") from None
     # A vector a voxel, as ITK writes channels, is I x J x K x 1 x channels.
     return found[:, :, :, 0] if found.ndim == 5 else found

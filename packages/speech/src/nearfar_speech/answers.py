@@ -48,7 +48,7 @@ def read_answers(path: Path) -> list[Answer]:
         return [Answer(**json.loads(line)) for line in lines]
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: holds no answers ({error})") from None
 
 

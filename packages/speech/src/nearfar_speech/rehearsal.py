@@ -142,7 +142,7 @@ class RehearsalBuffer:
                 raise ValueError("a memory holds something other than text")
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{path}: is no buffer of schema {_SCHEMA} ({error})") from None
         return buffer
 

@@ -32,6 +32,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on the terminal.")]
 
 STOPPED = 130
+LONGEST = 1000  # letters of an error
 
 
 def new_app(help: str) -> typer.Typer:
@@ -53,7 +54,7 @@ def run_app(app: typer.Typer, arguments: list[str] | None = None) -> None:
     except UserError as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_in_a_line(str(error))}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as end:
         if end.code == STOPPED:  # typer's answer to Ctrl-C
@@ -63,5 +64,12 @@ def run_app(app: typer.Typer, arguments: list[str] | None = None) -> None:
         if debug:
             traceback.print_exc()
         text = str(error).splitlines()[0] if str(error) else ""
-        print(f"failure: {type(error).__name__}: {text} (--debug shows more)", file=sys.stderr)
+        told = f"{type(error).__name__}: {_in_a_line(text)}"
+        print(f"failure: {told} (--debug shows more)", file=sys.stderr)
         sys.exit(1)
+
+
+def _in_a_line(text: str) -> str:
+    """Names in files may be long, and hold what a terminal would obey."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

@@ -107,7 +107,7 @@ class Metrics:
             return cls(**content, records=records)
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{path}: is no metrics.json of schema {SCHEMA} ({error})") from None
 
 

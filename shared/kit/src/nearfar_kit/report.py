@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from html import escape
+from itertools import takewhile
 from pathlib import Path
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.metrics import Metrics
 from nearfar_kit.table import Cell, Table
 
-__all__ = ["Report", "facts"]
+__all__ = ["Report", "facts", "opening"]
 
+PART = "\n<!-- part -->\n"
+TABLE = '<div class="wide">'
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #5b6675; --line: #dde2e8; --paper: #fff;
   --tint: #eef4f9; }
@@ -68,7 +71,7 @@ class Report:
             for r, row in enumerate(table.rows)
         )
         self.parts.append(
-            f'<div class="wide"><table><caption>{escape(table.caption)}</caption>'
+            f"{TABLE}<table><caption>{escape(table.caption)}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 
@@ -85,13 +88,21 @@ class Report:
             '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{escape(self.title)}</title><style>{STYLE}</style>\n"
-            + "\n".join(self.parts)
-            + "\n</html>\n",
+            + PART.join(["", *self.parts, "</html>\n"]),
         )
 
 
 def _text(cell: Cell | str) -> str:
     return str(cell)
+
+
+def opening(page: Path) -> list[str]:
+    """The parts of a written report up to its first table, and its first picture, as HTML."""
+    parts = page.read_text(encoding="utf-8").split(PART)[1:-1]
+    kept = list(takewhile(lambda part: not part.startswith(TABLE), parts))
+    for begins in (TABLE, "<figure>"):
+        kept += [part for part in parts if part.startswith(begins) and part not in kept][:1]
+    return kept
 
 
 def facts(metrics: Metrics) -> dict[str, object]:

@@ -14,7 +14,7 @@ import yaml
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
-from nearfar_kit.settings import Settings, as_yaml
+from nearfar_kit.settings import NO_YAML, Settings, as_yaml, in_short
 
 __all__ = ["RunFolder"]
 
@@ -55,14 +55,16 @@ class RunFolder:
     def _check_settings(self, kept: Path, settings: Settings) -> None:
         try:
             before = yaml.safe_load(kept.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except (OSError, *NO_YAML) as error:
             raise UserError(f"{kept}: cannot be read ({error})") from None
         now = yaml.safe_load(as_yaml(settings))
         if not isinstance(before, dict):
             raise UserError(f"{kept}: holds no settings; expected those of the run to resume")
         differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
         if differing:
-            told = ", ".join(f"{k} was {before.get(k)!r}, is {now.get(k)!r}" for k in differing)
+            told = ", ".join(
+                f"{k} was {in_short(before.get(k))}, is {in_short(now.get(k))}" for k in differing
+            )
             raise UserError(f"--resume: other settings than {self.path} was begun with: {told}")
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,15 +15,31 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nearfar_kit.errors import UserError
 
-__all__ = ["Settings", "as_yaml", "load_settings", "preset_values", "settings_hash"]
+__all__ = [
+    "NO_YAML",
+    "Settings",
+    "as_yaml",
+    "in_short",
+    "load_settings",
+    "preset_values",
+    "settings_hash",
+]
 
 S = TypeVar("S", bound="Settings")
 
+LARGEST = 2**20  # bytes of a file of settings
+# What the YAML of a stranger brings about: dates that are none and numbers of thousands of digits
+# are ValueErrors.
+NO_YAML = (yaml.YAMLError, ValueError, RecursionError)
+
 
 class Settings(BaseModel):
-    """The base of every package's settings: frozen, unknown keys refused."""
+    """The base of every package's settings: frozen, unknown keys refused.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    The line of text under a setting is its description, which the pages of docs/ show.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def preset_values(presets: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
@@ -62,9 +79,9 @@ def load_settings(
         if not equals or not key:
             raise UserError(f"--set {item}: expected key=value")
         try:
-            values[key], sources[key] = yaml.safe_load(text), f"--set {item}"
-        except yaml.YAMLError:
-            raise UserError(f"--set {item}: the value is no YAML scalar or list") from None
+            values[key], sources[key] = yaml.safe_load(text), f"--set {_short(item)}"
+        except NO_YAML:
+            raise UserError(f"--set {_short(item)}: the value is no YAML scalar or list") from None
     known = cls.model_fields
     for key in values:
         if key not in known:
@@ -79,18 +96,33 @@ def load_settings(
         top = field.split(".")[0]
         message = first["msg"][0].lower() + first["msg"][1:]
         raise UserError(
-            f"{sources.get(top, 'settings')}: {field} is {first['input']!r}; {message}"
+            f"{sources.get(top, 'settings')}: {field} is {in_short(first['input'])}; {message}"
         ) from None
+
+
+def in_short(value: object) -> str:
+    """A value for an error: a few lines of YAML may stand for more than memory holds."""
+    short = reprlib.Repr()
+    short.maxlevel = 2
+    return short.repr(value)
+
+
+def _short(text: str) -> str:
+    return text if len(text) < 200 else f"{text[:197]}..."
 
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:  # which may have no end
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise UserError(f"{path}: is larger than {LARGEST} bytes; expected YAML settings")
+        content = yaml.safe_load(text.decode())
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: is no UTF-8 text; expected YAML settings") from None
-    except yaml.YAMLError as error:
+    except NO_YAML as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise UserError(f"{path}{line}: is no valid YAML") from None

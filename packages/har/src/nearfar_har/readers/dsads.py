@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from nearfar_har.recording import Collection, Recording
+from nearfar_kit.arrays import open_arrays
 from nearfar_kit.errors import UserError
 
 __all__ = ["ACTIVITIES", "DEVICES", "read_dsads", "read_dsads_npz"]
@@ -93,11 +94,8 @@ def read_dsads_npz(path: Path, subjects: tuple[str, ...] | None = None) -> Colle
     The numbers follow the file, which does not say which of the set's eight people they are.
     """
     path = Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            imu = file["imu"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise UserError(f"{path}: no readable array 'imu' ({error})") from error
+    with open_arrays(path, "a readable array 'imu'") as file:
+        imu = file["imu"]
     expected = (len(ACTIVITIES), len(DEVICES), 6)
     if imu.dtype != np.int16 or imu.ndim != 5 or (imu.shape[1], *imu.shape[3:]) != expected:
         raise UserError(

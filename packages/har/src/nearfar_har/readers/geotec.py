@@ -14,6 +14,7 @@ import numpy as np
 
 from nearfar_har.clock import Stream, in_order, labels_on, on_one_clock
 from nearfar_har.recording import Collection, Recording
+from nearfar_kit.arrays import open_arrays
 from nearfar_kit.errors import UserError
 
 __all__ = ["DEVICES", "read_geotec"]
@@ -31,20 +32,15 @@ def read_geotec(
     """
     path = Path(path)
     recordings = []
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            activities = tuple(str(name).lower().replace("_", " ") for name in file["label_names"])
-            runs: dict[tuple[str, str], list[str]] = {}
-            for match in filter(None, map(_KEY.fullmatch, file.files)):
-                if subjects is None or match[1] in subjects:
-                    runs.setdefault((match[1], match[2]), []).append(match[3])
-            for (subject, run), kinds in sorted(runs.items()):
-                arrays = {
-                    kind: [file[f"{subject}_{run}_{kind}_{a}"] for a in "txy"] for kind in kinds
-                }
-                recordings.append(_run(path, subject, run, arrays, rate, max_gap))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise UserError(f"{path}: not the GeoTec arrays sXX_YY_sp_x and so on ({error})") from error
+    with open_arrays(path, "the GeoTec arrays sXX_YY_sp_x and so on") as file:
+        activities = tuple(str(name).lower().replace("_", " ") for name in file["label_names"])
+        runs: dict[tuple[str, str], list[str]] = {}
+        for match in filter(None, map(_KEY.fullmatch, file.files)):
+            if subjects is None or match[1] in subjects:
+                runs.setdefault((match[1], match[2]), []).append(match[3])
+        for (subject, run), kinds in sorted(runs.items()):
+            arrays = {kind: [file[f"{subject}_{run}_{kind}_{a}"] for a in "txy"] for kind in kinds}
+            recordings.append(_run(path, subject, run, arrays, rate, max_gap))
     if not recordings:
         raise UserError(f"{path}: no run of the subjects {subjects}; expected names such as s01")
     return Collection("geotec", tuple(recordings), activities, DEVICES)

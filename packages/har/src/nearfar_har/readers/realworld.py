@@ -48,7 +48,7 @@ def read_realworld(
     subjects: Sequence[str] | None = None,
     rate: float = 50.0,
     max_gap: float = 0.2,
-    max_bytes: int = 2**30,
+    max_bytes: int = 2**28,
 ) -> Collection:
     """``probandN/data/acc_walking_csv.zip`` and ``gyr_...`` or their unpacked files; proband1, ...
 

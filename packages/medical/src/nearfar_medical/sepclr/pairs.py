@@ -220,7 +220,8 @@ def read_image(path: Path) -> Tensor:
             grey = deep or picture.mode in ("1", "L", "LA", "F")
             mode = "I" if deep else "L" if grey else "RGB"
             values = np.array(picture.convert(mode), dtype=np.float32)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, MemoryError,
+            Image.DecompressionBombError) as error:  # fmt: skip
         raise UserError(f"{path}: cannot be read as an image ({_short(error)})") from None
     values /= np.float32(65535 if deep else 255)
     return torch.from_numpy(np.ascontiguousarray(np.atleast_3d(values).transpose(2, 0, 1)))
@@ -230,7 +231,8 @@ def _read_volume(path: Path) -> np.ndarray:
     try:
         volume = nib.as_closest_canonical(nib.load(path))  # type: ignore[no-untyped-call]
         values = np.asarray(volume.dataobj, dtype=np.float32)
-    except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+    except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError, MemoryError,
+            zlib.error) as error:  # fmt: skip
         raise UserError(f"{path}: cannot be read as NIfTI ({_short(error)})") from None
     if values.ndim == 4 and values.shape[3] == 1:
         values = values[..., 0]

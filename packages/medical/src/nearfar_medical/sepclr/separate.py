@@ -21,6 +21,7 @@ from nearfar_kit.metrics import Metrics, Record, split_key
 from nearfar_kit.report import Report, facts
 from nearfar_kit.run import RunFolder
 from nearfar_kit.settings import load_settings, preset_values
+from nearfar_kit.spreadsheet import harmless
 from nearfar_kit.table import Table
 from nearfar_kit.work import carry_out
 from nearfar_medical.sepclr.encoders import TwoEncoders, make_encoders
@@ -211,10 +212,10 @@ def _write_embeddings(
         for pairs, _, part in parts:
             for n in range(len(pairs)):
                 writer.writerow([
-                    pairs.sources[n] if pairs.sources else n,
+                    harmless(str(pairs.sources[n])) if pairs.sources else n,
                     "target" if pairs.is_target[n] else "background",
                     part,
-                    *(pairs.attributes[name][n] for name in names),
+                    *(harmless(str(pairs.attributes[name][n])) for name in names),
                 ])  # fmt: skip
 
 

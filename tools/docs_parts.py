@@ -1,0 +1,169 @@
+"""What the pages of docs/ take from elsewhere, so that nothing stands twice; a hook of mkdocs.
+
+A line of these in a page becomes:
+
+    <!-- opening of FILE -->             what a README says before its first section
+    <!-- section NAME of FILE -->        a section of a README, without its heading
+    <!-- table N of FILE -->             the Nth part of a benchmark's table.md (see tools/results)
+    <!-- tables of FILE -->              all of them
+    <!-- settings of MODULE -->          each setting of the module: type, bounds, default, meaning
+    <!-- commands of MODULE -->          each verb of a domain's command line, with its options
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+import runpy
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import typer
+import yaml
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from nearfar_kit.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+MARKED = re.compile(
+    r"^<!-- (?P<what>opening|section|tables?|settings|commands)(?: (?P<which>[^\n]+?))?"
+    r" of (?P<source>\S+) -->$",
+    re.MULTILINE,
+)
+LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<to>[^)\s]+)\)")
+PAGES = {"shared/core": "core/index.md"} | {
+    f"packages/{page.stem}": f"domains/{page.name}"
+    for page in (ROOT / "docs" / "domains").glob("*.md")
+}
+
+parts = runpy.run_path(str(ROOT / "tools" / "results"))["parts"]
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """The benchmarks' pictures are files of the site, under their own paths."""
+    for picture in sorted(ROOT.glob("*/*/benchmarks/results/**/*.png")):
+        name = str(picture.relative_to(ROOT))
+        files.append(File.generated(config, name, abs_src_path=str(picture)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    def taken(match: re.Match[str]) -> str:
+        what, which, source = match["what"], match["which"], match["source"]
+        try:
+            if what == "settings":
+                return settings_table(importlib.import_module(source))
+            if what == "commands":
+                return commands(source)
+            text = (ROOT / source).read_text(encoding="utf-8")
+            if what == "opening":
+                text = text.split("\n## ", 1)[0].split("\n", 1)[1]
+            elif what == "section":
+                text = section(text, which)
+            elif what == "table":
+                text = parts(text)[int(which) - 1]
+            return relinked(text, Path(source).parent, Path(page.file.src_uri).parent)
+        except (OSError, LookupError, ImportError) as error:
+            raise PluginError(f"{page.file.src_uri}: {match[0]}: {error!r}") from error
+
+    return MARKED.sub(taken, markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """``:func:`name```, which docstrings say, is code here."""
+    return re.sub(r":(?:func|class|meth|mod):(?=<code>)", "", html)
+
+
+def section(text: str, name: str) -> str:
+    found = re.search(rf"^## {re.escape(name)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    if found is None:
+        raise LookupError(f"no section {name!r}")
+    return found[1].strip()
+
+
+def relinked(text: str, folder: Path, page: Path) -> str:
+    """Links that hold in the repository, made to hold in the site; what has no page is code."""
+
+    def link(match: re.Match[str]) -> str:
+        if "://" in match["to"] or match["to"].startswith("#"):
+            return match[0]
+        to = os.path.normpath(folder / match["to"])
+        if not match["picture"]:
+            if to not in PAGES:
+                return match["text"] if match["text"].startswith("`") else f"`{to}`"
+            to = PAGES[to]
+        return f"{match['picture']}[{match['text']}]({os.path.relpath(to, page)})"
+
+    return LINK.sub(link, text)
+
+
+def settings_table(module: Any) -> str:
+    told = []
+    for name, cls in vars(module).items():
+        if inspect.isclass(cls) and issubclass(cls, Settings) and cls.__module__ == module.__name__:
+            rows = [
+                f"| `{setting}` | {kind(field)} | `{as_yaml(field.default)}` "
+                f"| {(field.description or '').replace('|', '&#124;')} |".replace("\n", " ")
+                for setting, field in cls.model_fields.items()
+            ]
+            told.append(f"`{name}`: {inspect.getdoc(cls)}")
+            told.append("\n".join(["| setting | type | default | |", "| --- " * 4 + "|", *rows]))
+    return "\n\n".join(told)
+
+
+def kind(field: Any) -> str:
+    """The type and the bounds of a setting in words."""
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    bounds = [
+        f"{sign} {getattr(rule, name)}"
+        for rule in field.metadata
+        for name, sign in signs.items()
+        if hasattr(rule, name)
+    ]
+    return f"{in_words(field.annotation)} {', '.join(bounds)}".strip()
+
+
+def in_words(annotation: Any) -> str:
+    """What a value of this type is called.
+
+    >>> in_words(int | None), in_words(tuple[float, float]), in_words(Literal["a", True])
+    ('int or null', '2 of float', '`a`, `true`')
+    """
+    inner = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{as_yaml(value)}`" for value in inner)
+    if get_origin(annotation) is tuple:
+        of = in_words(inner[0])
+        return f"list of {of}" if inner[-1] is Ellipsis else f"{len(inner)} of {of}"
+    if inner:
+        return " or ".join(map(in_words, inner))
+    names = {type(None): "null", bool: "true or false", str: "text", Path: "path"}
+    return names.get(annotation, annotation.__name__)
+
+
+def as_yaml(value: Any) -> str:
+    """A default as one would write it after ``--set key=``."""
+    if isinstance(value, tuple):
+        value = list(value)
+    text: str = yaml.safe_dump(value, default_flow_style=True, width=1000)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def commands(module: str) -> str:
+    group: Any = typer.main.get_command(importlib.import_module(module).app)
+    told = []
+    for name, command in group.commands.items():
+        rows = [
+            f"| `{' '.join(option.opts)}` | {getattr(option, 'help', None) or ''} "
+            f"{'Required.' if option.required else ''} |"
+            for option in command.params
+        ]
+        told.append(
+            f"### `{name}`\n\n{inspect.cleandoc(command.help or '')}\n\n"
+            + "\n".join(["| option | |", "| --- | --- |", *rows])
+        )
+    return "\n\n".join(told)
