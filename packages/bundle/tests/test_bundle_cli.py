@@ -142,8 +142,15 @@ class TestCheckLeak:
         pl.DataFrame({"user": [f"u{b}" for b in at.row], "item": shop.items[at.col]}).write_csv(
             planted / "feedback.csv"
         )
-        call("check-leak", "--data", planted, status=1)
-        assert "LEAK  all items in one user's feedback" in capsys.readouterr().out
+        call("check-leak", "--data", planted)
+        out = capsys.readouterr().out
+        assert "LEAK  nearly all items in one user's feedback, as it comes: 100.0%" in out
+        assert "fine  nearly all items in one user's feedback: 0.0%" in out
+
+    def test_parts_that_a_data_set_gives(self, tmp_path, capsys):
+        write_clhe(tmp_path, train="0, 0, 1\n1, 2, 3\n2, 4, 1, 3, 5\n")
+        call("check-leak", "--data", tmp_path, "--set=split=given", status=1)
+        assert "LEAK  a Jaccard index above 0.5 with a training" in capsys.readouterr().out
 
 
 class TestBadData:
@@ -189,15 +196,21 @@ class TestBadData:
         assert err.count("\n") == 1
 
 
+def write_clhe(folder, train="0, 0, 1\n1, 2, 3\n2, 4, 5, 0\n"):
+    """A folder as CLHE's authors lay it out, of two users, five bundles, six items."""
+    (folder / "count.json").write_text(json.dumps({"#U": 2, "#B": 5, "#I": 6}))
+    files = {
+        "ui_full": "0, 1, 2\n1, 3\n", "bi_train": train, "bi_valid_input": "3, 0\n",
+        "bi_valid_gt": "3, 2\n", "bi_test_input": "4, 1\n", "bi_test_gt": "4, 3, 5\n",
+    }  # fmt: skip
+    for name, text in files.items():
+        (folder / f"{name}.txt").write_text(text)
+
+
 def test_clhe_folders(tmp_path, capsys):
     import torch
 
-    (tmp_path / "count.json").write_text(json.dumps({"#U": 2, "#B": 5, "#I": 6}))
-    files = {"ui_full": "0, 1, 2\n1, 3\n", "bi_train": "0, 0, 1\n1, 2, 3\n2, 4, 5, 0\n",
-             "bi_valid_input": "3, 0\n", "bi_valid_gt": "3, 2\n", "bi_test_input": "4, 1\n",
-             "bi_test_gt": "4, 3, 5\n"}  # fmt: skip
-    for name, text in files.items():
-        (tmp_path / f"{name}.txt").write_text(text)
+    write_clhe(tmp_path)
     vectors = torch.ones(6, 3)
     vectors[2] = torch.nan
     torch.save(vectors, tmp_path / "content_feature.pt")

@@ -7,7 +7,7 @@ from scipy.sparse import csr_matrix
 
 from nearfar_bundle.catalogue import Ints, incidence
 from nearfar_bundle.features import Block, company
-from nearfar_bundle.split import Split
+from nearfar_bundle.split import Split, holders
 
 __all__ = ["BUNDLES", "FEEDBACK", "company_blocks", "own_users"]
 
@@ -37,15 +37,11 @@ def company_blocks(split: Split) -> tuple[list[Block], dict[str, csr_matrix]]:
 
 
 def own_users(bundles: csr_matrix, feedback: csr_matrix, owners: Ints) -> csr_matrix:
-    """[T, U]: a bundle's owners, and users who took all of its items.
+    """[T, U]: a bundle's owners, and users who took nearly all of its items.
 
     Args:
         bundles: [T, I]. feedback: [U, I]. owners: [n, 2] (user, row of ``bundles``).
     """
-    size = np.asarray(bundles.sum(1)).ravel()
-    both = (bundles @ feedback.T).tocoo()
-    whole = both.data >= size[both.row]
     inside = owners[owners[:, 0] < feedback.shape[0]]
-    rows = np.concatenate([both.row[whole], inside[:, 1]])
-    columns = np.concatenate([both.col[whole], inside[:, 0]])
-    return csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=both.shape)
+    found = holders(bundles, feedback)
+    return (found + incidence(inside[:, ::-1], *found.shape)).tocsr()
