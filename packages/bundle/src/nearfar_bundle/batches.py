@@ -21,7 +21,8 @@ class Batch:
 
     Attributes:
         whole, shown, hidden: [B, I].
-        queries: of each modality [B, F], the mean of the shown items, blind to the bundle itself.
+        kin: [B, I], how many of the bundle's kin, itself among them, hold each item.
+        queries: of each modality [B, F], the mean of the shown items, blind to the bundle's kin.
         candidates: [C] item numbers, ascending; all hidden and shown items are among them.
         share: [C], how many items each candidate stands for.
     """
@@ -29,6 +30,7 @@ class Batch:
     whole: csr_matrix
     shown: csr_matrix
     hidden: csr_matrix
+    kin: csr_matrix
     queries: list[Tensor]
     candidates: Tensor
     share: Tensor
@@ -65,8 +67,8 @@ def queries_of(
     """Of each modality [B, F], the mean of the shown items' rows.
 
     Args:
-        blind: by modality of company, [B, F], holders that the bundle itself explains, such as the
-            bundle: what they tell of it is no evidence.
+        blind: by modality of company, [B, F], holders that the bundle itself explains, such as its
+            kin: what they tell of it is no evidence.
     """
     found = []
     for block in blocks:

@@ -20,6 +20,7 @@ from nearfar_bundle.evidence import Items
 from nearfar_bundle.features import Block
 from nearfar_bundle.model import Features, Model
 from nearfar_bundle.ranking import Scores
+from nearfar_bundle.ridge import ridge_scores
 from nearfar_bundle.settings import BundleSettings
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
@@ -59,14 +60,20 @@ class Builder:
     def scores(self, shown: csr_matrix) -> Scores:
         """Partial bundles [Q, I] -> a slice of items -> [Q, n]."""
         self.model.eval()
-        queries = queries_of(shown, self.blocks) if self.model.evidence is not None else []
+        evidence, freed, weight = self.model.evidence, None, 0.0
+        queries = queries_of(shown, self.blocks) if evidence is not None else []
+        if evidence is not None and evidence.ridge[0] > 0:
+            weight, penalty = evidence.ridge.tolist()
+            freed = ridge_scores(self.blocks, shown, penalty)
         state = self._state(shown) if self.model.items is not None else None
 
         @torch.no_grad()
         def part(own: slice) -> Tensor:
             found = torch.zeros(shown.shape[0], own.stop - own.start)
-            if self.model.evidence is not None:
-                found = self.model.evidence(queries, Items(self.blocks, own))
+            if evidence is not None:
+                found = evidence(queries, Items(self.blocks, own))
+            if freed is not None:
+                found = found + weight * torch.as_tensor(freed(own))
             if state is not None:
                 numbers = torch.arange(own.start, own.stop)
                 found = found + state @ self.model.targets(self.features, numbers).T

@@ -217,8 +217,8 @@ def bench(
     splits: Annotated[int | None, typer.Option(min=1, help="How many splits.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
     missing: Annotated[
-        str, typer.Option(help="Shares of the features to take away, separated by commas.")
-    ] = "0",
+        str | None, typer.Option(help="Shares of the features to take away, separated by commas.")
+    ] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
     config: Config = None,
     overrides: Overrides = None,
@@ -254,7 +254,8 @@ def bench(
     metrics.add(
         compare(
             paths, run.checkpoint / "jobs", settings, names, splits or chosen.splits,
-            seeds or chosen.seeds, missing=_shares(missing),
+            seeds or chosen.seeds,
+            missing=chosen.missing if missing is None else _shares(missing),
             processes=processes or len(os.sched_getaffinity(0)), quiet=quiet,
         )
     )  # fmt: skip
@@ -319,8 +320,8 @@ def _shares(text: str) -> list[float]:
         found = [float(part) for part in text.split(",")]
     except ValueError:
         found = [-1.0]
-    if not all(0 <= share < 1 for share in found):
-        raise UserError(f"--missing {text}: expected numbers from 0 to below 1, as 0,0.5")
+    if not all(0 < share < 1 for share in found):
+        raise UserError(f"--missing {text}: expected numbers above 0 and below 1, as 0.25,0.5")
     return found
 
 

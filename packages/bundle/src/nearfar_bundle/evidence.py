@@ -36,6 +36,7 @@ class Evidence(nn.Module):
     """
 
     units: Tensor
+    ridge: Tensor
 
     def __init__(
         self, blocks: Sequence[Block], degrees: Tensor, units: Tensor | None = None
@@ -54,6 +55,8 @@ class Evidence(nn.Module):
         self.by_size = nn.Parameter(torch.tensor([0.5 if own else 0.0 for own in company]))
         self.by_degree = nn.Parameter(torch.tensor([0.2 if own else 0.0 for own in company]))
         self.popularity = nn.Parameter(torch.tensor([0.1, 0.0, 0.0]))
+        # Weight and penalty of what `ridge.py` tells, which the last step alone sets.
+        self.register_buffer("ridge", torch.tensor([0.0, 1.0]))
         self.company = company
         for number, block in enumerate(blocks):
             size = np.bincount(block.rows.indices, minlength=block.rows.shape[1]).clip(1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from nearfar_bundle.encoder import BundleEncoder, ItemEncoder
+from nearfar_bundle.bundle_encoders import encoder_of
+from nearfar_bundle.encoder import ItemEncoder
 from nearfar_bundle.evidence import Evidence
 from nearfar_bundle.features import Block
 from nearfar_bundle.settings import BundleSettings
@@ -62,11 +64,14 @@ class Model(nn.Module):
             self.items = self._item_encoder(features)
             paper = settings.towers == "separate"
             self.candidates = self._item_encoder(features) if paper else None
-            self.bundles = BundleEncoder(settings.width)
+            self.bundles = encoder_of(settings)
             self.output = nn.Identity() if paper else nn.Linear(settings.width, settings.width)
             if isinstance(self.output, nn.Linear) and settings.evidence:
                 nn.init.zeros_(self.output.weight)
                 nn.init.zeros_(self.output.bias)
+            if settings.loss == "bce":
+                # So that a class begins as likely as one in the catalogue is.
+                self.bias = nn.Parameter(torch.tensor(-math.log(max(2, len(features)))))
             # The paper's second view of items is projected.
             self.projector = nn.Linear(settings.width, settings.width)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import cross_entropy
 
-from nearfar.functional import info_nce, linear_cross_entropy
+from nearfar.functional import info_nce, linear_binary_cross_entropy, linear_cross_entropy
 from nearfar_bundle.augment import bundle_view, dropped, without_modalities
 from nearfar_bundle.batches import Batch, padded
+from nearfar_bundle.bundle_encoders import Variational
 from nearfar_bundle.evidence import Items
 from nearfar_bundle.model import Features, Model
 
@@ -28,7 +30,12 @@ def objective(model: Model, batch: Batch, features: Features, chance: torch.Gene
         numbers, place = torch.unique(items, return_inverse=True)
         shown = model.encoded(features, numbers)
         vectors = model.targets(features, batch.candidates)
-        hidden_states = model.bundle(shown[place], present)
+        if isinstance(model.bundles, Variational):
+            posterior = model.bundles.posterior(shown[place], present)
+            hidden_states = model.output(posterior.rsample())
+            total = total + own.kl_weight * from_standard(posterior)
+        else:
+            hidden_states = model.bundle(shown[place], present)
         if own.item_views != "none" and own.item_weight:
             total = total + own.item_weight * item_contrast(model, features, batch, chance)
         if own.bundle_views != "none" and own.bundle_weight:
@@ -36,9 +43,11 @@ def objective(model: Model, batch: Batch, features: Features, chance: torch.Gene
     if model.evidence is None:
         assert hidden_states is not None
         assert vectors is not None
+        if own.loss == "bce":
+            return total + found_one_by_one(hidden_states, vectors, model.bias, batch)
         return total + found_by_product(hidden_states, vectors, batch)
     scores = model.evidence(batch.queries, Items(model.evidence.blocks, batch.candidates))
-    scores = scores + _own_degree(model, batch)
+    scores = scores + _without_kin(model, batch)
     if hidden_states is not None and vectors is not None:
         scores = scores + hidden_states @ vectors.T
     return total + found_by_score(scores, batch) + own.word_decay * model.evidence.decay()
@@ -51,6 +60,22 @@ def found_by_product(states: Tensor, vectors: Tensor, batch: Batch) -> Tensor:
         states[row], vectors, column, bias=batch.share.log(), reduction="none"
     )
     return (losses * weight).sum() / len(states)
+
+
+def found_one_by_one(states: Tensor, vectors: Tensor, bias: Tensor, batch: Batch) -> Tensor:
+    """Binary cross-entropy of all items, over each bundle's number of hidden ones: []."""
+    items, there = padded(batch.hidden)
+    losses = linear_binary_cross_entropy(
+        states, vectors, items.where(there, -1), bias=bias.expand(len(vectors)), reduction="none"
+    )
+    return (losses / there.sum(1)).mean()
+
+
+def from_standard(posterior: Normal) -> Tensor:
+    """The mean Kullback-Leibler divergence of bundles' normal distributions from N(0, 1): []."""
+    zeros = torch.zeros_like(posterior.mean)
+    standard = Normal(zeros, torch.ones_like(zeros), validate_args=False)
+    return kl_divergence(posterior, standard).sum(1).mean()
 
 
 def found_by_score(scores: Tensor, batch: Batch) -> Tensor:
@@ -116,11 +141,12 @@ def _columns(batch: Batch, held: object) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(at.row).long(), place
 
 
-def _own_degree(model: Model, batch: Batch) -> Tensor:
-    """[B, C], what popularity loses where the bundle itself is not counted."""
+def _without_kin(model: Model, batch: Batch) -> Tensor:
+    """[B, C], what popularity loses where the bundle and its kin are not counted."""
     assert model.evidence is not None
-    row, column = _columns(batch, batch.whole)
+    row, column = _columns(batch, batch.kin)
     degree = model.evidence.degrees[batch.candidates[column]]
-    less = model.evidence.alone(degree - 1) - model.evidence.alone(degree)
+    left = degree - torch.from_numpy(batch.kin.tocoo().data)
+    less = model.evidence.alone(left) - model.evidence.alone(degree)
     empty = torch.zeros(batch.whole.shape[0], len(batch.candidates))
     return empty.index_put((row, column), less)

@@ -32,6 +32,10 @@ class Asked:
     def __len__(self) -> int:
         return len(self.bundles)
 
+    def first(self, n: int) -> Asked:
+        """The first n of them."""
+        return Asked(self.bundles[:n], self.shown[:n], self.hidden[:n])
+
 
 @dataclass(frozen=True)
 class Split:

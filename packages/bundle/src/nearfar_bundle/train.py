@@ -16,10 +16,11 @@ from nearfar_bundle.batches import Batch, queries_of, shown_part
 from nearfar_bundle.builder import Builder
 from nearfar_bundle.catalogue import Ints
 from nearfar_bundle.collaborative import collaborative_vectors
-from nearfar_bundle.company import company_blocks
+from nearfar_bundle.company import BUNDLES, company_blocks
 from nearfar_bundle.description import Description
-from nearfar_bundle.evaluate import best_of, evaluate
+from nearfar_bundle.evaluate import CHOSEN_BY, best_of, evaluate
 from nearfar_bundle.features import Block, vector_rows
+from nearfar_bundle.finish import finish
 from nearfar_bundle.model import Features, Model
 from nearfar_bundle.objective import objective
 from nearfar_bundle.settings import BundleSettings
@@ -33,7 +34,6 @@ __all__ = ["CHOSEN_BY", "Training", "train"]
 
 COLLABORATIVE = "collaborative"
 UNIT_FROM = 256  # partial bundles that tell of the size of cosines
-CHOSEN_BY = ("recall@20", "ndcg@20")  # their sum, of the validation part
 
 
 class Training:
@@ -119,15 +119,16 @@ class Training:
         )
         blind = {name: own[rows] for name, own in self.blind.items()}
         queries = queries_of(shown, self.blocks, blind) if self.settings.evidence else []
-        return Batch(whole, shown, hidden, queries, *self._candidates(whole, rng))
+        kin = (blind[BUNDLES] @ self.training).tocsr()
+        return Batch(whole, shown, hidden, kin, queries, *self._candidates(kin, rng))
 
-    def _candidates(self, whole: csr_matrix, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _candidates(self, kin: csr_matrix, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """All items; of a large catalogue the batch's and a part of the others."""
         items = len(self.features)
-        if items <= self.settings.candidates:
+        if items <= self.settings.candidates or self.settings.loss == "bce":
             return torch.arange(items), torch.ones(items)
         own = np.zeros(items, bool)
-        own[whole.indices] = True
+        own[kin.indices] = True
         others = np.flatnonzero(~own)
         room = max(1, self.settings.candidates - int(own.sum()))
         drawn = rng.choice(others, min(room, len(others)), replace=False)
@@ -144,7 +145,9 @@ class Training:
         batch = self.batch()
         chance = torch.Generator().manual_seed(self.seed * 1_000_003 + self.done)
         self.model.train()
-        loss = objective(self.model, batch, self.features, chance)
+        with torch.random.fork_rng(devices=[]):  # dropout: the same at each step, resumed or not
+            torch.manual_seed(self.seed * 1_000_003 + self.done)
+            loss = objective(self.model, batch, self.features, chance)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
@@ -179,7 +182,9 @@ class Training:
     def trained(self) -> Builder:
         """The model of the best validation."""
         self.model.load_state_dict(self.best)
-        return self.builder()
+        builder = self.builder()
+        finish(builder, self.split)
+        return builder
 
     def state(self) -> dict[str, Any]:
         return {
