@@ -126,6 +126,42 @@ class TestConstruct:
         assert message in err
         assert err.count("\n") == 1
 
+    def test_titles_that_a_spreadsheet_would_run(self, run, tmp_path, capsys):
+        new = tmp_path / "new"
+        new.mkdir()
+        (new / "items.csv").write_text("item,title\n=1+1,Alto blue running shirt\n")
+        out = tmp_path / "out.csv"
+        both = ["construct", "--model", run, "--item", "=1+1", "--new-items", new]
+        call(*both, "-k", 2, "--out", out, "--data", out, status=2)
+        capsys.readouterr()
+        call(*both, "--include", "=1+1", "-k", 2)
+        printed = capsys.readouterr().out
+        call(*both, "--include", "=1+1", "-k", 2, "--out", out)
+        assert printed == out.read_text()
+        assert "new,0,'=1+1,,asked for" in printed
+        call(*both, "--include", "=1+1", "-k", 2, "--out", tmp_path / "out.parquet")
+        assert pl.read_parquet(tmp_path / "out.parquet")["item"][0] == "=1+1"
+
+    @pytest.mark.parametrize(
+        ("files", "message"),
+        [
+            ({}, "holds no items.csv or items.parquet"),
+            ({"items.csv": "item,title\nitem 5,x\n"}, "new item 'item 5' is in the catalogue"),
+            ({"items.csv": "item,title\nx,a\nx,b\n"}, "item 'x' comes 2 times; expected once"),
+            ({"items.csv": "item,title\n,a\n"}, "row 1: item is empty; expected an id"),
+            ({"items.csv": "item,title,price\nx,a,-1\n"}, "row 1: price is '-1'; expected a"),
+        ],
+    )
+    def test_new_items(self, run, tmp_path, capsys, files, message):
+        new = tmp_path / "new"
+        new.mkdir()
+        for name, text in files.items():
+            (new / name).write_text(text)
+        call("construct", "--model", run, "--item", "item 1", "--new-items", new, status=2)
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
+
     def test_an_empty_bundle(self, run, tmp_path, capsys):
         partial = tmp_path / "partial.csv"
         partial.write_text("bundle,item\na,\n")
@@ -185,6 +221,9 @@ class TestBadData:
             (np.zeros((3, 4)), "has 3 rows; expected 160"),
             (np.zeros(160), "has shape (160,); expected [items, D]"),
             (np.where(np.arange(320).reshape(160, 2) == 7, np.nan, 1.0), "row 3: holds NaN"),
+            (np.where(np.arange(320).reshape(160, 2) == 7, np.inf, 1.0), "row 3: holds NaN"),
+            (np.full((160, 2), "soap"), "holds no vectors"),
+            (np.array([{"a": 1}] * 160, dtype=object), "holds no vectors"),
         ],
     )
     def test_vectors(self, shop, tmp_path, capsys, vectors, message):
@@ -205,6 +244,40 @@ def write_clhe(folder, train="0, 0, 1\n1, 2, 3\n2, 4, 5, 0\n"):
     }  # fmt: skip
     for name, text in files.items():
         (folder / f"{name}.txt").write_text(text)
+
+
+def test_vectors_of_another_width_for_new_items(shop, tmp_path, capsys):
+    folder = write_shop(tmp_path / "s", shop)
+    np.save(folder / "picture.npy", np.random.default_rng(0).random((160, 4)))
+    call("train", "--data", folder, "--out", tmp_path / "o", "--quiet", "--set=epochs=1")
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "items.csv").write_text("item,title\nlate,Alto blue running shirt\n")
+    ask = ["construct", "--model", tmp_path / "o", "--item", "item 1", "--new-items", new]
+    call(*ask, "-k", 2)  # without a vector
+    np.save(new / "picture.npy", np.ones((1, 3)))
+    capsys.readouterr()
+    call(*ask, status=2)
+    err = capsys.readouterr().err
+    assert "vectors picture: have shape (1, 3); expected (1, 4), a row an item" in err
+    assert err.count("\n") == 1
+
+
+def test_bundles_larger_than_the_limit_are_told_of_and_kept(shop, tmp_path, capsys):
+    folder = write_shop(tmp_path / "s", shop)
+    call("train", "--data", folder, "--out", tmp_path / "o", "--quiet", "--set=epochs=1",
+         "--set=longest=3")  # fmt: skip
+    assert "training bundles hold more than 3 items (longest)" in capsys.readouterr().err
+    cart = tmp_path / "cart.csv"
+    rows = [f"a,item {n}\n" for n in (1, 2, 3, 4, 4)]
+    cart.write_text("bundle,item\n" + "".join(rows))
+    ask = ["construct", "--model", tmp_path / "o", "--data", cart, "--out", tmp_path / "out.csv"]
+    call(*ask, status=2)
+    err = capsys.readouterr().err
+    assert err == "error: bundle a: holds 4 items; expected at most 3 (longest)\n"
+    assert not (tmp_path / "out.csv").exists()
+    cart.write_text("bundle,item\n" + "".join(rows[1:]))  # one of them twice
+    call(*ask, "-k", 1)
 
 
 def test_clhe_folders(tmp_path, capsys):

@@ -35,6 +35,15 @@ class Batch:
     candidates: Tensor
     share: Tensor
 
+    def __len__(self) -> int:
+        return int(self.whole.shape[0])
+
+    def rows(self, own: slice) -> Batch:
+        """Some of the bundles, among the same candidates."""
+        held = (part[own] for part in (self.whole, self.shown, self.hidden, self.kin))
+        queries = [query[own] for query in self.queries]
+        return Batch(*held, queries, self.candidates, self.share)
+
 
 def shown_part(
     bundles: csr_matrix, rng: np.random.Generator, *, longest: int, target_full: bool
@@ -80,11 +89,11 @@ def queries_of(
     return found
 
 
-def padded(held: csr_matrix) -> tuple[Tensor, Tensor]:
+def padded(held: csr_matrix, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
     """[B, I] -> item numbers [B, L], 0 where there is none, and which are there [B, L]."""
     size = np.diff(held.indptr)
     place = np.arange(max(1, int(size.max(initial=0))))
     there = place < size[:, None]
     items = np.zeros(there.shape, np.int64)
     items[there] = held.indices
-    return torch.from_numpy(items), torch.from_numpy(there)
+    return torch.from_numpy(items).to(device), torch.from_numpy(there).to(device)

@@ -61,7 +61,10 @@ class Builder:
         """Partial bundles [Q, I] -> a slice of items -> [Q, n]."""
         self.model.eval()
         evidence, freed, weight = self.model.evidence, None, 0.0
-        queries = queries_of(shown, self.blocks) if evidence is not None else []
+        device = self.model.device
+        queries = []
+        if evidence is not None:
+            queries = [query.to(device) for query in queries_of(shown, self.blocks)]
         if evidence is not None and evidence.ridge[0] > 0:
             weight, penalty = evidence.ridge.tolist()
             freed = ridge_scores(self.blocks, shown, penalty)
@@ -69,21 +72,21 @@ class Builder:
 
         @torch.no_grad()
         def part(own: slice) -> Tensor:
-            found = torch.zeros(shown.shape[0], own.stop - own.start)
+            found = torch.zeros(shown.shape[0], own.stop - own.start, device=device)
             if evidence is not None:
-                found = evidence(queries, Items(self.blocks, own))
+                found = evidence(queries, Items(self.blocks, own, device))
             if freed is not None:
-                found = found + weight * torch.as_tensor(freed(own))
+                found = found + weight * torch.as_tensor(freed(own)).to(device)
             if state is not None:
-                numbers = torch.arange(own.start, own.stop)
+                numbers = torch.arange(own.start, own.stop, device=device)
                 found = found + state @ self.model.targets(self.features, numbers).T
-            return found
+            return found.cpu()
 
         return part
 
     def _state(self, shown: csr_matrix) -> Tensor:
         """[Q, width], the partial bundles' vectors."""
-        items, present = padded(shown)
+        items, present = padded(shown, self.model.device)
         numbers, place = torch.unique(items, return_inverse=True)
         return self.model.bundle(self.model.encoded(self.features, numbers)[place], present)
 

@@ -37,6 +37,12 @@ class Features:
     def __len__(self) -> int:
         return len(self.degrees)
 
+    def to(self, device: torch.device) -> Features:
+        """The same there."""
+        dense = [own.to(device) for own in self.dense]
+        present = [own.to(device) for own in self.present]
+        return Features(dense, present, self.content, self.degrees.to(device))
+
     @property
     def widths(self) -> list[int]:
         return [own.shape[1] for own in self.dense]
@@ -75,6 +81,10 @@ class Model(nn.Module):
             # The paper's second view of items is projected.
             self.projector = nn.Linear(settings.width, settings.width)
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
     def _item_encoder(self, features: Features) -> ItemEncoder:
         own = self.settings
         paper = own.towers == "separate"
@@ -87,7 +97,7 @@ class Model(nn.Module):
     def tokens(self, encoder: ItemEncoder, features: Features, numbers: Tensor
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """[n, M, width] and [n, M] of items."""
-        known = torch.ones(len(numbers), dtype=torch.bool)
+        known = torch.ones(len(numbers), dtype=torch.bool, device=numbers.device)
         if self.settings.id_rows == "warm":
             known = features.degrees[numbers] >= WARM
         return encoder.tokens(
