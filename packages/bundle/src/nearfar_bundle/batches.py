@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -40,9 +40,10 @@ class Batch:
 
     def rows(self, own: slice) -> Batch:
         """Some of the bundles, among the same candidates."""
-        held = (part[own] for part in (self.whole, self.shown, self.hidden, self.kin))
-        queries = [query[own] for query in self.queries]
-        return Batch(*held, queries, self.candidates, self.share)
+        return replace(
+            self, whole=self.whole[own], shown=self.shown[own], hidden=self.hidden[own],
+            kin=self.kin[own], queries=[query[own] for query in self.queries],
+        )  # fmt: skip
 
 
 def shown_part(

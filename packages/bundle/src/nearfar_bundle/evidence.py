@@ -116,9 +116,8 @@ class Items:
         self, blocks: Sequence[Block], numbers: Tensor | slice, device: torch.device | None = None
     ) -> None:
         self.numbers = numbers
-        at = numbers
-        if isinstance(numbers, Tensor):
-            at, device = numbers.cpu().numpy(), numbers.device
+        at = numbers if isinstance(numbers, slice) else numbers.cpu().numpy()
+        device = device if isinstance(numbers, slice) else numbers.device
         rows = [block.rows[at] for block in blocks]
         self.rows = [sparse_tensor(own).to(device) for own in rows]
         self.turned = [sparse_tensor(own.T.tocsr()).to(device) for own in rows]
