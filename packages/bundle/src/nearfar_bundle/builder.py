@@ -21,6 +21,7 @@ from nearfar_bundle.features import Block
 from nearfar_bundle.model import Features, Model
 from nearfar_bundle.ranking import Scores
 from nearfar_bundle.ridge import ridge_scores
+from nearfar_bundle.sentences import told_by_sentences
 from nearfar_bundle.settings import BundleSettings
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
@@ -109,6 +110,8 @@ class Builder:
                 raise UserError(f"new item {name!r} is in the catalogue already, or comes twice")
             known.add(name)
         n = len(items)
+        if self.settings.sentences:
+            vectors = dict(vectors) | told_by_sentences(texts, self.settings.sentences)
         fresh = {b.name: b for b in self.description.blocks(texts, labels, vectors, n)}
         blocks = []
         for block in self.blocks:

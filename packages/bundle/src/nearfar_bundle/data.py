@@ -9,6 +9,7 @@ import numpy as np
 
 from nearfar_bundle.catalogue import Catalogue
 from nearfar_bundle.readers import read
+from nearfar_bundle.sentences import told_by_sentences
 from nearfar_bundle.settings import BundleSettings
 from nearfar_bundle.split import Split, given_by, split_bundles
 
@@ -25,6 +26,9 @@ def split_of(known: Catalogue, settings: BundleSettings, seed: int = 0) -> Split
     """The honest split of a catalogue, or its own."""
     if settings.missing:
         known = with_missing(known, settings.missing, seed)
+    if settings.sentences:
+        told = told_by_sentences(known.texts, settings.sentences)
+        known = replace(known, vectors=known.vectors | told)
     if settings.split == "given":
         split = given_by(known)
     else:

@@ -43,6 +43,7 @@ class BundleSettings(Settings):
     longest: int = Field(200, ge=2)  # items of a bundle
 
     # Features.
+    sentences: str = ""  # minilm, or the folder of an encoder: texts as its vectors too
     text_width: int = Field(128, ge=1)  # of the decomposed TF-IDF that the encoder reads
     cf_width: int = Field(64, ge=0)  # of collaborative vectors; 0: none
     cf_epochs: int = Field(10, ge=1)
