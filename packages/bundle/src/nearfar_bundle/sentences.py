@@ -80,7 +80,9 @@ def _loaded(folder: Path) -> tuple[Any, Any]:
     if find_spec("torchaudio") is not None:  # transformers imports it where it is
         ensure_torchaudio()
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     return tokenizer, model.eval()
