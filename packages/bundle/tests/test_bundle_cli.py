@@ -305,8 +305,21 @@ def test_bench_goes_on_and_writes_its_table(data, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for more in ([], ["--resume"]):
         call("bench", "--data", data, "--out", out, "--profile", "smoke", "--quiet",
-             "--methods", "simple;nearfar", "--processes", 1, *more)  # fmt: skip
+             "--methods", "simple;nearfar;nearfar, cold items came later", "--seeds", 2,
+             "--missing", "0.5", "--processes", 1, *more)  # fmt: skip
     table = (out / "table.md").read_text()
-    assert "| best blend |" in table
-    assert "nearfar" in table
+    assert "over 1 splits, 2 seeds each of nearfar." in table
+    first, curve = table.split("recall@20 by the share of features taken away")
+    rows = [line.split("|")[1].strip() for line in first.splitlines() if line.startswith("| ")]
+    assert rows[:2] == ["method", "---"]
+    assert {"popularity", "best blend", "nearfar", "nearfar, cold items came later"} <= set(rows)
+    assert "| method | 0 | 0.5 |" in curve
     assert (out / "shop.png").exists()
+    assert (out / "shop_missing.png").exists()
+    records = Metrics.read(out / "metrics.json").records
+    own = {(r.method, r.seed, r.split) for r in records if r.method.startswith("nearfar")}
+    assert own == {
+        ("nearfar", 0, "split=0,missing=0.0"), ("nearfar", 1, "split=0,missing=0.0"),
+        ("nearfar", 0, "split=0,missing=0.5"),
+        ("nearfar, cold items came later", 0, "split=0,missing=0.0"),
+    }  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from nearfar_bundle.batches import padded
 from nearfar_bundle.bundle_encoders import Denoising, Variational, encoder_of
 from nearfar_bundle.objective import found_one_by_one, from_standard, objective
 from nearfar_bundle.settings import VARIANTS, BundleSettings
@@ -88,6 +89,23 @@ def test_the_divergence_is_its_definition():
     assert from_standard(posterior).item() == pytest.approx(want.item(), rel=1e-5)
 
 
+def test_the_divergence_is_part_of_the_objective(split):
+    losses = {}
+    for weight in (0.0, 3.0):
+        own = settings_of(bundle_encoder="variational", cf_width=0, kl_weight=weight,
+                          item_views="none", bundle_views="none", bundle_noise=0.0)  # fmt: skip
+        training = Training(split, own, 0)
+        model = training.model.train()
+        batch = training.batch()
+        torch.manual_seed(0)
+        losses[weight] = objective(model, batch, training.features, torch.Generator())
+        items, present = padded(batch.shown)
+        vectors = model.encoded(training.features, items.flatten()).view(*items.shape, -1)
+        posterior = model.bundles.posterior(vectors, present)
+    want = 3 * from_standard(posterior).item()
+    assert (losses[3.0] - losses[0.0]).item() == pytest.approx(want, rel=1e-3)
+
+
 class TestBinaryCrossEntropy:
     def test_one_by_one_is_torch_over_all_items(self, split):
         batch = Training(split, settings_of(target="held_out", cf_width=0), 0).batch()
@@ -101,7 +119,7 @@ class TestBinaryCrossEntropy:
 
     def test_its_bias_is_learnt_from_how_likely_any_item_is(self, split):
         training = Training(split, settings_of(loss="bce", cf_width=0, candidates=20), 0)
-        assert float(training.model.bias) == pytest.approx(-np.log(len(split.catalogue)))
+        assert training.model.bias.item() == pytest.approx(-np.log(len(split.catalogue)))
         assert len(training.batch().candidates) == len(split.catalogue)  # no sample stands for all
         training.step()
         assert training.model.bias.grad.abs() > 0

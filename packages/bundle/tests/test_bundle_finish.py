@@ -14,12 +14,13 @@ from scipy.sparse import csr_matrix
 
 from nearfar_bundle.batches import padded
 from nearfar_bundle.catalogue import Catalogue, incidence
-from nearfar_bundle.company import same_kin
+from nearfar_bundle.company import company_blocks, same_kin
 from nearfar_bundle.evaluate import evaluate
 from nearfar_bundle.evidence import sparse_tensor
 from nearfar_bundle.features import Block, company
 from nearfar_bundle.finish import finish
 from nearfar_bundle.later import only, with_cold_items_later
+from nearfar_bundle.objective import _without_kin
 from nearfar_bundle.ridge import POWER, holders_of, ridge_scores, solved
 from nearfar_bundle.settings import BundleSettings
 from nearfar_bundle.split import split_bundles
@@ -60,6 +61,14 @@ def test_ridge_scores_are_the_regression_of_items_on_items():
     assert np.allclose(scores(slice(3, 8)), want[:, 3:8], atol=1e-5)
 
 
+def together(builder, split):
+    """What is found over all, warm and cold items, which count alike."""
+    found = evaluate(builder, split.valid, split.degrees > 0)
+    return np.nansum(
+        [found[f"{k}{m}@20"] for k in ("", "warm ", "cold ") for m in ("recall", "ndcg")]
+    )
+
+
 class TestFinish:
     def test_cold_items_that_nothing_lets_through_are_let_through(self, split):
         training = Training(split, BundleSettings(epochs=1), 0)
@@ -74,16 +83,10 @@ class TestFinish:
     def test_it_takes_the_best_of_what_it_tries(self, split):
         """Over all, warm and cold items together no less is found than before."""
         training = Training(split, BundleSettings(epochs=1), 0)
-        builder, warm = training.builder(), split.degrees > 0
-        names = [f"{kind}{m}@20" for kind in ("", "warm ", "cold ") for m in ("recall", "ndcg")]
-
-        def value():
-            found = evaluate(builder, split.valid, warm)
-            return np.nansum([found[name] for name in names])
-
-        before = value()
+        builder = training.builder()
+        before = together(builder, split)
         finish(builder, split)
-        assert value() >= before
+        assert together(builder, split) >= before
 
     def test_ridge_is_weighed_where_company_tells(self, split):
         """Nothing is known but who holds what: bundles of two kinds of items."""
@@ -102,6 +105,18 @@ class TestFinish:
         assert evaluate(builder, two.valid, warm)["recall@20"] > before + 0.1
         kept = deepcopy(builder.model.state_dict())
         assert torch.equal(kept["evidence.ridge"], builder.model.evidence.ridge)
+
+    def test_company_that_speaks_against_is_silenced(self, split):
+        training = Training(split, BundleSettings(epochs=1), 0)
+        evidence = training.model.evidence
+        company = torch.tensor(evidence.company)
+        evidence.weight.data[company] = -100.0
+        builder = training.builder()
+        before = together(builder, split)
+        finish(builder, split)
+        assert (evidence.weight[company] == 0).all()
+        assert (evidence.weight[~company] > 0).any()
+        assert together(builder, split) > before
 
 
 class TestKin:
@@ -122,6 +137,33 @@ class TestKin:
         counted = kin[training.rows[:6]].astype(float) @ split.training.toarray()
         assert (batch.kin.toarray() == counted).all()
 
+    def test_whoever_took_its_kin_is_not_asked(self, shop):
+        """A user who took the whole of one bundle says nothing of the other of its session."""
+        one, other = shop.bundles[0].indices, shop.bundles[1].indices
+        sessions = np.arange(shop.bundles.shape[0])
+        sessions[1] = 0
+        feedback = np.array([(0, i) for i in np.union1d(one, other[:1])] + [(1, other[0])])
+        known = replace(shop, sessions=sessions, feedback=feedback)
+        split = next(s for n in range(9) if 1 in (s := split_bundles(known, n)).train)
+        _, blind = company_blocks(split)
+        row = split.train.tolist().index(1)
+        assert blind["feedback"][row].toarray().ravel().astype(bool).tolist() == [True, False]
+
+    def test_popularity_does_not_count_kin(self, shop):
+        sessions = np.arange(shop.bundles.shape[0])
+        sessions[:40] //= 2
+        split = split_bundles(replace(shop, sessions=sessions), 0)
+        training = Training(split, BundleSettings(), 0)
+        evidence = training.model.evidence
+        evidence.popularity.data.copy_(torch.tensor([0.7, 5.0, -3.0]))
+        batch = training.batch_of(training.rows[:6], np.random.default_rng(0))
+        kin = same_kin(split).toarray()[training.rows[:6]] > 0
+        found = evidence.alone(evidence.degrees)[None] + _without_kin(training.model, batch)
+        held = split.training.toarray()
+        for row in range(6):
+            left = torch.from_numpy(held[~kin[row]].sum(0))
+            assert torch.allclose(found[row], evidence.alone(left), atol=1e-5)
+
 
 class TestLater:
     def test_scores_stand_where_the_catalogue_has_the_items(self, split):
@@ -139,6 +181,16 @@ class TestLater:
         same = csr_matrix((np.ones(len(at)), ([0] * len(at), at)), shape=(1, later.size))
         alone = later.builder.scores(same.astype(np.float32))(slice(0, later.size)).numpy()[0]
         assert np.allclose(alone[later.place], whole[row], atol=1e-5)
+
+    def test_titles_are_what_is_known_of_them(self, split):
+        later = with_cold_items_later(split, BundleSettings(epochs=1), 0)
+        new = set(split.catalogue.items) - set(later.builder.items[later.place][split.degrees > 0])
+        number = {name: n for n, name in enumerate(later.builder.items.tolist())}
+        last = [number[name] for name in new if number[name] >= len(number) - 5]
+        assert len(last) == 5
+        there = {b.name: b.present[last].tolist() for b in later.builder.blocks}
+        assert there["title"] == [True] * 5
+        assert there["kind"] == there["bundles"] == there["feedback"] == [False] * 5
 
     def test_training_knew_none_of_them(self, split):
         seen = split.catalogue.bundles[np.append(split.train, split.valid.bundles)].sum(0)
