@@ -126,6 +126,42 @@ class TestConstruct:
         assert message in err
         assert err.count("\n") == 1
 
+    def test_titles_that_a_spreadsheet_would_run(self, run, tmp_path, capsys):
+        new = tmp_path / "new"
+        new.mkdir()
+        (new / "items.csv").write_text("item,title\n=1+1,Alto blue running shirt\n")
+        out = tmp_path / "out.csv"
+        both = ["construct", "--model", run, "--item", "=1+1", "--new-items", new]
+        call(*both, "-k", 2, "--out", out, "--data", out, status=2)
+        capsys.readouterr()
+        call(*both, "--include", "=1+1", "-k", 2)
+        printed = capsys.readouterr().out
+        call(*both, "--include", "=1+1", "-k", 2, "--out", out)
+        assert printed == out.read_text()
+        assert "new,0,'=1+1,,asked for" in printed
+        call(*both, "--include", "=1+1", "-k", 2, "--out", tmp_path / "out.parquet")
+        assert pl.read_parquet(tmp_path / "out.parquet")["item"][0] == "=1+1"
+
+    @pytest.mark.parametrize(
+        ("files", "message"),
+        [
+            ({}, "holds no items.csv or items.parquet"),
+            ({"items.csv": "item,title\nitem 5,x\n"}, "new item 'item 5' is in the catalogue"),
+            ({"items.csv": "item,title\nx,a\nx,b\n"}, "item 'x' comes 2 times; expected once"),
+            ({"items.csv": "item,title\n,a\n"}, "row 1: item is empty; expected an id"),
+            ({"items.csv": "item,title,price\nx,a,-1\n"}, "row 1: price is '-1'; expected a"),
+        ],
+    )
+    def test_new_items(self, run, tmp_path, capsys, files, message):
+        new = tmp_path / "new"
+        new.mkdir()
+        for name, text in files.items():
+            (new / name).write_text(text)
+        call("construct", "--model", run, "--item", "item 1", "--new-items", new, status=2)
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
+
     def test_an_empty_bundle(self, run, tmp_path, capsys):
         partial = tmp_path / "partial.csv"
         partial.write_text("bundle,item\na,\n")
@@ -142,8 +178,15 @@ class TestCheckLeak:
         pl.DataFrame({"user": [f"u{b}" for b in at.row], "item": shop.items[at.col]}).write_csv(
             planted / "feedback.csv"
         )
-        call("check-leak", "--data", planted, status=1)
-        assert "LEAK  all items in one user's feedback" in capsys.readouterr().out
+        call("check-leak", "--data", planted)
+        out = capsys.readouterr().out
+        assert "LEAK  nearly all items in one user's feedback, as it comes: 100.0%" in out
+        assert "fine  nearly all items in one user's feedback: 0.0%" in out
+
+    def test_parts_that_a_data_set_gives(self, tmp_path, capsys):
+        write_clhe(tmp_path, train="0, 0, 1\n1, 2, 3\n2, 4, 1, 3, 5\n")
+        call("check-leak", "--data", tmp_path, "--set=split=given", status=1)
+        assert "LEAK  a Jaccard index above 0.5 with a training" in capsys.readouterr().out
 
 
 class TestBadData:
@@ -178,6 +221,9 @@ class TestBadData:
             (np.zeros((3, 4)), "has 3 rows; expected 160"),
             (np.zeros(160), "has shape (160,); expected [items, D]"),
             (np.where(np.arange(320).reshape(160, 2) == 7, np.nan, 1.0), "row 3: holds NaN"),
+            (np.where(np.arange(320).reshape(160, 2) == 7, np.inf, 1.0), "row 3: holds NaN"),
+            (np.full((160, 2), "soap"), "holds no vectors"),
+            (np.array([{"a": 1}] * 160, dtype=object), "holds no vectors"),
         ],
     )
     def test_vectors(self, shop, tmp_path, capsys, vectors, message):
@@ -189,15 +235,55 @@ class TestBadData:
         assert err.count("\n") == 1
 
 
+def write_clhe(folder, train="0, 0, 1\n1, 2, 3\n2, 4, 5, 0\n"):
+    """A folder as CLHE's authors lay it out, of two users, five bundles, six items."""
+    (folder / "count.json").write_text(json.dumps({"#U": 2, "#B": 5, "#I": 6}))
+    files = {
+        "ui_full": "0, 1, 2\n1, 3\n", "bi_train": train, "bi_valid_input": "3, 0\n",
+        "bi_valid_gt": "3, 2\n", "bi_test_input": "4, 1\n", "bi_test_gt": "4, 3, 5\n",
+    }  # fmt: skip
+    for name, text in files.items():
+        (folder / f"{name}.txt").write_text(text)
+
+
+def test_vectors_of_another_width_for_new_items(shop, tmp_path, capsys):
+    folder = write_shop(tmp_path / "s", shop)
+    np.save(folder / "picture.npy", np.random.default_rng(0).random((160, 4)))
+    call("train", "--data", folder, "--out", tmp_path / "o", "--quiet", "--set=epochs=1")
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "items.csv").write_text("item,title\nlate,Alto blue running shirt\n")
+    ask = ["construct", "--model", tmp_path / "o", "--item", "item 1", "--new-items", new]
+    call(*ask, "-k", 2)  # without a vector
+    np.save(new / "picture.npy", np.ones((1, 3)))
+    capsys.readouterr()
+    call(*ask, status=2)
+    err = capsys.readouterr().err
+    assert "vectors picture: have shape (1, 3); expected (1, 4), a row an item" in err
+    assert err.count("\n") == 1
+
+
+def test_bundles_larger_than_the_limit_are_told_of_and_kept(shop, tmp_path, capsys):
+    folder = write_shop(tmp_path / "s", shop)
+    call("train", "--data", folder, "--out", tmp_path / "o", "--quiet", "--set=epochs=1",
+         "--set=longest=3")  # fmt: skip
+    assert "training bundles hold more than 3 items (longest)" in capsys.readouterr().err
+    cart = tmp_path / "cart.csv"
+    rows = [f"a,item {n}\n" for n in (1, 2, 3, 4, 4)]
+    cart.write_text("bundle,item\n" + "".join(rows))
+    ask = ["construct", "--model", tmp_path / "o", "--data", cart, "--out", tmp_path / "out.csv"]
+    call(*ask, status=2)
+    err = capsys.readouterr().err
+    assert err == "error: bundle a: holds 4 items; expected at most 3 (longest)\n"
+    assert not (tmp_path / "out.csv").exists()
+    cart.write_text("bundle,item\n" + "".join(rows[1:]))  # one of them twice
+    call(*ask, "-k", 1)
+
+
 def test_clhe_folders(tmp_path, capsys):
     import torch
 
-    (tmp_path / "count.json").write_text(json.dumps({"#U": 2, "#B": 5, "#I": 6}))
-    files = {"ui_full": "0, 1, 2\n1, 3\n", "bi_train": "0, 0, 1\n1, 2, 3\n2, 4, 5, 0\n",
-             "bi_valid_input": "3, 0\n", "bi_valid_gt": "3, 2\n", "bi_test_input": "4, 1\n",
-             "bi_test_gt": "4, 3, 5\n"}  # fmt: skip
-    for name, text in files.items():
-        (tmp_path / f"{name}.txt").write_text(text)
+    write_clhe(tmp_path)
     vectors = torch.ones(6, 3)
     vectors[2] = torch.nan
     torch.save(vectors, tmp_path / "content_feature.pt")
@@ -219,8 +305,21 @@ def test_bench_goes_on_and_writes_its_table(data, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for more in ([], ["--resume"]):
         call("bench", "--data", data, "--out", out, "--profile", "smoke", "--quiet",
-             "--methods", "simple;nearfar", "--processes", 1, *more)  # fmt: skip
+             "--methods", "simple;nearfar;nearfar, cold items came later", "--seeds", 2,
+             "--missing", "0.5", "--processes", 1, *more)  # fmt: skip
     table = (out / "table.md").read_text()
-    assert "| best blend |" in table
-    assert "nearfar" in table
+    assert "over 1 splits, 2 seeds each of nearfar." in table
+    first, curve = table.split("recall@20 by the share of features taken away")
+    rows = [line.split("|")[1].strip() for line in first.splitlines() if line.startswith("| ")]
+    assert rows[:2] == ["method", "---"]
+    assert {"popularity", "best blend", "nearfar", "nearfar, cold items came later"} <= set(rows)
+    assert "| method | 0 | 0.5 |" in curve
     assert (out / "shop.png").exists()
+    assert (out / "shop_missing.png").exists()
+    records = Metrics.read(out / "metrics.json").records
+    own = {(r.method, r.seed, r.split) for r in records if r.method.startswith("nearfar")}
+    assert own == {
+        ("nearfar", 0, "split=0,missing=0.0"), ("nearfar", 1, "split=0,missing=0.0"),
+        ("nearfar", 0, "split=0,missing=0.5"),
+        ("nearfar, cold items came later", 0, "split=0,missing=0.0"),
+    }  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from core_case import Case, every, fixed, labels_of, randn, two, unit, wide
 from torch import Tensor
-from torch.nn.functional import cross_entropy, logsigmoid
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, logsigmoid
 
 import nearfar.functional as F
 
@@ -56,6 +56,33 @@ def _linear_loss(smoothing: float):
         )  # fmt: skip
 
     return loss
+
+
+def _positives(n: int, m: int) -> Tensor:
+    """Three classes a row, the last row's none."""
+    index = torch.stack([(torch.arange(n) + s) % m for s in (0, 1, 2)], 1)
+    index[1::2, 2] = -1
+    index[-1] = -1
+    return index
+
+
+def _linear_binary(z: Sequence[Tensor], t: float) -> Rows:
+    logits = z[0] @ z[1].T / t + _bias(len(z[1]))
+    wanted = torch.zeros_like(logits)
+    for row, own in enumerate(_positives(*logits.shape).tolist()):
+        for j in own:
+            if j >= 0:
+                wanted[row, j] = 1
+    return every(binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(1))
+
+
+def _linear_binary_loss(
+    hidden: Tensor, weight: Tensor, *, temperature, normalize=False, **settings
+) -> Tensor:
+    return F.linear_binary_cross_entropy(
+        hidden.to(wide(hidden.dtype)) / temperature, weight, _positives(len(hidden), len(weight)),
+        bias=_bias(len(weight)).to(wide(hidden.dtype)), **settings,
+    )  # fmt: skip
 
 
 def _two_view_parts(z: Sequence[Tensor], t: float):
@@ -416,6 +443,8 @@ BEYOND = [
          _linear_loss(0.0), _linear(0.0)),
     Case("linear_cross_entropy_smooth", lambda n, d, g: [randn(n, d, g=g), randn(3, d, g=g)],
          _linear_loss(0.2), _linear(0.2)),
+    Case("linear_binary_cross_entropy", lambda n, d, g: [randn(n, d, g=g), randn(n + 4, d, g=g)],
+         _linear_binary_loss, _linear_binary),
     Case("sampled_softmax", lambda n, d, g: [randn(n, d, g=g), randn(n + 4, d, g=g)],
          _sampled_loss, _sampled),
     *(Case(f"contrastive_margin_{over}", two, _margin_loss(over), _margin(over))

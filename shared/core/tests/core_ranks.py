@@ -99,6 +99,10 @@ ENTRIES = {
         "linear_cross_entropy", {"hidden": floats(N, D), "target": codes(5)},
         {"weight": floats(5, D, seed=4), "bias": floats(5, seed=5)}, learned="",
     ),
+    "linear_binary_cross_entropy": Entry(
+        "linear_binary_cross_entropy", {"hidden": floats(N, D), "positives": codes(5)[:, None]},
+        {"weight": floats(5, D, seed=4), "bias": floats(5, seed=5)}, learned="",
+    ),
     "groco": Entry("groco", TWO, learned="", settings={"hardest": 4}),
     "sim_lap": Entry(
         "sim_lap", {**EMBEDDED, "labels": codes(4)},

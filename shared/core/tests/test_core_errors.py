@@ -36,6 +36,18 @@ def with_nan():
         (lambda: F.sup_con(X, torch.arange(6)), r"none of 6 rows has a positive"),
         (lambda: F.sup_con(X, LABELS, reference=X), r"expected both or neither"),
         (lambda: F.sup_con(X, LABELS, positives="up"), r"positives is 'up'"),
+        (
+            lambda: F.linear_binary_cross_entropy(X, X, LABELS),
+            r"positives is torch.int64 of shape \(6,\); expected integers \[6, k\]",
+        ),
+        (
+            lambda: F.linear_binary_cross_entropy(X, X, torch.full((6, 1), 6)),
+            r"positives is 6 to 6; expected -1, for none, to 5",
+        ),
+        (
+            lambda: F.linear_binary_cross_entropy(X, X, LABELS[:, None], bias=X[0]),
+            r"bias has shape \(4,\); expected \(6,\)",
+        ),
         (lambda: F.dcl(X, X, reduction="avg"), r"reduction is 'avg'"),
         (lambda: F.dcl(X, X, path="fast"), r"path is 'fast'; expected one of reference, streaming"),
         (lambda: F.dcl(X, X, path="triton"), r"path is 'triton' for a cpu device"),

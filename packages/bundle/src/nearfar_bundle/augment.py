@@ -12,7 +12,8 @@ __all__ = ["bundle_view", "dropped", "without_modalities"]
 
 def without_modalities(present: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Which tokens [n, M] are left, each gone with that chance; one of those there always stays."""
-    kept = present & (torch.rand(present.shape, generator=generator) >= share)
+    chance = torch.rand(present.shape, generator=generator).to(present.device)
+    kept = present & (chance >= share)
     lost = ~kept.any(1) & present.any(1)
     kept[lost, present[lost].float().argmax(1)] = True
     return kept
@@ -20,7 +21,7 @@ def without_modalities(present: Tensor, share: float, generator: torch.Generator
 
 def dropped(rows: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Numbers are zero with that chance, the others larger, so that the mean stays."""
-    kept = torch.rand(rows.shape, generator=generator) >= share
+    kept = (torch.rand(rows.shape, generator=generator) >= share).to(rows.device)
     return rows * kept / (1 - share)
 
 

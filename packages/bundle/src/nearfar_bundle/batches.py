@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,7 +21,8 @@ class Batch:
 
     Attributes:
         whole, shown, hidden: [B, I].
-        queries: of each modality [B, F], the mean of the shown items, blind to the bundle itself.
+        kin: [B, I], how many of the bundle's kin, itself among them, hold each item.
+        queries: of each modality [B, F], the mean of the shown items, blind to the bundle's kin.
         candidates: [C] item numbers, ascending; all hidden and shown items are among them.
         share: [C], how many items each candidate stands for.
     """
@@ -29,9 +30,20 @@ class Batch:
     whole: csr_matrix
     shown: csr_matrix
     hidden: csr_matrix
+    kin: csr_matrix
     queries: list[Tensor]
     candidates: Tensor
     share: Tensor
+
+    def __len__(self) -> int:
+        return int(self.whole.shape[0])
+
+    def rows(self, own: slice) -> Batch:
+        """Some of the bundles, among the same candidates."""
+        return replace(
+            self, whole=self.whole[own], shown=self.shown[own], hidden=self.hidden[own],
+            kin=self.kin[own], queries=[query[own] for query in self.queries],
+        )  # fmt: skip
 
 
 def shown_part(
@@ -65,8 +77,8 @@ def queries_of(
     """Of each modality [B, F], the mean of the shown items' rows.
 
     Args:
-        blind: by modality of company, [B, F], holders that the bundle itself explains, such as the
-            bundle: what they tell of it is no evidence.
+        blind: by modality of company, [B, F], holders that the bundle itself explains, such as its
+            kin: what they tell of it is no evidence.
     """
     found = []
     for block in blocks:
@@ -78,11 +90,11 @@ def queries_of(
     return found
 
 
-def padded(held: csr_matrix) -> tuple[Tensor, Tensor]:
+def padded(held: csr_matrix, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
     """[B, I] -> item numbers [B, L], 0 where there is none, and which are there [B, L]."""
     size = np.diff(held.indptr)
     place = np.arange(max(1, int(size.max(initial=0))))
     there = place < size[:, None]
     items = np.zeros(there.shape, np.int64)
     items[there] = held.indices
-    return torch.from_numpy(items), torch.from_numpy(there)
+    return torch.from_numpy(items).to(device), torch.from_numpy(there).to(device)

@@ -17,6 +17,7 @@ from nearfar_bundle.baselines import best_blend, simple_scorers
 from nearfar_bundle.catalogue import Catalogue
 from nearfar_bundle.data import split_of
 from nearfar_bundle.evaluate import Scorer, evaluate, records_of
+from nearfar_bundle.later import with_cold_items_later
 from nearfar_bundle.readers import read
 from nearfar_bundle.settings import VARIANTS, BundleSettings
 from nearfar_bundle.train import train
@@ -25,23 +26,25 @@ from nearfar_kit.jobs import do_jobs, read_jobs
 from nearfar_kit.metrics import Record, split_key
 from nearfar_kit.settings import load_settings
 
-__all__ = ["BLEND", "METHODS", "SIMPLE", "compare", "settings_of"]
+__all__ = ["BLEND", "METHODS", "MISSING", "NEW", "SIMPLE", "compare", "settings_of"]
 
-SIMPLE, BLEND = "simple", "best blend"
+SIMPLE, BLEND, NEW = "simple", "best blend", "nearfar, cold items came later"
 NO_ITEMS, NO_BUNDLES = {"item_views": "none"}, {"bundle_views": "none"}
+# CLHE's towers, catalogue and loss without its contrasts: what other encoders of bundles stand on.
+PLAIN = VARIANTS["paper"] | NO_ITEMS | NO_BUNDLES
 
 # How a method departs from the settings it is run with.
 METHODS: dict[str, dict[str, Any]] = {
     SIMPLE: {},
     "nearfar": {},
+    NEW: {},
     "nearfar, words count alike": {"word_rate": 1e-9},
-    "nearfar, not trained": {"epochs": 1, "word_rate": 1e-9, "evidence_rate": 1e-9},
     "nearfar, encoder": {"encoder": True},
     "nearfar, encoder, no contrast": {"encoder": True} | NO_ITEMS | NO_BUNDLES,
     "CLHE as published": VARIANTS["paper"],
     "CLHE, no item contrast": VARIANTS["paper"] | NO_ITEMS,
     "CLHE, no bundle contrast": VARIANTS["paper"] | NO_BUNDLES,
-    "CLHE, no contrast": VARIANTS["paper"] | NO_ITEMS | NO_BUNDLES,
+    "CLHE, no contrast": PLAIN,
     "CLHE, items dropout": VARIANTS["paper"] | {"item_views": "dropout"},
     "CLHE, items modalities": VARIANTS["paper"] | {"item_views": "modalities"},
     "CLHE, items same": VARIANTS["paper"] | {"item_views": "same"},
@@ -49,7 +52,20 @@ METHODS: dict[str, dict[str, Any]] = {
     "CLHE, bundles add": VARIANTS["paper"] | {"bundle_views": "add"},
     "CLHE, tied, held-out target": VARIANTS["paper"]
     | {"towers": "tied", "target": "held_out", "id_rows": "warm"},
+    "CLHE, BCE": VARIANTS["paper"] | {"loss": "bce"},
+    "MultiDAE": PLAIN | {"bundle_encoder": "denoising"},
+    "MultiVAE": PLAIN | {"bundle_encoder": "variational"},
+    "Bi-LSTM": PLAIN | {"bundle_encoder": "recurrent"},
+    "Transformer": PLAIN | {"bundle_encoder": "transformer"},
+    "Transformer + CL": PLAIN | {"bundle_encoder": "transformer", "bundle_views": "drop"},
 }
+
+
+# What says something of texts alone.
+TEXTS = (NEW, "nearfar, words count alike")
+# What is run with features taken away too, and with several seeds.
+MISSING = ("nearfar", "nearfar, encoder", "nearfar, encoder, no contrast")
+SEVERAL = ("nearfar",)
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,7 @@ def compare(
     splits: int,
     seeds: int,
     *,
-    missing: Sequence[float] = (0.0,),
+    missing: Sequence[float] = (),
     processes: int = 1,
     quiet: bool = True,
 ) -> list[Record]:
@@ -86,16 +102,24 @@ def compare(
     Args:
         paths: a folder a data set.
         parts: folder of finished jobs.
-        missing: shares of the features that are taken away.
+        seeds: of the default; simple scores have none, and the others take one.
+        missing: shares of the features that are taken away, of sets that have texts.
     """
     by_name = {path.name: path for path in paths}
+    # The default and what it must beat first, so that a bench that was stopped tells of them.
     jobs = [
-        Job(name, method, split, seed, share)
+        Job(name, method, split, seed)
+        for method in methods
         for name in by_name
+        for split in range(splits)
+        for seed in range(seeds if method in SEVERAL else 1)
+    ] + [
+        Job(name, method, split, 0, share)
         for share in missing
+        for name in by_name
         for split in range(splits)
         for method in methods
-        for seed in range(1 if method == SIMPLE else seeds)
+        if method in MISSING
     ]
     work = partial(run_job, paths=by_name, parts=parts, settings=settings)
     do_jobs(
@@ -120,7 +144,9 @@ def run_job(job: Job, *, paths: dict[str, Path], parts: Path, settings: BundleSe
 
 
 def measured(job: Job, known: Catalogue, settings: BundleSettings) -> list[Record]:
-    """The records of one job."""
+    """The records of one job; none where a set has not what the method needs."""
+    if (job.method in TEXTS or job.missing) and not known.texts:
+        return []
     own = settings_of(job.method, settings).model_copy(update={"missing": job.missing})
     split = split_of(known, own, job.split)
     began = time.process_time()
@@ -129,6 +155,8 @@ def measured(job: Job, known: Catalogue, settings: BundleSettings) -> list[Recor
         simple = simple_scorers(split)
         scorers |= simple
         scorers[BLEND], _ = best_blend(split, simple)
+    elif job.method == NEW:
+        scorers[NEW] = with_cold_items_later(split, own, job.seed)
     else:
         scorers[job.method] = train(split, own, job.seed)
     seconds = time.process_time() - began

@@ -20,6 +20,8 @@ from nearfar_bundle.evidence import Items
 from nearfar_bundle.features import Block
 from nearfar_bundle.model import Features, Model
 from nearfar_bundle.ranking import Scores
+from nearfar_bundle.ridge import ridge_scores
+from nearfar_bundle.sentences import told_by_sentences
 from nearfar_bundle.settings import BundleSettings
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
@@ -59,24 +61,33 @@ class Builder:
     def scores(self, shown: csr_matrix) -> Scores:
         """Partial bundles [Q, I] -> a slice of items -> [Q, n]."""
         self.model.eval()
-        queries = queries_of(shown, self.blocks) if self.model.evidence is not None else []
+        evidence, freed, weight = self.model.evidence, None, 0.0
+        device = self.model.device
+        queries = []
+        if evidence is not None:
+            queries = [query.to(device) for query in queries_of(shown, self.blocks)]
+        if evidence is not None and evidence.ridge[0] > 0:
+            weight, penalty = evidence.ridge.tolist()
+            freed = ridge_scores(self.blocks, shown, penalty)
         state = self._state(shown) if self.model.items is not None else None
 
         @torch.no_grad()
         def part(own: slice) -> Tensor:
-            found = torch.zeros(shown.shape[0], own.stop - own.start)
-            if self.model.evidence is not None:
-                found = self.model.evidence(queries, Items(self.blocks, own))
+            found = torch.zeros(shown.shape[0], own.stop - own.start, device=device)
+            if evidence is not None:
+                found = evidence(queries, Items(self.blocks, own, device))
+            if freed is not None:
+                found = found + weight * torch.as_tensor(freed(own)).to(device)
             if state is not None:
-                numbers = torch.arange(own.start, own.stop)
+                numbers = torch.arange(own.start, own.stop, device=device)
                 found = found + state @ self.model.targets(self.features, numbers).T
-            return found
+            return found.cpu()
 
         return part
 
     def _state(self, shown: csr_matrix) -> Tensor:
         """[Q, width], the partial bundles' vectors."""
-        items, present = padded(shown)
+        items, present = padded(shown, self.model.device)
         numbers, place = torch.unique(items, return_inverse=True)
         return self.model.bundle(self.model.encoded(self.features, numbers)[place], present)
 
@@ -99,6 +110,8 @@ class Builder:
                 raise UserError(f"new item {name!r} is in the catalogue already, or comes twice")
             known.add(name)
         n = len(items)
+        if self.settings.sentences:
+            vectors = dict(vectors) | told_by_sentences(texts, self.settings.sentences)
         fresh = {b.name: b for b in self.description.blocks(texts, labels, vectors, n)}
         blocks = []
         for block in self.blocks:

@@ -13,6 +13,7 @@ from nearfar_bundle.settings import VARIANTS, BundleSettings
 from nearfar_kit.command import (
     Config,
     Data,
+    DeviceOption,
     Out,
     Overrides,
     Quiet,
@@ -23,7 +24,7 @@ from nearfar_kit.command import (
 )
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings, preset_values
-from nearfar_kit.verb import begin, end
+from nearfar_kit.verb import begin, device_of, end
 
 app = new_app("Bundles from item features, feedback and partial bundles (CLHE).")
 
@@ -65,6 +66,7 @@ def train(
     config: Config = None,
     overrides: Overrides = None,
     seed: Seed = 0,
+    device: DeviceOption = "auto",
     resume: Resume = False,
     quiet: Quiet = False,
 ) -> None:
@@ -73,12 +75,19 @@ def train(
     from nearfar_bundle.data import split_from
     from nearfar_bundle.report import end_report, training_curve
     from nearfar_bundle.train import train as run_training
+    from nearfar_kit.launch import launch
     from nearfar_kit.report import Report
 
     split = split_from(data, settings, seed, layout)
-    _tell((*split.catalogue.notes, *split.notes))
-    run, metrics = begin("bundle", "train", out, settings, seed=seed, resume=resume, packages=TOLD)
-    builder = run_training(split, settings, seed, run=run, quiet=quiet)
+    fabric = launch(device_of(device))
+    run, metrics = begin(
+        "bundle", "train", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
+    )
+    if run.writes:
+        _tell((*split.catalogue.notes, *split.notes))
+    builder = run_training(split, settings, seed, run=run, fabric=fabric, quiet=quiet)
+    if not fabric.is_global_zero:
+        return
     known = split.catalogue
     report = Report(
         "Bundle construction",
@@ -163,6 +172,7 @@ def construct(
     from nearfar_bundle.construct import Limits
     from nearfar_bundle.construct import construct as build
     from nearfar_kit.atomic import replacing
+    from nearfar_kit.spreadsheets import formula_safe
 
     builder = _load(model)
     if new_items is not None:
@@ -173,10 +183,13 @@ def construct(
     )
     frame = build(builder, bundles, k, limits)
     if out is None:
-        typer.echo(frame.write_csv(), nl=False)
+        typer.echo(formula_safe(frame).write_csv(), nl=False)
         return
     with replacing(out) as beside:
-        frame.write_csv(beside) if out.suffix == ".csv" else frame.write_parquet(beside)
+        if out.suffix == ".csv":
+            formula_safe(frame).write_csv(beside)
+        else:
+            frame.write_parquet(beside)
     if not quiet:
         typer.echo(f"{len(bundles)} bundles: {out}")
 
@@ -217,8 +230,8 @@ def bench(
     splits: Annotated[int | None, typer.Option(min=1, help="How many splits.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
     missing: Annotated[
-        str, typer.Option(help="Shares of the features to take away, separated by commas.")
-    ] = "0",
+        str | None, typer.Option(help="Shares of the features to take away, separated by commas.")
+    ] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
     config: Config = None,
     overrides: Overrides = None,
@@ -254,7 +267,8 @@ def bench(
     metrics.add(
         compare(
             paths, run.checkpoint / "jobs", settings, names, splits or chosen.splits,
-            seeds or chosen.seeds, missing=_shares(missing),
+            seeds or chosen.seeds,
+            missing=chosen.missing if missing is None else _shares(missing),
             processes=processes or len(os.sched_getaffinity(0)), quiet=quiet,
         )
     )  # fmt: skip
@@ -319,8 +333,8 @@ def _shares(text: str) -> list[float]:
         found = [float(part) for part in text.split(",")]
     except ValueError:
         found = [-1.0]
-    if not all(0 <= share < 1 for share in found):
-        raise UserError(f"--missing {text}: expected numbers from 0 to below 1, as 0,0.5")
+    if not all(0 < share < 1 for share in found):
+        raise UserError(f"--missing {text}: expected numbers above 0 and below 1, as 0.25,0.5")
     return found
 
 

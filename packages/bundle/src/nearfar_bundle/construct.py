@@ -56,15 +56,22 @@ def construct(
         without a score.
 
     Raises:
-        UserError: an item is unknown, a bundle is empty or over the budget before anything is
-            added, there are no prices for a budget or no labels for limits.
+        UserError: an item is unknown; a bundle is empty, larger than ``longest``, or over the
+            budget before anything is added; there are no prices for a budget or no labels for
+            limits.
     """
     limits = limits or Limits()
     number = {str(name): n for n, name in enumerate(builder.items)}
     start: list[list[int]] = []
     for name, items in bundles.items():
-        own = numbers_of(number, [*items, *limits.include], f"bundle {name}")
-        start.append(list(dict.fromkeys(own)))
+        all_of = numbers_of(number, [*items, *limits.include], f"bundle {name}")
+        own = list(dict.fromkeys(all_of))
+        if len(own) > builder.settings.longest:
+            raise UserError(
+                f"bundle {name}: holds {len(own)} items; expected at most "
+                f"{builder.settings.longest} (longest)"
+            )
+        start.append(own)
     if limits.budget is not None and builder.prices is None:
         raise UserError("--budget: no item has a price; expected a column of prices")
     if limits.each and not builder.labels:

@@ -9,6 +9,7 @@ import numpy as np
 
 from nearfar_bundle.catalogue import Catalogue
 from nearfar_bundle.readers import read
+from nearfar_bundle.sentences import told_by_sentences
 from nearfar_bundle.settings import BundleSettings
 from nearfar_bundle.split import Split, given_by, split_bundles
 
@@ -25,12 +26,24 @@ def split_of(known: Catalogue, settings: BundleSettings, seed: int = 0) -> Split
     """The honest split of a catalogue, or its own."""
     if settings.missing:
         known = with_missing(known, settings.missing, seed)
+    if settings.sentences:
+        told = told_by_sentences(known.texts, settings.sentences)
+        known = replace(known, vectors=known.vectors | told)
     if settings.split == "given":
-        return given_by(known)
-    return split_bundles(
-        known, seed, valid_share=settings.valid_share, test_share=settings.test_share,
-        shown_share=settings.shown_share, near=settings.near,
-    )  # fmt: skip
+        split = given_by(known)
+    else:
+        split = split_bundles(
+            known, seed, valid_share=settings.valid_share, test_share=settings.test_share,
+            shown_share=settings.shown_share, near=settings.near,
+        )  # fmt: skip
+    large = int((np.diff(split.training.indptr) > settings.longest).sum())
+    if not large:
+        return split
+    note = (
+        f"{large} training bundles hold more than {settings.longest} items (longest): so many of "
+        "each, drawn anew each time, are learnt from"
+    )
+    return replace(split, notes=(*split.notes, note))
 
 
 def with_missing(known: Catalogue, share: float, seed: int = 0) -> Catalogue:

@@ -1,4 +1,4 @@
-"""Hierarchical self-attention: features to items, items to bundles. Ma et al. 2024, CLHE."""
+"""An item's vector from its features, by self-attention. Ma et al. 2024, CLHE."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, normalize
+from torch.nn.functional import normalize
 
-__all__ = ["BundleEncoder", "ItemEncoder", "attend"]
+__all__ = ["ItemEncoder", "attend", "mean_of"]
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, present: Tensor) -> Tensor:
@@ -84,20 +84,6 @@ class ItemEncoder(nn.Module):
     def fuse(self, tokens: Tensor, present: Tensor) -> Tensor:
         """[n, M, width] -> [n, width]."""
         return mean_of(attend(self.query(tokens), self.key(tokens), tokens, present), present)
-
-
-class BundleEncoder(nn.Module):
-    """A bundle's vector from its items' vectors, in no order."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.query = nn.Linear(width, width, bias=False)
-        self.key = nn.Linear(width, width, bias=False)
-
-    def forward(self, items: Tensor, present: Tensor) -> Tensor:
-        """[B, L, width], [B, L] -> [B, width]."""
-        x = layer_norm(items, items.shape[-1:])
-        return mean_of(attend(self.query(x), self.key(x), x, present), present)
 
 
 def _tower(features: int, width: int, hidden: int) -> nn.Module:

@@ -14,8 +14,9 @@ from nearfar_bundle.ranking import PART, Scores, best_items
 from nearfar_bundle.split import Asked
 from nearfar_kit.metrics import Record
 
-__all__ = ["Scorer", "best_of", "evaluate", "records_of"]
+__all__ = ["CHOSEN_BY", "Scorer", "best_of", "evaluate", "records_of"]
 
+CHOSEN_BY = ("recall@20", "ndcg@20")  # their sum, of the validation part
 BATCH = 512  # partial bundles at a time
 
 

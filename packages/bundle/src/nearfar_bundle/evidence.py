@@ -36,6 +36,9 @@ class Evidence(nn.Module):
     """
 
     units: Tensor
+    ridge: Tensor
+    degrees: Tensor
+    held: Tensor
 
     def __init__(
         self, blocks: Sequence[Block], degrees: Tensor, units: Tensor | None = None
@@ -54,6 +57,8 @@ class Evidence(nn.Module):
         self.by_size = nn.Parameter(torch.tensor([0.5 if own else 0.0 for own in company]))
         self.by_degree = nn.Parameter(torch.tensor([0.2 if own else 0.0 for own in company]))
         self.popularity = nn.Parameter(torch.tensor([0.1, 0.0, 0.0]))
+        # Weight and penalty of what `ridge.py` tells, which the last step alone sets.
+        self.register_buffer("ridge", torch.tensor([0.0, 1.0]))
         self.company = company
         for number, block in enumerate(blocks):
             size = np.bincount(block.rows.indices, minlength=block.rows.shape[1]).clip(1)
@@ -63,8 +68,9 @@ class Evidence(nn.Module):
         self._take(degrees)
 
     def _take(self, degrees: Tensor) -> None:
-        self.degrees = degrees.float()
-        self.held = [torch.from_numpy(np.diff(block.rows.indptr)).float() for block in self.blocks]
+        held = torch.stack([torch.from_numpy(np.diff(b.rows.indptr)).float() for b in self.blocks])
+        self.register_buffer("degrees", degrees.float(), persistent=False)
+        self.register_buffer("held", held, persistent=False)
 
     def with_items(self, blocks: Sequence[Block], degrees: Tensor) -> Evidence:
         """The same weights over other items, whose blocks have the same columns."""
@@ -77,7 +83,7 @@ class Evidence(nn.Module):
         if self.company[k]:
             size: Tensor = getattr(self, f"size_{k}")
             return size.pow(-self.by_size[k])
-        return self.words[k].exp() if len(self.words[k]) else torch.ones(())
+        return self.words[k].exp() if len(self.words[k]) else self.units.new_ones(())
 
     def alone(self, degrees: Tensor) -> Tensor:
         """What an item that is in so many bundles gets beside any bundle."""
@@ -100,18 +106,21 @@ class Evidence(nn.Module):
 
     def decay(self) -> Tensor:
         """How far words are from counting alike: [], the sum of their squared log-weights."""
-        return sum((words.square().sum() for words in self.words), torch.zeros(()))
+        return sum((words.square().sum() for words in self.words), self.units.new_zeros(()))
 
 
 class Items:
     """Some items' rows of all modalities, ready to be multiplied."""
 
-    def __init__(self, blocks: Sequence[Block], numbers: Tensor | slice) -> None:
+    def __init__(
+        self, blocks: Sequence[Block], numbers: Tensor | slice, device: torch.device | None = None
+    ) -> None:
         self.numbers = numbers
-        at = numbers if isinstance(numbers, slice) else numbers.numpy()
+        at = numbers if isinstance(numbers, slice) else numbers.cpu().numpy()
+        device = device if isinstance(numbers, slice) else numbers.device
         rows = [block.rows[at] for block in blocks]
-        self.rows = [sparse_tensor(own) for own in rows]
-        self.turned = [sparse_tensor(own.T.tocsr()) for own in rows]
+        self.rows = [sparse_tensor(own).to(device) for own in rows]
+        self.turned = [sparse_tensor(own.T.tocsr()).to(device) for own in rows]
 
     def product(self, k: int, query: Tensor) -> Tensor:
         """[Q, F_k] -> [Q, n]."""

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from nearfar_bundle.catalogue import Catalogue, incidence
-from nearfar_bundle.split import NEAR, Split, near_pairs
+from nearfar_bundle.split import NEAR, Split, holders, near_pairs
 
 __all__ = ["Leak", "check_leak", "raw_leak"]
 
@@ -59,7 +59,7 @@ def check_leak(split: Split, seed: int = 0, near: float = NEAR) -> list[Leak]:
         feedback = incidence(known.feedback, int(known.feedback[:, 0].max()) + 1, len(known))
         chance = _inside(_drawn_alike(held, seed), feedback)
         found.append(
-            Leak("all items in one user's feedback", _inside(held, feedback), chance, LEAST)
+            Leak("nearly all items in one user's feedback", _inside(held, feedback), chance, LEAST)
         )
     return found
 
@@ -73,7 +73,10 @@ def raw_leak(known: Catalogue, seed: int = 0) -> Leak | None:
     held = known.bundles[np.flatnonzero(size > 1)]
     chance = _inside(_drawn_alike(held, seed), feedback)
     return Leak(
-        "all items in one user's feedback, as it comes", _inside(held, feedback), chance, LEAST
+        "nearly all items in one user's feedback, as it comes",
+        _inside(held, feedback),
+        chance,
+        LEAST,
     )
 
 
@@ -82,11 +85,8 @@ def _share(pairs: csr_matrix) -> float:
 
 
 def _inside(held: csr_matrix, feedback: csr_matrix) -> float:
-    """The share of bundles whose items one user has all."""
-    if not held.shape[0]:
-        return 0.0
-    most = (held @ feedback.T).max(axis=1).toarray().ravel()
-    return float((most >= np.diff(held.indptr)).mean())
+    """The share of bundles of whose items one user has nearly all."""
+    return _share(holders(held, feedback))
 
 
 def _drawn_alike(held: csr_matrix, seed: int) -> csr_matrix:

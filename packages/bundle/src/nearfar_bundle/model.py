@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from nearfar_bundle.encoder import BundleEncoder, ItemEncoder
+from nearfar_bundle.bundle_encoders import encoder_of
+from nearfar_bundle.encoder import ItemEncoder
 from nearfar_bundle.evidence import Evidence
 from nearfar_bundle.features import Block
 from nearfar_bundle.settings import BundleSettings
@@ -34,6 +36,12 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.degrees)
+
+    def to(self, device: torch.device) -> Features:
+        """The same there."""
+        dense = [own.to(device) for own in self.dense]
+        present = [own.to(device) for own in self.present]
+        return Features(dense, present, self.content, self.degrees.to(device))
 
     @property
     def widths(self) -> list[int]:
@@ -62,13 +70,20 @@ class Model(nn.Module):
             self.items = self._item_encoder(features)
             paper = settings.towers == "separate"
             self.candidates = self._item_encoder(features) if paper else None
-            self.bundles = BundleEncoder(settings.width)
+            self.bundles = encoder_of(settings)
             self.output = nn.Identity() if paper else nn.Linear(settings.width, settings.width)
             if isinstance(self.output, nn.Linear) and settings.evidence:
                 nn.init.zeros_(self.output.weight)
                 nn.init.zeros_(self.output.bias)
+            if settings.loss == "bce":
+                # So that a class begins as likely as one in the catalogue is.
+                self.bias = nn.Parameter(torch.tensor(-math.log(max(2, len(features)))))
             # The paper's second view of items is projected.
             self.projector = nn.Linear(settings.width, settings.width)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
 
     def _item_encoder(self, features: Features) -> ItemEncoder:
         own = self.settings
@@ -82,7 +97,7 @@ class Model(nn.Module):
     def tokens(self, encoder: ItemEncoder, features: Features, numbers: Tensor
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """[n, M, width] and [n, M] of items."""
-        known = torch.ones(len(numbers), dtype=torch.bool)
+        known = torch.ones(len(numbers), dtype=torch.bool, device=numbers.device)
         if self.settings.id_rows == "warm":
             known = features.degrees[numbers] >= WARM
         return encoder.tokens(

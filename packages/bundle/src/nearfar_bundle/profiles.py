@@ -12,16 +12,17 @@ __all__ = ["PROFILES", "Profile"]
 
 @dataclass(frozen=True)
 class Profile:
-    """Splits, seeds, methods, and how its settings depart from the defaults."""
+    """Splits, seeds, methods, shares of missing features, and settings unlike the defaults."""
 
     splits: int
     seeds: int
     settings: dict[str, Any] = field(default_factory=dict)
     methods: tuple[str, ...] = tuple(METHODS)
+    missing: tuple[float, ...] = ()
 
 
 PROFILES = {
     "smoke": Profile(1, 1, {"epochs": 1}, (SIMPLE, "nearfar", "CLHE as published")),
-    "cpu": Profile(3, 1, {"epochs": 10, "patience": 3}),
-    "gpu": Profile(3, 3),
+    "cpu": Profile(3, 3, {"epochs": 10, "patience": 3, "cf_epochs": 3}, missing=(0.25, 0.5, 0.75)),
+    "gpu": Profile(5, 5, missing=(0.25, 0.5, 0.75)),
 }

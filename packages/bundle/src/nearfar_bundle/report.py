@@ -35,7 +35,7 @@ def measured_table(found: Mapping[str, float], caption: str) -> Table:
 def by_method(records: Sequence[Record], metrics: Sequence[str], caption: str) -> Table:
     """Mean and spread over splits and seeds, a row a method."""
     rows: list[list[Cell | str]] = []
-    for method in dict.fromkeys(record.method for record in records):
+    for method in methods_of(records):
         own = [record for record in records if record.method == method]
         rows.append(
             [method, *(summarise([r.value for r in own if r.metric == name]) for name in metrics)]
@@ -47,13 +47,13 @@ def comparison(folder: Path, records: Sequence[Record], report: Report) -> list[
     """A table and a picture a data set; gives the tables."""
     tables = []
     for dataset in dict.fromkeys(record.dataset for record in records):
-        own = [r for r in records if r.dataset == dataset]
-        shares = sorted({float(parse_split(r.split)["missing"]) for r in own})
-        if len(shares) > 1:
-            tables.append(missing_curve(folder, dataset, own, shares, report))
-            continue
+        every = [r for r in records if r.dataset == dataset]
+        own = [r for r in every if not missing_of(r)]
         splits, seeds = len({r.split for r in own}), len({r.seed for r in own})
-        over = f"mean ± standard deviation over {splits} splits and {seeds} seeds"
+        over = f"mean ± standard deviation over {splits} splits"
+        if seeds > 1:
+            most = [m for m in methods_of(own) if len({r.seed for r in own if r.method == m}) > 1]
+            over += f", {seeds} seeds each of {', '.join(most)}"
         table = by_method(own, [*MAIN, *APART], f"{dataset}: honest split, {over}.")
         chart = by_method(own, ["recall@20", "ndcg@20"], "")
         best = sorted(chart.rows, key=_first_mean)[-MOST:]
@@ -68,29 +68,40 @@ def comparison(folder: Path, records: Sequence[Record], report: Report) -> list[
         report.table(table)
         report.figure(path, f"Recall and NDCG at 20 of the items to be found; the best {MOST}.")
         tables.append(table)
+        without = {r.method for r in every if missing_of(r)}
+        if without:
+            curve = [r for r in every if r.method in without and r.seed == 0]
+            tables.append(missing_curve(folder, dataset, curve, report))
     return tables
+
+
+def methods_of(records: Sequence[Record]) -> list[str]:
+    """In the order they came."""
+    return list(dict.fromkeys(record.method for record in records))
+
+
+def missing_of(record: Record) -> float:
+    """The share of features that was taken away."""
+    return float(parse_split(record.split)["missing"])
 
 
 def _first_mean(row: Sequence[Cell | str]) -> float:
     return row[1].mean if isinstance(row[1], Cell) else 0.0
 
 
-def missing_curve(
-    folder: Path, dataset: str, records: Sequence[Record], shares: Sequence[float], report: Report
-) -> Table:
+def missing_curve(folder: Path, dataset: str, records: Sequence[Record], report: Report) -> Table:
     """Recall@20 by the share of features taken away, a line a method; gives it as a table too."""
+    shares = sorted({missing_of(r) for r in records})
     series = {
         method: [
             summarise(
                 r.value
                 for r in records
-                if r.method == method
-                and r.metric == "recall@20"
-                and float(parse_split(r.split)["missing"]) == share
+                if r.method == method and r.metric == "recall@20" and missing_of(r) == share
             )
             for share in shares
         ]
-        for method in dict.fromkeys(r.method for r in records)
+        for method in methods_of(records)
     }
     path = folder / f"{dataset}_missing.png"
     plots.lines(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nearfar_kit.settings import Settings
 
@@ -13,6 +13,7 @@ __all__ = ["VARIANTS", "BundleSettings", "Variant"]
 Variant = Literal["default", "paper"]
 ItemViews = Literal["none", "same", "dropout", "noise", "modalities"]
 BundleViews = Literal["none", "drop", "replace", "add"]
+BundleEncoder = Literal["attention", "denoising", "variational", "recurrent", "transformer"]
 
 # CLHE as published: what it departs in from the default. Contrasts are those of its POG setting.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -42,6 +43,7 @@ class BundleSettings(Settings):
     longest: int = Field(200, ge=2)  # items of a bundle
 
     # Features.
+    sentences: str = ""  # minilm, or the folder of an encoder: texts as its vectors too
     text_width: int = Field(128, ge=1)  # of the decomposed TF-IDF that the encoder reads
     cf_width: int = Field(64, ge=0)  # of collaborative vectors; 0: none
     cf_epochs: int = Field(10, ge=1)
@@ -55,6 +57,10 @@ class BundleSettings(Settings):
     id_rows: Literal["all", "warm", "none"] = "warm"
     width: int = Field(64, ge=1)
     hidden_width: int = Field(0, ge=0)  # of the towers of modalities; 0: they are linear
+    bundle_encoder: BundleEncoder = "attention"
+    bundle_noise: float = Field(0.5, ge=0, lt=1)  # items left out: denoising and variational
+    bundle_dropout: float = Field(0.1, ge=0, lt=1)  # of the transformer
+    kl_weight: float = Field(0.2, ge=0)  # of the variational encoder
 
     # Contrast: L = L_bundle-to-items + alpha1 L_item + alpha2 L_bundle.
     item_views: ItemViews = "modalities"
@@ -69,6 +75,7 @@ class BundleSettings(Settings):
 
     # Training.
     target: Literal["held_out", "full"] = "held_out"
+    loss: Literal["softmax", "bce"] = "softmax"
     candidates: int = Field(8192, ge=2)  # items a batch competes with, where there are more
     epochs: int = Field(30, ge=1)
     patience: int = Field(5, ge=1)
@@ -78,3 +85,9 @@ class BundleSettings(Settings):
     word_rate: float = Field(0.03, gt=0)  # of the weights of words and labels
     word_decay: float = Field(1e-3, ge=0)
     weight_decay: float = Field(1e-4, ge=0)
+
+    @model_validator(mode="after")
+    def _yes_or_no_needs_a_bias(self) -> Self:
+        if self.loss == "bce" and self.evidence:
+            raise ValueError("loss=bce goes with evidence=false: cosines are no chances")
+        return self

@@ -9,12 +9,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from nearfar_bundle.catalogue import Catalogue, Ints
+from nearfar_bundle.catalogue import Catalogue, Ints, incidence
 from nearfar_kit.errors import UserError
 
-__all__ = ["Asked", "Split", "given_by", "kin", "near_pairs", "split_bundles", "unique_bundles"]
+__all__ = [
+    "Asked", "Split", "explained_pairs", "given_by", "holders", "kin", "near_pairs",
+    "split_bundles", "unique_bundles",
+]  # fmt: skip
 
 NEAR = 0.5  # two bundles whose Jaccard index is above are near-duplicates
+HELD = 0.75  # a user who took so much of a bundle took the bundle, whoever is said to own it
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,10 @@ class Asked:
 
     def __len__(self) -> int:
         return len(self.bundles)
+
+    def first(self, n: int) -> Asked:
+        """The first n of them."""
+        return Asked(self.bundles[:n], self.shown[:n], self.hidden[:n])
 
 
 @dataclass(frozen=True)
@@ -169,18 +177,30 @@ def given_by(catalogue: Catalogue) -> Split:
 
 
 def explained_pairs(catalogue: Catalogue, held_out: Ints) -> NDArray[np.bool_]:
-    """Which pairs of feedback a held-out bundle of the same user explains: [n]."""
-    owners, feedback = catalogue.owners, catalogue.feedback
-    if not len(owners) or not len(feedback):
-        return np.zeros(len(feedback), bool)
-    own = owners[np.isin(owners[:, 1], held_out)]
-    users = 1 + int(max(feedback[:, 0].max(), owners[:, 0].max()))
-    holds = csr_matrix(
-        (np.ones(len(own), np.float32), (own[:, 0], own[:, 1])),
-        shape=(users, catalogue.bundles.shape[0]),
-    )
-    implied = holds @ catalogue.bundles
+    """Which pairs of feedback a held-out bundle explains: [n].
+
+    Those of its items with its owners, and with users who took nearly all of it.
+    """
+    feedback, owners = catalogue.feedback, catalogue.owners
+    if not len(feedback):
+        return np.zeros(0, bool)
+    bundles = catalogue.bundles[held_out]
+    users = 1 + int(max(feedback[:, 0].max(), owners[:, 0].max(initial=0)))
+    holds = holders(bundles, incidence(feedback, users, len(catalogue)))
+    row_of = {bundle: row for row, bundle in enumerate(held_out.tolist())}
+    own = [(row_of[b], u) for u, b in owners.tolist() if b in row_of]
+    holds = holds + incidence(np.array(own, np.int64).reshape(-1, 2), *holds.shape)
+    implied = holds.T @ bundles
     return np.asarray(implied[feedback[:, 0], feedback[:, 1]]).ravel() > 0
+
+
+def holders(bundles: csr_matrix, feedback: csr_matrix) -> csr_matrix:
+    """[B, U]: users who took nearly all items of a bundle, from [B, I] and [U, I]."""
+    size = np.asarray(bundles.sum(1)).ravel()
+    both = (bundles @ feedback.T).tocoo()
+    most = both.data >= HELD * size[both.row]
+    pairs = np.stack([both.row[most], both.col[most]], 1).astype(np.int64)
+    return incidence(pairs, *both.shape)
 
 
 def _asked(catalogue: Catalogue, rows: Ints, rng: np.random.Generator, shown_share: float) -> Asked:

@@ -10,7 +10,7 @@ from nearfar_bundle.baselines import GRID, Made
 from nearfar_bundle.batches import queries_of
 from nearfar_bundle.evaluate import evaluate
 from nearfar_bundle.evidence import FIRST, Evidence, Items
-from nearfar_bundle.split import Asked, Split
+from nearfar_bundle.split import Split
 
 __all__ = ["start_from_validation"]
 
@@ -27,9 +27,7 @@ def start_from_validation(evidence: Evidence, split: Split) -> None:
 
     Learning can then leave the best blend of cosines only for what validates better.
     """
-    rows = slice(0, MOST)
-    asked = Asked(split.valid.bundles[rows], split.valid.shown[rows], split.valid.hidden[rows])
-    warm = split.degrees > 0
+    asked, warm = split.valid.first(MOST), split.degrees > 0
 
     def value(scores: Tensor) -> float:
         found = evaluate(Made(scores.numpy()), asked, warm)

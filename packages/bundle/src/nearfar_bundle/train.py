@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,12 +16,14 @@ from nearfar_bundle.batches import Batch, queries_of, shown_part
 from nearfar_bundle.builder import Builder
 from nearfar_bundle.catalogue import Ints
 from nearfar_bundle.collaborative import collaborative_vectors
-from nearfar_bundle.company import company_blocks
+from nearfar_bundle.company import BUNDLES, company_blocks
 from nearfar_bundle.description import Description
-from nearfar_bundle.evaluate import best_of, evaluate
+from nearfar_bundle.evaluate import CHOSEN_BY, best_of, evaluate
 from nearfar_bundle.features import Block, vector_rows
+from nearfar_bundle.finish import finish
 from nearfar_bundle.model import Features, Model
 from nearfar_bundle.objective import objective
+from nearfar_bundle.place import place_of
 from nearfar_bundle.settings import BundleSettings
 from nearfar_bundle.split import Split
 from nearfar_bundle.start import start_from_validation
@@ -29,11 +31,13 @@ from nearfar_kit.errors import UserError
 from nearfar_kit.run import RunFolder
 from nearfar_kit.work import carry_out
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 __all__ = ["CHOSEN_BY", "Training", "train"]
 
 COLLABORATIVE = "collaborative"
 UNIT_FROM = 256  # partial bundles that tell of the size of cosines
-CHOSEN_BY = ("recall@20", "ndcg@20")  # their sum, of the validation part
 
 
 class Training:
@@ -43,8 +47,11 @@ class Training:
     the model of the epoch that validated best is kept.
     """
 
-    def __init__(self, split: Split, settings: BundleSettings, seed: int) -> None:
-        self.split, self.settings, self.seed = split, settings, seed
+    def __init__(
+        self, split: Split, settings: BundleSettings, seed: int, fabric: Fabric | None = None
+    ) -> None:
+        self.split, self.settings, self.seed, self.fabric = split, settings, seed, fabric
+        self.place = place_of(fabric)
         known = split.catalogue
         self.description = Description.of(known, settings.text_width)
         content = self.description.blocks(known.texts, known.labels, known.vectors, len(known))
@@ -56,11 +63,19 @@ class Training:
             self.model = Model(settings, self.features, self.blocks, units_of(self.blocks, split))
         if self.model.evidence is not None:
             start_from_validation(self.model.evidence, split)
+        if fabric is not None:
+            self.model.to(fabric.device)
+            self.features = self.features.to(fabric.device)
         self.optimizer = torch.optim.Adam(self._groups())
         self.rows = np.flatnonzero(np.diff(split.training.indptr) > 1)
         if len(self.rows) < 2:
             raise UserError(
                 f"training: {len(self.rows)} bundles of two items or more; expected two or more"
+            )
+        if len(self.rows) // self.steps < self.place.world:
+            raise UserError(
+                f"training: batches of {len(self.rows) // self.steps} bundles for "
+                f"{self.place.world} processes; expected one or more each"
             )
         self.training = split.training
         self.done, self.loss = 0, math.nan
@@ -119,15 +134,17 @@ class Training:
         )
         blind = {name: own[rows] for name, own in self.blind.items()}
         queries = queries_of(shown, self.blocks, blind) if self.settings.evidence else []
-        return Batch(whole, shown, hidden, queries, *self._candidates(whole, rng))
+        kin = (blind[BUNDLES] @ self.training).tocsr()
+        candidates, share = (own.to(self.model.device) for own in self._candidates(kin, rng))
+        return Batch(whole, shown, hidden, kin, queries, candidates, share)
 
-    def _candidates(self, whole: csr_matrix, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _candidates(self, kin: csr_matrix, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """All items; of a large catalogue the batch's and a part of the others."""
         items = len(self.features)
-        if items <= self.settings.candidates:
+        if items <= self.settings.candidates or self.settings.loss == "bce":
             return torch.arange(items), torch.ones(items)
         own = np.zeros(items, bool)
-        own[whole.indices] = True
+        own[kin.indices] = True
         others = np.flatnonzero(~own)
         room = max(1, self.settings.candidates - int(own.sum()))
         drawn = rng.choice(others, min(room, len(others)), replace=False)
@@ -142,11 +159,20 @@ class Training:
         if self.done == 0:
             self.validate()
         batch = self.batch()
-        chance = torch.Generator().manual_seed(self.seed * 1_000_003 + self.done)
+        # Chance follows from the step and the process: a resumed run needs no state of it.
+        words = np.random.SeedSequence([self.seed, self.place.rank, self.done]).generate_state(2)
+        chance = torch.Generator().manual_seed(int(words[0]))
         self.model.train()
-        loss = objective(self.model, batch, self.features, chance)
+        with torch.random.fork_rng():  # of dropout
+            torch.manual_seed(int(words[1]))
+            loss = objective(self.model, batch, self.features, chance, self.place)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
+        if self.fabric is not None and self.place.world > 1:
+            loss = self.fabric.all_reduce(loss.detach(), reduce_op="mean")  # type: ignore[assignment]
+            for parameter in self.model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")  # type: ignore[assignment]
         self.optimizer.step()
         self.done += 1
         self.loss = float(loss.detach())
@@ -177,9 +203,12 @@ class Training:
         )  # fmt: skip
 
     def trained(self) -> Builder:
-        """The model of the best validation."""
-        self.model.load_state_dict(self.best)
-        return self.builder()
+        """The model of the best validation, on the CPU."""
+        self.model.cpu().load_state_dict(self.best)
+        self.features = self.features.to(self.model.device)
+        builder = self.builder()
+        finish(builder, self.split)
+        return builder
 
     def state(self) -> dict[str, Any]:
         return {
@@ -237,6 +266,7 @@ def train(
     seed: int = 0,
     *,
     run: RunFolder | None = None,
+    fabric: Fabric | None = None,
     quiet: bool = True,
 ) -> Builder:
     """A trained builder of bundles.
@@ -247,7 +277,7 @@ def train(
     Raises:
         UserError: there is nothing to train on; the run to resume was begun with other data.
     """
-    training = Training(split, settings, seed)
+    training = Training(split, settings, seed, fabric)
     begun_with = {
         "seed": seed, "items": len(split.catalogue), "bundles": len(split.train),
         "feedback": len(split.catalogue.feedback),

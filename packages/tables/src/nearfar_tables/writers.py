@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,10 @@ import polars as pl
 
 from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
+from nearfar_kit.spreadsheets import formula_safe
 from nearfar_tables.source import Kind
 
-__all__ = ["as_kind", "formula_safe", "write"]
-
-# What spreadsheets take for a formula. A number may begin with a sign.
-FORMULA = r"^[=+\-@\t\r]"
-NUMBER = r"^[+-]?(\d[\d,]*\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+__all__ = ["as_kind", "write"]
 
 
 def as_kind(frame: pl.DataFrame, kind: Kind) -> Any:
@@ -29,19 +25,6 @@ def as_kind(frame: pl.DataFrame, kind: Kind) -> Any:
     if kind == "duckdb":
         return duckdb.from_arrow(frame.to_arrow())
     return frame
-
-
-def formula_safe(frame: pl.DataFrame) -> pl.DataFrame:
-    """Text that a spreadsheet would run as a formula gets an apostrophe before it (OWASP).
-
-    Numbers, ``-5`` or ``+1.2e3``, stay as they are.
-    """
-    text = pl.col(pl.String)
-    risky = text.str.contains(FORMULA) & ~text.str.contains(NUMBER)
-    safe = frame.with_columns(pl.when(risky).then(pl.lit("'") + text).otherwise(text).name.keep())
-    return safe.rename(
-        {n: f"'{n}" for n in safe.columns if re.search(FORMULA, n) and not re.search(NUMBER, n)}
-    )
 
 
 def write(frame: pl.DataFrame, path: Path) -> None:

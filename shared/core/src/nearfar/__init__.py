@@ -15,6 +15,7 @@ from nearfar.losses.groco import GroCo
 from nearfar.losses.hard_negative import HardNegative
 from nearfar.losses.hierarchical_sup_con import HierarchicalSupCon
 from nearfar.losses.info_nce import InfoNCE
+from nearfar.losses.linear_binary_cross_entropy import LinearBinaryCrossEntropy
 from nearfar.losses.linear_cross_entropy import LinearCrossEntropy
 from nearfar.losses.matryoshka import Matryoshka
 from nearfar.losses.meow import MEOW
@@ -57,6 +58,7 @@ __all__ = [
     "ISogCLR",
     "InfoNCE",
     "JointEntropy",
+    "LinearBinaryCrossEntropy",
     "LinearCrossEntropy",
     "Listed",
     "LocalVolumetric",

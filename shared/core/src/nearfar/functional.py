@@ -9,6 +9,7 @@ from nearfar.losses.groco import groco
 from nearfar.losses.hard_negative import hard_negative
 from nearfar.losses.hierarchical_sup_con import hierarchical_sup_con
 from nearfar.losses.info_nce import info_nce
+from nearfar.losses.linear_binary_cross_entropy import linear_binary_cross_entropy
 from nearfar.losses.linear_cross_entropy import linear_cross_entropy
 from nearfar.losses.meow import meow
 from nearfar.losses.multi_view import multi_view_weighted
@@ -40,6 +41,7 @@ __all__ = [
     "hierarchical_sup_con",
     "info_nce",
     "joint_entropy",
+    "linear_binary_cross_entropy",
     "linear_cross_entropy",
     "local_volumetric",
     "meow",
