@@ -18,6 +18,7 @@ from nearfar.losses.info_nce import InfoNCE
 from nearfar.losses.linear_cross_entropy import LinearCrossEntropy
 from nearfar.losses.matryoshka import Matryoshka
 from nearfar.losses.meow import MEOW
+from nearfar.losses.mi_mix import MiMix
 from nearfar.losses.multi_view import MultiViewWeighted
 from nearfar.losses.nspt import NSPT
 from nearfar.losses.nt_xent import NTXent
@@ -61,6 +62,7 @@ __all__ = [
     "Listed",
     "LocalVolumetric",
     "Matryoshka",
+    "MiMix",
     "MultiViewWeighted",
     "NTXent",
     "ProtoNCE",
