@@ -99,7 +99,7 @@ def test_the_mixed_loss_is_its_definition(genomes, fragments):
     )
     share, partner = targets.weight[:, :1].double(), targets.index[:, 1]
     mixed = share * hidden + (1 - share) * hidden[partner]
-    f1 = encoder.out(encoder.layers[1](type(encoder.begin(a))(mixed)).values)
+    f1 = encoder.layers[2](encoder.layers[1](type(encoder.begin(a))(mixed))).values
     f2 = encode(encoder, b)
     f1, f2 = (f / f.norm(dim=1, keepdim=True) for f in (f1, f2))
     log_p = torch.log_softmax(f1 @ f2.T / 0.2, 1)
@@ -168,7 +168,7 @@ def test_a_resumed_run_goes_on_to_the_same_numbers(genomes, tmp_path):
 
 def test_a_transformer_is_trained_kept_and_read(genomes, tmp_path):
     own = {"encoder": "transformer", "depth": 2, "heads": 2, "vocabulary": 64, "max_tokens": 64,
-           "steps": 3, "projection": 8, "piece": 300}  # fmt: skip
+           "steps": 3, "projection": 8}  # fmt: skip
     settings = DnaSettings(**SMALL | own)
     model = train(genomes, settings, 0)
     model.save(tmp_path / "model.safetensors")

@@ -42,7 +42,7 @@ def neighbour_threshold(
 
 
 def species_bins(
-    rows: Floats, threshold: float, *, least: int = 10, most: int = 100_000
+    rows: Floats, threshold: float, *, least: int = 10, unit_medoids: bool = True
 ) -> NDArray[np.int64]:
     """Bins [N] by the paper's modified K-medoid; -1 where there is none.
 
@@ -53,6 +53,8 @@ def species_bins(
 
     Args:
         rows: [N, D], unit. least: sequences of a bin; smaller ones are unbinned.
+        unit_medoids: False: a centre is the mean itself, as in the authors' code; its similarities
+            are the smaller, the more its bin is spread.
     """
     n = len(rows)
     density = np.zeros(n)
@@ -61,7 +63,7 @@ def species_bins(
     bins = np.full(n, UNBINNED, np.int64)
     free = np.ones(n, bool)
     number = 0
-    while free.any() and number < most:
+    while free.any():
         first = int(np.where(free, density, -np.inf).argmax())
         medoid = rows[first]
         within = np.array([first])
@@ -70,7 +72,9 @@ def species_bins(
             if not len(near):
                 break
             within = near
-            medoid = unit_rows(rows[within].mean(0, keepdims=True))[0]
+            medoid = rows[within].mean(0)
+            if unit_medoids:
+                medoid = unit_rows(medoid[None])[0]
         # The first is taken out too: or else it would begin the next bin again.
         taken = np.union1d(within, [first])
         bins[within] = number

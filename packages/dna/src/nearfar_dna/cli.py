@@ -27,7 +27,12 @@ from nearfar_kit.verb import begin, device_of, end
 app = new_app("Species-aware DNA embedding: cluster, classify with few labels, bin (DNABERT-S).")
 
 TOLD = ("numpy", "scikit-learn", "biopython")
-Model = Annotated[Path, typer.Option("--model", help="Run folder that train has left.")]
+Model = Annotated[
+    Path,
+    typer.Option(
+        "--model", help="Run folder that train has left, or a folder of DNABERT-2 or DNABERT-S."
+    ),
+]
 Labels = Annotated[
     Path | None, typer.Option("--labels", help="TSV of id and species; else from headers.")
 ]
@@ -85,6 +90,9 @@ def train(
     )
     model = run_training(genomes, settings, seed, run=run, fabric=fabric, quiet=quiet)
     if fabric.is_global_zero:
+        if model.keys is not None:
+            run.log("pretrained", keys=model.keys.lines())
+            typer.echo(f"{model.settings.pretrained}: {'; '.join(model.keys.lines())}", err=True)
         report = Report(
             "An embedding of DNA",
             f"{settings.method} on {len(genomes.genomes)} genomes of {len(genomes.names)} species.",
@@ -165,11 +173,10 @@ def embed(
     """Rows of sequences in FASTA or FASTQ, plain or gzip."""
     if out.suffix not in (".npy", ".parquet"):
         raise UserError(f"--out {out}: ends in {out.suffix!r}; expected .npy or .parquet")
-    from nearfar_dna.embed import embed_file, write_embedding
+    from nearfar_dna.embed import embed_to
 
-    table, rows, tally = embed_file(_load(model), data, min_length)
-    write_embedding(table, rows, out)
-    typer.echo(f"{len(rows)} sequences embedded: {out}")
+    tally = embed_to(_load(model), data, out, min_length, quiet=quiet)
+    typer.echo(f"{tally.kept} sequences embedded: {out}")
     _tell(tally, min_length)
 
 
@@ -317,7 +324,10 @@ def main() -> None:
 def _load(model: Path) -> Any:
     from nearfar_dna.model import DnaModel
 
-    return DnaModel.load(model)
+    loaded = DnaModel.load(model)
+    if loaded.keys is not None:
+        typer.echo(f"{model}: {'; '.join(loaded.keys.lines())}", err=True)
+    return loaded
 
 
 def _write(table: Any, path: Path) -> None:

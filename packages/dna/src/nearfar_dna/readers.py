@@ -40,6 +40,7 @@ class Tally:
     """What a reading kept and left out.
 
     Attributes:
+        share: of the file's bytes that were read.
         damage: what is wrong with the rest of the file, where its end could not be read.
     """
 
@@ -49,6 +50,7 @@ class Tally:
     unknown: int = 0
     repeated: int = 0
     first_repeated: str = ""
+    share: float = 0.0
     damage: str = ""
 
     def lines(self, min_length: int) -> list[str]:
@@ -92,9 +94,11 @@ def read_sequences(
     count = Tally() if tally is None else tally
     seen: set[str] = set()
     records = 0
-    with _open(path) as file:
+    with _open(path) as (file, raw):
+        size = max(1, path.stat().st_size)
         for number, (title, text) in enumerate(_records(path, file, count), 1):
             records = number
+            count.share = raw.tell() / size
             name, _, description = title.partition(" ")
             if not name:
                 raise UserError(f"{path}, record {number}: has no id; expected one after the mark")
@@ -125,10 +129,12 @@ def read_sequences(
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[io.BufferedReader | gzip.GzipFile]:
+def _open(path: Path) -> Iterator[tuple[io.BufferedReader | gzip.GzipFile, io.BufferedReader]]:
+    """What is in the file, and the file itself, which tells how far it was read."""
     try:
         with path.open("rb") as raw:
-            yield gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
+            packed = raw.peek(2)[:2] == b"\x1f\x8b"
+            yield (gzip.GzipFile(fileobj=raw) if packed else raw), raw
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
 
