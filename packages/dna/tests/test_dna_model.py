@@ -149,6 +149,43 @@ def test_every_method_learns(genomes, method):
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.05
 
 
+@pytest.mark.parametrize(("method", "layers"), [("i_mix", {0}), ("mi_mix", {0, 1, 2})])
+def test_mixtures_are_before_any_layer(genomes, monkeypatch, method, layers):
+    settings = DnaSettings(**SMALL, method=method, depth=2, hardness=0.7, alpha=0.4)
+    seen = []
+
+    def kept(*views, **asked):
+        seen.append(asked)
+        return mixed_loss(*views, **asked)
+
+    monkeypatch.setattr("nearfar_dna.train.mixed_loss", kept)
+    training = Training(genomes, settings, 0)
+    for _ in range(20):
+        training.step()
+    assert {one["at"] for one in seen} == layers
+    assert {(one["hardness"], one["alpha"]) for one in seen} == {(0.7, 0.4)}
+
+
+def test_half_precision_learns_nearly_the_same(genomes):
+    first, half = (
+        Training(genomes, DnaSettings(**SMALL, precision=precision), 0)
+        for precision in ("fp32", "bf16")
+    )
+    losses = np.array([[one.step() for _ in range(3)] for one in (first, half)])
+    assert not np.array_equal(losses[0], losses[1])
+    assert np.allclose(losses[0], losses[1], rtol=0.02)
+
+
+def test_the_head_learns_at_its_own_rate(genomes):
+    own = {"projection": 8, "head_rate": 0.5, "learning_rate": 1e-3}
+    training = Training(genomes, DnaSettings(**SMALL | own), 0)
+    training.step()
+    assert [group["lr"] for group in training.optimizer.param_groups] == pytest.approx(
+        [1e-3 / 30, 5e-4 / 30]
+    )
+    assert len(training.optimizer.param_groups[1]["params"]) == 2
+
+
 def test_a_resumed_run_goes_on_to_the_same_numbers(genomes, tmp_path):
     settings = DnaSettings(**SMALL)
     whole = train(genomes, settings, 0, run=RunFolder(tmp_path / "a", settings))

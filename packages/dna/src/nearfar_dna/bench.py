@@ -3,6 +3,8 @@
 Species in alphabetical order: every fourth is for choosing settings and is only trained on; the
 others fall by turns into two folds, each tested by models that were trained without it. Of strains,
 the last of each of the others that has several is tested by models that were trained without it.
+The split ``validation`` tests on the species for choosing settings.
+
 One job is one method, seed and fold; each leaves a file, so that a stopped benchmark goes on where
 it was.
 """
@@ -33,6 +35,7 @@ from nearfar_dna.evaluate import (
 )
 from nearfar_dna.fragments import draw_fragments
 from nearfar_dna.genomes import Genomes, read_genomes
+from nearfar_dna.peers import PEERS
 from nearfar_dna.settings import DnaSettings
 from nearfar_dna.train import train
 from nearfar_kit.atomic import write_atomic
@@ -41,7 +44,7 @@ from nearfar_kit.jobs import do_jobs, read_jobs
 from nearfar_kit.metrics import Record, split_key
 from nearfar_kit.settings import load_settings
 
-__all__ = ["METHODS", "OURS", "PROFILES", "Profile", "compare", "folds_of"]
+__all__ = ["METHODS", "OURS", "PROFILES", "SPLITS", "Profile", "compare", "folds_of"]
 
 OURS = "curriculum, hardness 0.25"
 TRAINED: dict[str, dict[str, Any]] = {
@@ -55,7 +58,9 @@ TRAINED: dict[str, dict[str, Any]] = {
     "curriculum, as released": {"method": "c2lr", "hardness": 1.0},
     OURS: {"method": "c2lr", "hardness": 0.25},
 }
-METHODS = [*BASELINES, *TRAINED]
+UNTRAINED = BASELINES | PEERS
+SPLITS = ("species", "strain", "validation")
+METHODS = [*UNTRAINED, *TRAINED]
 Labels = NDArray[np.int64]
 
 
@@ -131,7 +136,7 @@ def compare(
         Job(dataset, split, fold, method, seed)
         for seed in range(seeds)
         for split in profile.splits
-        if split == "species" or _has_strains(known)
+        if split != "strain" or _has_strains(known)
         for fold in range(2 if split == "species" else 1)
         for method in methods
     ]
@@ -166,11 +171,12 @@ def run_job(
     if genomes not in _loaded:
         _loaded[genomes] = read_genomes(genomes, min_length=settings.min_length)
     known = _loaded[genomes]
-    if job.split == "species":
-        test = known.of_species(folds_of(known.names)[1][job.fold])
-        rest = known.of_species(set(known.names) - set(test.names))
-    else:
+    if job.split == "strain":
         rest, test = known.strains_held_out(_tested(known))
+    else:
+        chosen, folds = folds_of(known.names)
+        test = known.of_species(chosen if job.split == "validation" else folds[job.fold])
+        rest = known.of_species(set(known.names) - set(test.names))
     began = time.process_time()
     model = None
     if job.method in TRAINED:
@@ -184,7 +190,7 @@ def run_job(
             fragments, labels = draw_fragments(test, profile.per_species, length, seed, errors)
             if model is not None:
                 return model.embed(fragments), labels
-            return BASELINES[job.method](fragments, job.seed), labels
+            return UNTRAINED[job.method](fragments, job.seed), labels
 
         rows, labels = drawn(1000 + job.seed)
         found = cluster_scores(rows, labels, job.seed) | binned_species(rows, labels)

@@ -269,7 +269,10 @@ def bench(
     out: Out = Path("runs/bench-dna"),
     profile: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
     methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
-    splits: Annotated[str | None, typer.Option(help="species, strain, or both with ;.")] = None,
+    splits: Annotated[
+        str | None,
+        typer.Option(help="Some of species, strain and validation; default: the first two."),
+    ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
     processes: Annotated[int, typer.Option(min=1)] = 1,
     config: Config = None,
@@ -282,7 +285,7 @@ def bench(
 
     from rich.console import Console
 
-    from nearfar_dna.bench import METHODS, PROFILES, compare
+    from nearfar_dna.bench import METHODS, PROFILES, SPLITS, compare
     from nearfar_dna.report import end_report, write_comparison
     from nearfar_kit.report import Report
 
@@ -296,8 +299,8 @@ def bench(
             raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
     if splits is not None:
         asked = tuple(name.strip() for name in splits.split(";"))
-        if not set(asked) <= {"species", "strain"}:
-            raise UserError(f"--splits {splits}: expected species, strain, or both")
+        if not set(asked) <= set(SPLITS):
+            raise UserError(f"--splits {splits}: expected some of {'; '.join(SPLITS)}")
         chosen = replace(chosen, splits=asked)
     run, metrics = begin("dna", "bench", out, settings, resume=resume, packages=TOLD)
     metrics.add(
@@ -338,12 +341,11 @@ def _write(table: Any, path: Path) -> None:
 
 
 def _tell(tally: Any, min_length: int) -> None:
-    """What was left out; a damaged file is a mistake in the data, after what could be read."""
-    damage, tally.damage = tally.damage, ""
+    """What was left out; a mistake in the file is told after what could be read is written."""
     for line in tally.lines(min_length):
         typer.echo(line, err=True)
-    if damage:
-        raise UserError(f"{damage}; the {tally.kept} sequences before it are written")
+    if tally.mistake:
+        raise UserError(f"{tally.mistake}; the {tally.kept} sequences that are well are written")
 
 
 if __name__ == "__main__":

@@ -54,8 +54,8 @@ def embedded(
         if some:
             yield _rows(model, some)
     if not tally.kept:
-        reason = "; ".join(tally.lines(min_length))
-        raise UserError(f"{path}: no sequence is left{f' ({reason})' if reason else ''}")
+        reason = "; ".join(filter(None, [*tally.lines(min_length), tally.mistake]))
+        raise UserError(f"{path}: no sequence is left ({reason})")
 
 
 def _rows(model: DnaModel, some: list[Sequence]) -> tuple[list[str], list[int], Floats]:

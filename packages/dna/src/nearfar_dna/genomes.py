@@ -151,8 +151,8 @@ def _of_files(files: Sequence[tuple[Path, str]], min_length: int) -> Iterator[Ge
     for file, species in files:
         tally = Tally()
         pieces = tuple(s.codes for s in read_sequences(file, min_length=min_length, tally=tally))
-        if tally.damage:
-            raise UserError(tally.damage)
+        if tally.mistake:
+            raise UserError(tally.mistake)
         if pieces:
             yield Genome(file.name, species, pieces)
 

@@ -58,7 +58,7 @@ def write_comparison(folder: Path, metrics: Metrics, report: Report) -> list[Tab
 
 
 def _unseen(by: str) -> str:
-    return "species" if by == "species" else "strains"
+    return {"strain": "strains", "validation": "species for choosing settings"}.get(by, "species")
 
 
 def _tables(dataset: str, by: str, records: list[Record]) -> list[Table]:
