@@ -36,11 +36,11 @@ def test_fasta_in_every_dress(tmp_path, packed, end):
 
 def test_records_that_are_no_dna_are_told_and_the_others_kept(tmp_path):
     path = tmp_path / "x.fa"
-    path.write_text(">a\nACGT\n>p\nMKLV\n>q\nEEEE\n>b\nGGGG\n")
+    path.write_text(">a\nACGT\n>p\nACGTL\n>q\nEEEE\n>b\nGGGG\n")
     tally = Tally()
     assert [s.id for s in read_sequences(path, tally=tally)] == ["a", "b"]
     assert tally.mistake == (
-        f"{path}, record 2 (p): holds 'L' at place 3; expected DNA in IUPAC codes (2 such records)"
+        f"{path}, record 2 (p): holds 'L' at place 5; expected DNA in IUPAC codes (2 such records)"
     )
 
 

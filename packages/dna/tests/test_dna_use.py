@@ -49,18 +49,12 @@ def test_bins_find_what_lies_apart(make):
     assert (species_f1(labels, bins) > 0.8).all()
 
 
-def test_blocks_change_no_bin(monkeypatch):
-    rows, _ = blobs(spread=0.25)
-    whole = species_bins(rows, 0.6, least=2)
-    from nearfar_dna import binning
-
-    monkeypatch.setattr(binning, "BLOCK", 7)
-    assert np.array_equal(species_bins(rows, 0.6, least=2), whole)
-
-
 @pytest.mark.parametrize("unit", [True, False])
 @pytest.mark.parametrize("threshold", [0.4, 0.6, 0.9])
-def test_bins_are_those_of_the_dense_definition(unit, threshold):
+def test_bins_are_those_of_the_dense_definition(unit, threshold, monkeypatch):
+    from nearfar_dna import binning
+
+    monkeypatch.setattr(binning, "BLOCK", 16)
     # Sums are made anew each time.
     rows, _ = blobs(spread=0.3, seed=2)
     found = species_bins(rows, threshold, least=1, unit_medoids=unit)
@@ -213,6 +207,11 @@ def test_two_contigs_are_no_failure(run_folder, genomes, tmp_path):
     call("bin", "--model", run_folder, "--data", path, "--out", tmp_path / "o",
          "--min-bin-size", 10_000)  # fmt: skip
     assert "a\t0\t20000" in (tmp_path / "o" / "bins.tsv").read_text()
+    # None is as near as that: the large one is a bin by itself.
+    call("bin", "--model", run_folder, "--data", path, "--out", tmp_path / "alone",
+         "--min-bin-size", 10_000, "--threshold", 1.0)  # fmt: skip
+    assert (tmp_path / "alone" / "bins.tsv").read_text().splitlines()[4:] == ["a\t0\t20000"]
+    assert (tmp_path / "alone" / "unbinned.fna").read_text().startswith(">b\n")
     call("cluster", "--model", run_folder, "--data", path, "--out", tmp_path / "c.tsv")
 
 
@@ -234,14 +233,15 @@ def test_a_benchmark_is_whole_and_gone_on_with(tmp_path, monkeypatch):
             name = f"s{number}__{strain}.fna"
             (folder / name).write_text(f">x\n{decode(genome.pieces[0][500 * strain :])}\n")
     seen = []
-    train, draw = bench.train, bench.draw_fragments
-    monkeypatch.setattr(bench, "train", lambda known, *a: seen.append(known) or train(known, *a))
-    monkeypatch.setattr(
-        bench, "draw_fragments", lambda test, *a: seen.append(test) or draw(test, *a)
-    )
+
+    def noted(work):
+        return lambda genomes, *asked: seen.append(genomes) or work(genomes, *asked)
+
+    monkeypatch.setattr(bench, "train", noted(bench.train))
+    monkeypatch.setattr(bench, "draw_fragments", noted(bench.draw_fragments))
     arguments = ("bench", "--data", folder, "--out", tmp_path / "b", "--profile", "smoke",
                  "--quiet", "--methods", "TNF;MI-Mix", "--splits", "species;strain",
-                 "--set", "steps=2", "--set", "fragments_a_genome=4", "--set", "width=8")  # fmt: skip
+                 "--set=steps=2", "--set=fragments_a_genome=4", "--set=width=8")  # fmt: skip
     call(*arguments)
     table = (tmp_path / "b" / "table.md").read_text()
     assert "| MI-Mix |" in table

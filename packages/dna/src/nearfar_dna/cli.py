@@ -119,6 +119,7 @@ def evaluate(
     errors: Annotated[float, typer.Option(min=0, max=0.5, help="Share of read errors.")] = 0.0,
     per_species: Annotated[int, typer.Option(min=12, help="Fragments a species.")] = 100,
     seed: Seed = 0,
+    device: DeviceOption = "auto",
     quiet: Quiet = False,
 ) -> None:
     """A trained model and z-scored canonical TNF on genomes: clusters, few labels, bins."""
@@ -133,7 +134,7 @@ def evaluate(
     from nearfar_kit.report import Report
     from nearfar_kit.table import Cell, Table, summarise
 
-    trained = _load(model)
+    trained = _load(model, device)
     genomes = read_genomes(data, labels, min_length=trained.settings.min_length)
     fragments, species = draw_fragments(genomes, per_species, length, seed, errors)
     run, metrics = begin("dna", "evaluate", out, trained.settings, seed=seed, packages=TOLD)
@@ -168,6 +169,7 @@ def embed(
     data: Data,
     out: Annotated[Path, typer.Option("--out", help="File to write, .npy or .parquet.")],
     min_length: MinLength = 1000,
+    device: DeviceOption = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Rows of sequences in FASTA or FASTQ, plain or gzip."""
@@ -175,7 +177,7 @@ def embed(
         raise UserError(f"--out {out}: ends in {out.suffix!r}; expected .npy or .parquet")
     from nearfar_dna.embed import embed_to
 
-    tally = embed_to(_load(model), data, out, min_length, quiet=quiet)
+    tally = embed_to(_load(model, device), data, out, min_length, quiet=quiet)
     typer.echo(f"{tally.kept} sequences embedded: {out}")
     _tell(tally, min_length)
 
@@ -189,6 +191,7 @@ def cluster(
         int | None, typer.Option(min=1, help="How many; default: looked for.")
     ] = None,
     min_length: MinLength = 1000,
+    device: DeviceOption = "auto",
     seed: Seed = 0,
 ) -> None:
     """Sequences into clusters by K-means; how many is looked for where it is not given."""
@@ -197,7 +200,7 @@ def cluster(
     from nearfar_dna.clustering import k_means
     from nearfar_dna.embed import embed_file
 
-    table, rows, tally = embed_file(_load(model), data, min_length)
+    table, rows, tally = embed_file(_load(model, device), data, min_length)
     found = k_means(rows, clusters, seed)
     _write(table.with_columns(pl.Series("cluster", found)), out)
     typer.echo(f"{len(found)} sequences in {len(set(found.tolist()))} clusters: {out}")
@@ -216,6 +219,7 @@ def classify(
         float, typer.Option(min=0, max=1, help="Less sure than this is unknown.")
     ] = 0.5,
     min_length: MinLength = 1000,
+    device: DeviceOption = "auto",
 ) -> None:
     """The species of sequences from a handful of labelled ones each."""
     if method not in ("prototypes", "probe"):
@@ -224,7 +228,7 @@ def classify(
     from nearfar_dna.classify import labelled_rows
     from nearfar_dna.embed import embed_file
 
-    trained = _load(model)
+    trained = _load(model, device)
     known, names = labelled_rows(trained, labelled, labels, min_length)
     table, rows, tally = embed_file(trained, data, min_length)
     found = run_classify(known, names, rows, method, unknown)
@@ -246,6 +250,7 @@ def bin_(
         Path | None, typer.Option(help="TSV of id and depth in each sample.")
     ] = None,
     min_length: MinLength = 2500,
+    device: DeviceOption = "auto",
     min_bin_size: Annotated[int, typer.Option(min=0, help="Bases of a bin.")] = 200_000,
     sample: Annotated[str, typer.Option(help="Name of the sample in bins.tsv.")] = "sample",
     seed: Seed = 0,
@@ -256,7 +261,7 @@ def bin_(
     if method not in ("medoid", "dbscan", "leiden"):
         raise UserError(f"--method {method}: expected medoid, dbscan or leiden")
     told, tally = bin_file(
-        _load(model), data, out, method=method, threshold=threshold, abundance=abundance,
+        _load(model, device), data, out, method=method, threshold=threshold, abundance=abundance,
         min_length=min_length, min_bin_size=min_bin_size, sample=sample, seed=seed,
     )  # fmt: skip
     typer.echo(told)
@@ -324,10 +329,13 @@ def main() -> None:
     run_app(app)
 
 
-def _load(model: Path) -> Any:
+def _load(model: Path, device: str) -> Any:
     from nearfar_dna.model import DnaModel
+    from nearfar_kit.launch import launch
 
+    where = device_of(device)
     loaded = DnaModel.load(model)
+    loaded.encoder.to(launch(where).device)
     if loaded.keys is not None:
         typer.echo(f"{model}: {'; '.join(loaded.keys.lines())}", err=True)
     return loaded
