@@ -99,7 +99,7 @@ def test_the_mixed_loss_is_its_definition(genomes, fragments):
     )
     share, partner = targets.weight[:, :1].double(), targets.index[:, 1]
     mixed = share * hidden + (1 - share) * hidden[partner]
-    f1 = encoder.out(encoder.layers[1](type(encoder.begin(a))(mixed)).values)
+    f1 = encoder.layers[2](encoder.layers[1](type(encoder.begin(a))(mixed))).values
     f2 = encode(encoder, b)
     f1, f2 = (f / f.norm(dim=1, keepdim=True) for f in (f1, f2))
     log_p = torch.log_softmax(f1 @ f2.T / 0.2, 1)
@@ -149,6 +149,43 @@ def test_every_method_learns(genomes, method):
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.05
 
 
+@pytest.mark.parametrize(("method", "layers"), [("i_mix", {0}), ("mi_mix", {0, 1, 2})])
+def test_mixtures_are_before_any_layer(genomes, monkeypatch, method, layers):
+    settings = DnaSettings(**SMALL, method=method, depth=2, hardness=0.7, alpha=0.4)
+    seen = []
+
+    def kept(*views, **asked):
+        seen.append(asked)
+        return mixed_loss(*views, **asked)
+
+    monkeypatch.setattr("nearfar_dna.train.mixed_loss", kept)
+    training = Training(genomes, settings, 0)
+    for _ in range(20):
+        training.step()
+    assert {one["at"] for one in seen} == layers
+    assert {(one["hardness"], one["alpha"]) for one in seen} == {(0.7, 0.4)}
+
+
+def test_half_precision_learns_nearly_the_same(genomes):
+    first, half = (
+        Training(genomes, DnaSettings(**SMALL, precision=precision), 0)
+        for precision in ("fp32", "bf16")
+    )
+    losses = np.array([[one.step() for _ in range(3)] for one in (first, half)])
+    assert not np.array_equal(losses[0], losses[1])
+    assert np.allclose(losses[0], losses[1], rtol=0.02)
+
+
+def test_the_head_learns_at_its_own_rate(genomes):
+    own = {"projection": 8, "head_rate": 0.5, "learning_rate": 1e-3}
+    training = Training(genomes, DnaSettings(**SMALL | own), 0)
+    training.step()
+    assert [group["lr"] for group in training.optimizer.param_groups] == pytest.approx(
+        [1e-3 / 30, 5e-4 / 30]
+    )
+    assert len(training.optimizer.param_groups[1]["params"]) == 2
+
+
 def test_a_resumed_run_goes_on_to_the_same_numbers(genomes, tmp_path):
     settings = DnaSettings(**SMALL)
     whole = train(genomes, settings, 0, run=RunFolder(tmp_path / "a", settings))
@@ -168,13 +205,19 @@ def test_a_resumed_run_goes_on_to_the_same_numbers(genomes, tmp_path):
 
 def test_a_transformer_is_trained_kept_and_read(genomes, tmp_path):
     own = {"encoder": "transformer", "depth": 2, "heads": 2, "vocabulary": 64, "max_tokens": 64,
-           "steps": 3, "projection": 8, "piece": 300}  # fmt: skip
+           "steps": 3, "projection": 8}  # fmt: skip
     settings = DnaSettings(**SMALL | own)
     model = train(genomes, settings, 0)
     model.save(tmp_path / "model.safetensors")
     codes = [genomes.genomes[0].pieces[0][:900], genomes.genomes[1].pieces[0][:100]]
     again = DnaModel.load(tmp_path / "model.safetensors")
-    assert np.allclose(again.embed(codes), model.embed(codes), atol=1e-6)
+    rows = again.embed(codes)
+    assert np.allclose(rows, model.embed(codes), atol=1e-6)
+    # A sequence of several times 5 x 64 bases is the mean of its pieces, whatever their order.
+    parts = [codes[0][at : at + 320] for at in (0, 320, 640)]
+    mean = np.sum([model.embed([part])[0] for part in parts], axis=0)
+    assert np.allclose(rows[0], mean / np.linalg.norm(mean), atol=1e-5)
+    assert np.allclose(rows[1], model.embed(codes[1:])[0], atol=1e-5)
 
 
 def test_one_species_is_refused(genomes):

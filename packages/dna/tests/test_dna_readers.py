@@ -26,10 +26,22 @@ def test_fasta_in_every_dress(tmp_path, packed, end):
     assert found == [("a", "one", "ACGTACGT"), ("c", "", "ACGTNNAC")]
     assert (tally.short, tally.unknown, tally.repeated, tally.bases) == (1, 1, 1, 16)
     assert tally.lines(4) == [
-        "1 sequences left out: shorter than 4 bp",
-        "1 sequences left out: more than half of their bases unknown",
-        "1 sequences left out: their id is an earlier one's, the first is a",
+        "1 sequence left out: shorter than 4 bp",
+        "1 sequence left out: more than half of the bases unknown",
+        "1 sequence left out: id of an earlier one, the first is a",
     ]
+    assert tally.share == 1
+    assert tally.mistake == ""
+
+
+def test_records_that_are_no_dna_are_told_and_the_others_kept(tmp_path):
+    path = tmp_path / "x.fa"
+    path.write_text(">a\nACGT\n>p\nACGTL\n>q\nEEEE\n>b\nGGGG\n")
+    tally = Tally()
+    assert [s.id for s in read_sequences(path, tally=tally)] == ["a", "b"]
+    assert tally.mistake == (
+        f"{path}, record 2 (p): holds 'L' at place 5; expected DNA in IUPAC codes (2 such records)"
+    )
 
 
 def test_fastq_cut_in_the_middle_gives_what_was_before(tmp_path):

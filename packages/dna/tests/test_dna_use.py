@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -17,7 +19,14 @@ from nearfar_dna.cli import app
 from nearfar_dna.clustering import k_means
 from nearfar_dna.composition import unit_rows
 from nearfar_dna.embed import read_embedding
-from nearfar_dna.evaluate import cluster_scores, few_shot_f1, species_f1
+from nearfar_dna.evaluate import (
+    binned_as_published,
+    binned_species,
+    cluster_scores,
+    few_shot_f1,
+    labelled_threshold,
+    species_f1,
+)
 from nearfar_kit.errors import UserError
 
 
@@ -40,34 +49,67 @@ def test_bins_find_what_lies_apart(make):
     assert (species_f1(labels, bins) > 0.8).all()
 
 
-def test_blocks_change_no_bin(monkeypatch):
-    rows, _ = blobs(spread=0.25)
-    whole = species_bins(rows, 0.6, least=2)
+@pytest.mark.parametrize("unit", [True, False])
+@pytest.mark.parametrize("threshold", [0.4, 0.6, 0.9])
+def test_bins_are_those_of_the_dense_definition(unit, threshold, monkeypatch):
     from nearfar_dna import binning
 
-    monkeypatch.setattr(binning, "BLOCK", 7)
-    assert np.array_equal(species_bins(rows, 0.6, least=2), whole)
-
-
-def test_densities_are_those_of_what_is_left():
-    # The dense definition, sums made anew each time.
+    monkeypatch.setattr(binning, "BLOCK", 16)
+    # Sums are made anew each time.
     rows, _ = blobs(spread=0.3, seed=2)
-    found = species_bins(rows, 0.5, least=1)
+    found = species_bins(rows, threshold, least=1, unit_medoids=unit)
     free, number = np.ones(len(rows), bool), 0
     expected = np.full(len(rows), UNBINNED)
     s = rows.astype(np.float64) @ rows.T
-    s[s < 0.5] = 0
+    s[s < threshold] = 0
     while free.any():
         first = np.where(free, s[:, free].sum(1), -np.inf).argmax()
         medoid = rows[first]
         for _ in range(3):
-            within = np.flatnonzero(free & (rows @ medoid >= 0.5))
-            medoid = unit_rows(rows[within].mean(0, keepdims=True))[0]
+            near = np.flatnonzero(free & (rows @ medoid >= threshold))
+            if not len(near):
+                break
+            within, medoid = near, rows[near].mean(0)
+            medoid = medoid / np.linalg.norm(medoid) if unit else medoid
         expected[within] = number
         free[within] = free[first] = False
         number += 1
     pairs = {(a, b) for a, b in zip(found.tolist(), expected.tolist(), strict=True)}
     assert len(pairs) == len(set(found.tolist())) == len(set(expected.tolist()))
+    assert np.array_equal(found == UNBINNED, expected == UNBINNED)
+    sizes = np.bincount(found[found != UNBINNED])
+    assert (np.diff(sizes) <= 0).all()
+
+
+def test_small_bins_are_unbinned_and_the_others_keep_their_sequences():
+    rows, _ = blobs(spread=0.3, seed=2)
+    whole, some = (species_bins(rows, 0.6, least=least) for least in (1, 5))
+    size = np.bincount(whole)[whole]
+    assert np.array_equal(some != UNBINNED, size >= 5)
+    assert np.array_equal(some[size >= 5], whole[size >= 5])
+
+
+def test_the_threshold_is_a_quantile_of_the_farthest_neighbour():
+    rows, _ = blobs(spread=0.3)
+    farthest = np.sort(rows @ rows.T, axis=1)[:, -21]
+    assert neighbour_threshold(rows) == pytest.approx(np.quantile(farthest, 0.3), abs=1e-6)
+    assert neighbour_threshold(rows[:1]) == 1.0
+
+
+def test_the_papers_threshold_is_of_products_with_the_own_mean():
+    rows, labels = blobs(groups=3, each=5, spread=0.4)
+    near = [row @ np.mean([r for r, o in zip(rows, labels, strict=True) if o == own], axis=0)
+            for row, own in zip(rows, labels, strict=True)]  # fmt: skip
+    assert labelled_threshold(3 * rows, labels) == pytest.approx(np.quantile(near, 0.7), abs=1e-6)
+
+
+def test_the_papers_binning_does_not_count_what_is_unbinned():
+    rows, labels = blobs(groups=2, each=40, spread=0.02)
+    far = unit_rows(np.eye(8, dtype=np.float32)[2:8])  # of species 0, alike none of it
+    rows, labels = np.concatenate([rows, far, far, far, far, far]), np.append(labels, [0] * 30)
+    paper = binned_as_published(rows, labels, *blobs(groups=2, each=40, spread=0.2))
+    assert paper["published>0.9"] == 1.0
+    assert binned_species(rows, labels)["binned>0.9"] == 0.5
 
 
 def test_unbinned_sequences_count_against_a_species():
@@ -108,7 +150,7 @@ def test_what_was_readable_is_kept_and_the_damage_told(run_folder, tmp_path):
     path = tmp_path / "cut.fq"
     read = "ACGTTGCA" * 200
     path.write_text(f"@a\n{read}\n+\n{'I' * len(read)}\n@b\nACGT\n+\nI")
-    with pytest.raises(UserError, match="1 sequences before it are written"):
+    with pytest.raises(UserError, match="the 1 sequences that are well are written"):
         call("embed", "--model", run_folder, "--data", path, "--out", tmp_path / "x.npy")
     assert read_embedding(tmp_path / "x.npy")[0] == ["a"]
 
@@ -165,6 +207,11 @@ def test_two_contigs_are_no_failure(run_folder, genomes, tmp_path):
     call("bin", "--model", run_folder, "--data", path, "--out", tmp_path / "o",
          "--min-bin-size", 10_000)  # fmt: skip
     assert "a\t0\t20000" in (tmp_path / "o" / "bins.tsv").read_text()
+    # None is as near as that: the large one is a bin by itself.
+    call("bin", "--model", run_folder, "--data", path, "--out", tmp_path / "alone",
+         "--min-bin-size", 10_000, "--threshold", 1.0)  # fmt: skip
+    assert (tmp_path / "alone" / "bins.tsv").read_text().splitlines()[4:] == ["a\t0\t20000"]
+    assert (tmp_path / "alone" / "unbinned.fna").read_text().startswith(">b\n")
     call("cluster", "--model", run_folder, "--data", path, "--out", tmp_path / "c.tsv")
 
 
@@ -174,22 +221,38 @@ def test_evaluate_leaves_a_report(run_folder, genome_file, tmp_path):
     assert (tmp_path / "e" / "report.html").exists()
 
 
-def test_a_benchmark_is_whole_and_gone_on_with(genomes, tmp_path, monkeypatch):
+def test_a_benchmark_is_whole_and_gone_on_with(tmp_path, monkeypatch):
     from nearfar_dna import bench
     from nearfar_dna.alphabet import decode
     from nearfar_dna.simulate import simulate
 
     folder = tmp_path / "genomes"
     folder.mkdir()
-    for genome in simulate(species=8, bases=12_000, seed=1).genomes:
-        name = genome.species.replace(" ", "_")
-        (folder / f"{name}.fna").write_text(f">x\n{decode(genome.pieces[0])}\n")
+    for number, genome in enumerate(simulate(species=8, bases=6000, seed=1).genomes):
+        for strain in range(2 if number < 4 else 1):  # species 1 is for choosing settings
+            name = f"s{number}__{strain}.fna"
+            (folder / name).write_text(f">x\n{decode(genome.pieces[0][500 * strain :])}\n")
+    seen = []
+
+    def noted(work):
+        return lambda genomes, *asked: seen.append(genomes) or work(genomes, *asked)
+
+    monkeypatch.setattr(bench, "train", noted(bench.train))
+    monkeypatch.setattr(bench, "draw_fragments", noted(bench.draw_fragments))
     arguments = ("bench", "--data", folder, "--out", tmp_path / "b", "--profile", "smoke",
-                 "--quiet", "--methods", "TNF VAE;curriculum", "--set", "steps=2",
-                 "--set", "fragments_a_genome=6", "--set", "width=8")  # fmt: skip
+                 "--quiet", "--methods", "TNF;MI-Mix", "--splits", "species;strain",
+                 "--set=steps=2", "--set=fragments_a_genome=4", "--set=width=8")  # fmt: skip
     call(*arguments)
     table = (tmp_path / "b" / "table.md").read_text()
-    assert "| curriculum |" in table
+    assert "| MI-Mix |" in table
+    assert "strains not seen in training" in table
+    trained = [(known, test) for known, test in pairwise(seen) if len(known.genomes) > 5]
+    for known, test in trained[:2]:
+        assert not set(known.names) & set(test.names)
+        assert {"s1", "s5"} <= set(known.names)
+    known, test = trained[2]
+    assert [g.name for g in test.genomes] == ["s0__1.fna", "s2__1.fna", "s3__1.fna"]
+    assert len(known.genomes) == 9
     monkeypatch.setattr(bench, "train", None)  # all is done: nothing is done again
     call(*arguments, "--resume")
     assert (tmp_path / "b" / "table.md").read_text().split("date")[0] == table.split("date")[0]

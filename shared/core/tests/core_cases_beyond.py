@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, logsigmoid
 
 import nearfar.functional as F
+from nearfar.targets import Listed
 
 Rows = tuple[Tensor, Tensor]
 
@@ -120,6 +121,30 @@ def _hard(beta: float, tau: float):
             rest = log_r + torch.log1p(-(false - log_r).clamp(max=-1e-6).exp()) - math.log(1 - tau)
             log_r = torch.where((false < log_r) & (rest > bound), rest, bound)
         return every(torch.logaddexp(s, log_r) - s)
+
+    return oracle
+
+
+def _parts(n: int) -> Listed:
+    index = torch.stack([torch.arange(n), (torch.arange(n) + 1) % n], 1)
+    weight = torch.tensor([1.4, 0.6], dtype=torch.float64).repeat(n, 1)
+    weight[n // 2] = 0  # a row without a target
+    return Listed(index, weight)
+
+
+def _mi_mix(beta: float):
+    def oracle(z: Sequence[Tensor], t: float) -> Rows:
+        s, n = unit(z[0]) @ unit(z[1]).T / t, len(z[0])
+        rows = []
+        for i in range(n):
+            log_all = s[i, i]
+            if n > 1:
+                negatives = torch.stack([s[i, j] for j in range(n) if j != i])
+                log_weights = math.log(n - 1) + (beta * negatives).log_softmax(0)
+                log_all = torch.logaddexp(log_all, (log_weights + negatives).logsumexp(0))
+            rows.append(0.7 * (log_all - s[i, i]) + 0.3 * (log_all - s[i, (i + 1) % n]))
+        counted = torch.arange(n) != n // 2
+        return torch.stack(rows) * counted, counted
 
     return oracle
 
@@ -456,6 +481,9 @@ BEYOND = [
          _hard(0.0, 0.2)),
     Case("weighted_simclr", two, lambda *z, **s: F.hard_negative(*z, beta=1.0, tau_plus=0.0, **s),
          _hard(1.0, 0.0)),
+    *(Case(f"mi_mix_{beta}", two,
+           lambda q, k, b=beta, **s: F.mi_mix(q, k, _parts(len(q)), beta=b, **s), _mi_mix(beta))
+      for beta in (0.0, 1.0)),
     Case("hierarchical_sup_con", _one,
          lambda z, **s: F.hierarchical_sup_con(z, labels_of(len(z)), _sub(len(z)), **s),
          _hierarchical, fewest=4),

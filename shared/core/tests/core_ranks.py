@@ -204,6 +204,7 @@ def work(rank: int, world: int, folder: str) -> None:
         results["per row", way] = run(ENTRIES["info_nce"], rows, group, per_row=True)
         results["listed", way] = listed(rows, group)
         results["ignored", way] = ignored(rows, [rows], group)
+        results["mixed", way] = mixed(rows, [rows], group)
         results["places", way] = places(rows, [rows], group)
         results["sog_clr", way] = sog_clr(rows, group)
         results["amcl", way] = amcl(rows, group)
@@ -237,6 +238,14 @@ def ignored(rows: slice, blocks: list[slice], group=None):
     index = numbered(blocks, rows.start, 2)
     index[torch.arange(N)[rows] % 3 == 0] = -1
     loss = F.info_nce(q, k, ignored=index, group=group)
+    return loss.detach(), list(torch.autograd.grad(loss, [q, k])), []
+
+
+def mixed(rows: slice, blocks: list[slice], group=None):
+    q, k = (part(x, rows, 0).requires_grad_() for x in QK.values())
+    weight = torch.tensor([0.7, 0.3], dtype=torch.float64).repeat(len(q), 1)
+    targets = Listed(numbered(blocks, rows.start, 1), weight)
+    loss = F.mi_mix(q, k, targets, temperature=0.3, group=group)
     return loss.detach(), list(torch.autograd.grad(loss, [q, k])), []
 
 

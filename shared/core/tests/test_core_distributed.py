@@ -18,6 +18,7 @@ from core_ranks import (
     far_norms,
     ignored,
     mean_scores,
+    mixed,
     own_rows,
     part,
     places,
@@ -108,12 +109,13 @@ class TestEveryLoss:
         for results in ranks:
             assert close(results["listed", way][0], want)
 
-    @pytest.mark.parametrize("name", ["ignored", "places", "sog_clr", "amcl"])
+    @pytest.mark.parametrize("name", ["ignored", "mixed", "places", "sog_clr", "amcl"])
     def test_what_counts_or_keeps_rows(self, ranks, name, way):
         world = len(ranks)
         blocks = [own_rows(rank, world) for rank in range(world)]
         whole = {
             "ignored": lambda: ignored(slice(0, N), blocks),
+            "mixed": lambda: mixed(slice(0, N), blocks),
             "places": lambda: places(slice(0, N), blocks),
             "sog_clr": lambda: sog_clr(slice(0, N)),
             "amcl": lambda: amcl(slice(0, N)),

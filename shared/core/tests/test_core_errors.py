@@ -55,6 +55,7 @@ def with_nan():
             lambda: F.soft_targets(X, X, Listed(torch.full((6, 1), 6), torch.ones(6, 1))),
             r"an index outside the keys; expected 0 to 5",
         ),
+        (lambda: F.mi_mix(X, X, Listed(LABELS[:, None], X[:, :1]), beta=-1.0), r"beta is -1.0"),
         (lambda: F.soft_targets(X, X, Factored(X[:2], X)), r"expected \[6, F\] and \[6, F\]"),
         (lambda: F.multi_view_weighted(X, X), r"positives has shape \(6, 4\); expected \[views"),
         (

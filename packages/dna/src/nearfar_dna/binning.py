@@ -5,16 +5,19 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN
 from sklearn.neighbors import NearestNeighbors
+from torch.nn.functional import threshold as zero_below
 
 from nearfar_dna.composition import Floats, unit_rows
 
 __all__ = ["UNBINNED", "dbscan_bins", "leiden_bins", "neighbour_threshold", "species_bins"]
 
 UNBINNED = -1
-BLOCK = 2048  # rows of similarities at once
+BLOCK = 1024  # rows and columns of similarities at once: they stay in the processor's cache
+SCORES = 2**24  # similarities at once, where whole rows of them are needed
 SAMPLE = 2000  # sequences that a threshold is looked for on
 ROUNDS = 3  # a medoid moves so often
 
@@ -34,15 +37,16 @@ def neighbour_threshold(
     chosen = np.random.default_rng(seed).permutation(n)[:SAMPLE]
     count = min(neighbours, n - 1)
     farthest = []
-    for start in range(0, len(chosen), BLOCK):
+    step = max(1, SCORES // n)
+    for start in range(0, len(chosen), step):
         # One more than asked: a sequence is its own nearest.
-        near = rows[chosen[start : start + BLOCK]] @ rows.T
+        near = rows[chosen[start : start + step]] @ rows.T
         farthest.append(np.partition(near, -count - 1, axis=1)[:, -count - 1])
     return float(np.quantile(np.concatenate(farthest), quantile))
 
 
 def species_bins(
-    rows: Floats, threshold: float, *, least: int = 10, most: int = 100_000
+    rows: Floats, threshold: float, *, least: int = 10, unit_medoids: bool = True
 ) -> NDArray[np.int64]:
     """Bins [N] by the paper's modified K-medoid; -1 where there is none.
 
@@ -53,33 +57,40 @@ def species_bins(
 
     Args:
         rows: [N, D], unit. least: sequences of a bin; smaller ones are unbinned.
+        unit_medoids: False: a centre is the mean itself, as in the authors' code; its similarities
+            are the smaller, the more its bin is spread.
     """
-    n = len(rows)
-    density = np.zeros(n)
-    for start in range(0, n, BLOCK):
-        density[start : start + BLOCK] = _above(rows[start : start + BLOCK] @ rows.T, threshold)
-    bins = np.full(n, UNBINNED, np.int64)
-    free = np.ones(n, bool)
+    bins = np.full(len(rows), UNBINNED, np.int64)
+    density = _densities(rows, threshold)
+    live, names = rows, np.arange(len(rows))  # what is left, side by side, and some that is taken
+    free = np.ones(len(rows), bool)
     number = 0
-    while free.any() and number < most:
-        first = int(np.where(free, density, -np.inf).argmax())
-        medoid = rows[first]
+    while free.any():
+        first = int(density.argmax())
+        if threshold > 0 and density[first] < 1 + threshold / 2:
+            # It is near itself alone, and so are all that are left: each is its own bin.
+            bins[names[free]] = number + np.arange(int(free.sum()))
+            break
+        medoid = live[first]
         within = np.array([first])
         for _ in range(ROUNDS):
-            near = np.flatnonzero(free & (rows @ medoid >= threshold))
+            near = np.flatnonzero(free & (live @ medoid >= threshold))
             if not len(near):
                 break
             within = near
-            medoid = unit_rows(rows[within].mean(0, keepdims=True))[0]
+            medoid = live[within].mean(0)
+            if unit_medoids:
+                medoid = unit_rows(medoid[None])[0]
         # The first is taken out too: or else it would begin the next bin again.
         taken = np.union1d(within, [first])
-        bins[within] = number
-        free[taken] = False
-        left = np.flatnonzero(free)
-        for start in range(0, len(left), BLOCK):
-            some = left[start : start + BLOCK]
-            density[some] -= _above(rows[some] @ rows[taken].T, threshold)
+        bins[names[within]] = number
         number += 1
+        free[taken] = False
+        density[taken] = -np.inf
+        density -= _sums(live, live[taken], threshold)
+        if 4 * free.sum() < 3 * len(free):
+            live, names, density = live[free], names[free], density[free]
+            free = np.ones(len(live), bool)
     return _without_small(bins, least)
 
 
@@ -109,20 +120,45 @@ def leiden_bins(
     return _without_small(np.array(found.membership, np.int64), least)
 
 
-def _above(similarity: Floats, threshold: float) -> NDArray[np.float64]:
-    """Sums of what is not below the threshold, a row each."""
-    sums: NDArray[np.float64] = np.where(similarity >= threshold, similarity, 0).sum(
-        1, dtype=np.float64
-    )
+def _densities(rows: Floats, threshold: float) -> NDArray[np.float64]:
+    """[N] sums of each row's similarities above the threshold; a tile serves both its sides."""
+    sums = np.zeros(len(rows))
+    for i in range(0, len(rows), BLOCK):
+        for j in range(i, len(rows), BLOCK):
+            tile = _above(rows[i : i + BLOCK], rows[j : j + BLOCK], threshold)
+            sums[i : i + BLOCK] += tile.sum(1).numpy()
+            if j > i:
+                sums[j : j + BLOCK] += tile.sum(0).numpy()
     return sums
+
+
+def _sums(rows: Floats, others: Floats, threshold: float) -> NDArray[np.float64]:
+    """[N] sums of each row's similarities with the others above the threshold."""
+    sums = np.zeros(len(rows))
+    for i in range(0, len(rows), BLOCK):
+        for j in range(0, len(others), BLOCK):
+            tile = _above(rows[i : i + BLOCK], others[j : j + BLOCK], threshold)
+            sums[i : i + BLOCK] += tile.sum(1).numpy()
+    return sums
+
+
+def _above(rows: Floats, others: Floats, threshold: float) -> torch.Tensor:
+    """[N, M] similarities, 0 where they are below the threshold.
+
+    By torch: numpy takes ten times as long to set some of an array to 0.
+    """
+    just_below = float(np.nextafter(np.float32(threshold), np.float32(-np.inf)))
+    return zero_below(torch.from_numpy(rows @ others.T), just_below, 0.0, inplace=True)
 
 
 def _without_small(bins: NDArray[np.int64], least: int) -> NDArray[np.int64]:
     """Bins numbered by size from 0, the smaller ones than ``least`` unbinned."""
-    numbers, counts = np.unique(bins[bins != UNBINNED], return_counts=True)
-    order = numbers[np.argsort(-counts, kind="stable")]
-    kept = [number for number in order if counts[numbers == number][0] >= least]
+    binned = bins != UNBINNED
+    counts = np.bincount(bins[binned], minlength=1)
+    order = np.argsort(-counts, kind="stable")
+    new = np.full(len(counts), UNBINNED)
+    new[order] = np.arange(len(counts))
+    new[counts < max(1, least)] = UNBINNED
     out = np.full(len(bins), UNBINNED, np.int64)
-    for new, number in enumerate(kept):
-        out[bins == number] = new
+    out[binned] = new[bins[binned]]
     return out

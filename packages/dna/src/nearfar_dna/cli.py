@@ -27,7 +27,12 @@ from nearfar_kit.verb import begin, device_of, end
 app = new_app("Species-aware DNA embedding: cluster, classify with few labels, bin (DNABERT-S).")
 
 TOLD = ("numpy", "scikit-learn", "biopython")
-Model = Annotated[Path, typer.Option("--model", help="Run folder that train has left.")]
+Model = Annotated[
+    Path,
+    typer.Option(
+        "--model", help="Run folder that train has left, or a folder of DNABERT-2 or DNABERT-S."
+    ),
+]
 Labels = Annotated[
     Path | None, typer.Option("--labels", help="TSV of id and species; else from headers.")
 ]
@@ -85,6 +90,9 @@ def train(
     )
     model = run_training(genomes, settings, seed, run=run, fabric=fabric, quiet=quiet)
     if fabric.is_global_zero:
+        if model.keys is not None:
+            run.log("pretrained", keys=model.keys.lines())
+            typer.echo(f"{model.settings.pretrained}: {'; '.join(model.keys.lines())}", err=True)
         report = Report(
             "An embedding of DNA",
             f"{settings.method} on {len(genomes.genomes)} genomes of {len(genomes.names)} species.",
@@ -111,6 +119,7 @@ def evaluate(
     errors: Annotated[float, typer.Option(min=0, max=0.5, help="Share of read errors.")] = 0.0,
     per_species: Annotated[int, typer.Option(min=12, help="Fragments a species.")] = 100,
     seed: Seed = 0,
+    device: DeviceOption = "auto",
     quiet: Quiet = False,
 ) -> None:
     """A trained model and z-scored canonical TNF on genomes: clusters, few labels, bins."""
@@ -125,7 +134,7 @@ def evaluate(
     from nearfar_kit.report import Report
     from nearfar_kit.table import Cell, Table, summarise
 
-    trained = _load(model)
+    trained = _load(model, device)
     genomes = read_genomes(data, labels, min_length=trained.settings.min_length)
     fragments, species = draw_fragments(genomes, per_species, length, seed, errors)
     run, metrics = begin("dna", "evaluate", out, trained.settings, seed=seed, packages=TOLD)
@@ -160,16 +169,16 @@ def embed(
     data: Data,
     out: Annotated[Path, typer.Option("--out", help="File to write, .npy or .parquet.")],
     min_length: MinLength = 1000,
+    device: DeviceOption = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Rows of sequences in FASTA or FASTQ, plain or gzip."""
     if out.suffix not in (".npy", ".parquet"):
         raise UserError(f"--out {out}: ends in {out.suffix!r}; expected .npy or .parquet")
-    from nearfar_dna.embed import embed_file, write_embedding
+    from nearfar_dna.embed import embed_to
 
-    table, rows, tally = embed_file(_load(model), data, min_length)
-    write_embedding(table, rows, out)
-    typer.echo(f"{len(rows)} sequences embedded: {out}")
+    tally = embed_to(_load(model, device), data, out, min_length, quiet=quiet)
+    typer.echo(f"{tally.kept} sequences embedded: {out}")
     _tell(tally, min_length)
 
 
@@ -182,6 +191,7 @@ def cluster(
         int | None, typer.Option(min=1, help="How many; default: looked for.")
     ] = None,
     min_length: MinLength = 1000,
+    device: DeviceOption = "auto",
     seed: Seed = 0,
 ) -> None:
     """Sequences into clusters by K-means; how many is looked for where it is not given."""
@@ -190,7 +200,7 @@ def cluster(
     from nearfar_dna.clustering import k_means
     from nearfar_dna.embed import embed_file
 
-    table, rows, tally = embed_file(_load(model), data, min_length)
+    table, rows, tally = embed_file(_load(model, device), data, min_length)
     found = k_means(rows, clusters, seed)
     _write(table.with_columns(pl.Series("cluster", found)), out)
     typer.echo(f"{len(found)} sequences in {len(set(found.tolist()))} clusters: {out}")
@@ -209,6 +219,7 @@ def classify(
         float, typer.Option(min=0, max=1, help="Less sure than this is unknown.")
     ] = 0.5,
     min_length: MinLength = 1000,
+    device: DeviceOption = "auto",
 ) -> None:
     """The species of sequences from a handful of labelled ones each."""
     if method not in ("prototypes", "probe"):
@@ -217,7 +228,7 @@ def classify(
     from nearfar_dna.classify import labelled_rows
     from nearfar_dna.embed import embed_file
 
-    trained = _load(model)
+    trained = _load(model, device)
     known, names = labelled_rows(trained, labelled, labels, min_length)
     table, rows, tally = embed_file(trained, data, min_length)
     found = run_classify(known, names, rows, method, unknown)
@@ -239,6 +250,7 @@ def bin_(
         Path | None, typer.Option(help="TSV of id and depth in each sample.")
     ] = None,
     min_length: MinLength = 2500,
+    device: DeviceOption = "auto",
     min_bin_size: Annotated[int, typer.Option(min=0, help="Bases of a bin.")] = 200_000,
     sample: Annotated[str, typer.Option(help="Name of the sample in bins.tsv.")] = "sample",
     seed: Seed = 0,
@@ -249,7 +261,7 @@ def bin_(
     if method not in ("medoid", "dbscan", "leiden"):
         raise UserError(f"--method {method}: expected medoid, dbscan or leiden")
     told, tally = bin_file(
-        _load(model), data, out, method=method, threshold=threshold, abundance=abundance,
+        _load(model, device), data, out, method=method, threshold=threshold, abundance=abundance,
         min_length=min_length, min_bin_size=min_bin_size, sample=sample, seed=seed,
     )  # fmt: skip
     typer.echo(told)
@@ -262,7 +274,10 @@ def bench(
     out: Out = Path("runs/bench-dna"),
     profile: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
     methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
-    splits: Annotated[str | None, typer.Option(help="species, strain, or both with ;.")] = None,
+    splits: Annotated[
+        str | None,
+        typer.Option(help="Some of species, strain and validation; default: the first two."),
+    ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
     processes: Annotated[int, typer.Option(min=1)] = 1,
     config: Config = None,
@@ -275,7 +290,7 @@ def bench(
 
     from rich.console import Console
 
-    from nearfar_dna.bench import METHODS, PROFILES, compare
+    from nearfar_dna.bench import METHODS, PROFILES, SPLITS, compare
     from nearfar_dna.report import end_report, write_comparison
     from nearfar_kit.report import Report
 
@@ -289,8 +304,8 @@ def bench(
             raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
     if splits is not None:
         asked = tuple(name.strip() for name in splits.split(";"))
-        if not set(asked) <= {"species", "strain"}:
-            raise UserError(f"--splits {splits}: expected species, strain, or both")
+        if not set(asked) <= set(SPLITS):
+            raise UserError(f"--splits {splits}: expected some of {'; '.join(SPLITS)}")
         chosen = replace(chosen, splits=asked)
     run, metrics = begin("dna", "bench", out, settings, resume=resume, packages=TOLD)
     metrics.add(
@@ -314,10 +329,16 @@ def main() -> None:
     run_app(app)
 
 
-def _load(model: Path) -> Any:
+def _load(model: Path, device: str) -> Any:
     from nearfar_dna.model import DnaModel
+    from nearfar_kit.launch import launch
 
-    return DnaModel.load(model)
+    where = device_of(device)
+    loaded = DnaModel.load(model)
+    loaded.encoder.to(launch(where).device)
+    if loaded.keys is not None:
+        typer.echo(f"{model}: {'; '.join(loaded.keys.lines())}", err=True)
+    return loaded
 
 
 def _write(table: Any, path: Path) -> None:
@@ -328,12 +349,11 @@ def _write(table: Any, path: Path) -> None:
 
 
 def _tell(tally: Any, min_length: int) -> None:
-    """What was left out; a damaged file is a mistake in the data, after what could be read."""
-    damage, tally.damage = tally.damage, ""
+    """What was left out; a mistake in the file is told after what could be read is written."""
     for line in tally.lines(min_length):
         typer.echo(line, err=True)
-    if damage:
-        raise UserError(f"{damage}; the {tally.kept} sequences before it are written")
+    if tally.mistake:
+        raise UserError(f"{tally.mistake}; the {tally.kept} sequences that are well are written")
 
 
 if __name__ == "__main__":

@@ -55,15 +55,22 @@ class Genomes:
         wanted = set(names)
         return Genomes(tuple(genome for genome in self.genomes if genome.species in wanted))
 
-    def strains_held_out(self) -> tuple[Genomes, Genomes]:
-        """Of each species with several genomes the last one apart; the rest, of all species.
+    def strains_held_out(self, species: Iterable[str] | None = None) -> tuple[Genomes, Genomes]:
+        """The rest, of all species; and the last genome of each that has several.
+
+        Args:
+            species: of which genomes are held out; None: of all.
 
         Raises:
             UserError: no species has several genomes.
         """
         last = {genome.species: genome.name for genome in self.genomes}
-        several = {s for s in last if sum(genome.species == s for genome in self.genomes) > 1}
-        held_out = {last[s] for s in several}
+        wanted = set(last if species is None else species)
+        held_out = {
+            last[name]
+            for name in wanted & last.keys()
+            if sum(genome.species == name for genome in self.genomes) > 1
+        }
         return (
             Genomes(tuple(g for g in self.genomes if g.name not in held_out)),
             Genomes(tuple(g for g in self.genomes if g.name in held_out)),
@@ -144,8 +151,8 @@ def _of_files(files: Sequence[tuple[Path, str]], min_length: int) -> Iterator[Ge
     for file, species in files:
         tally = Tally()
         pieces = tuple(s.codes for s in read_sequences(file, min_length=min_length, tally=tally))
-        if tally.damage:
-            raise UserError(tally.damage)
+        if tally.mistake:
+            raise UserError(tally.mistake)
         if pieces:
             yield Genome(file.name, species, pieces)
 

@@ -14,7 +14,15 @@ from torch.nn.functional import normalize
 
 from nearfar_dna.alphabet import Codes
 from nearfar_dna.composition import unit_rows
-from nearfar_dna.encoders import CompositionEncoder, Encoder, TransformerEncoder, encode
+from nearfar_dna.encoders import (
+    CompositionEncoder,
+    DnabertEncoder,
+    Encoder,
+    TokenEncoder,
+    TransformerEncoder,
+    encode,
+)
+from nearfar_dna.pretrained import KeyReport, is_pretrained, read_pretrained
 from nearfar_dna.settings import DnaSettings
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
@@ -23,10 +31,14 @@ from nearfar_kit.settings import load_settings
 __all__ = ["DnaModel", "new_encoder", "new_head"]
 
 FORMAT = "nearfar-dna model 1"
+BASES_A_TOKEN = 5  # or nearly
 
 
 class DnaModel:
     """An encoder that has learnt, with its settings.
+
+    Attributes:
+        keys: what became of published weights, where it was made of them.
 
     Example:
         >>> from nearfar_dna.alphabet import encode as codes_of
@@ -36,24 +48,30 @@ class DnaModel:
         (1, 8)
     """
 
-    def __init__(self, settings: DnaSettings, encoder: Encoder) -> None:
-        self.settings, self.encoder = settings, encoder.eval()
+    def __init__(
+        self, settings: DnaSettings, encoder: Encoder, keys: KeyReport | None = None
+    ) -> None:
+        self.settings, self.encoder, self.keys = settings, encoder.eval(), keys
 
     @torch.no_grad()
-    def embed(self, sequences: Sequence[Codes], batch: int = 64) -> NDArray[np.float32]:
+    def embed(self, sequences: Sequence[Codes]) -> NDArray[np.float32]:
         """Rows of norm 1 [N, width]; a sequence that is too long for the encoder by its pieces."""
         device = next(self.encoder.parameters()).device
         if isinstance(self.encoder, CompositionEncoder):
             parts, owner = list(sequences), np.arange(len(sequences))
         else:
-            size = self.settings.piece
+            size = BASES_A_TOKEN * self.settings.max_tokens
             cut = [
                 (number, codes[start : start + size])
                 for number, codes in enumerate(sequences)
                 for start in range(0, max(len(codes), 1), size)
             ]
             parts, owner = [part for _, part in cut], np.array([number for number, _ in cut])
+            # Those of a length together: little is padded.
+            order = np.argsort([len(part) for part in parts], kind="stable")
+            parts, owner = [parts[number] for number in order], owner[order]
         rows = np.zeros((len(sequences), self.encoder.width), np.float32)
+        batch = self.encoder.batch
         for start in range(0, len(parts), batch):
             prepared = self.encoder.prepare(parts[start : start + batch]).to(device)
             found = normalize(encode(self.encoder, prepared).float(), dim=1).cpu().numpy()
@@ -62,7 +80,7 @@ class DnaModel:
 
     def save(self, path: Path) -> None:
         tokenizer = None
-        if isinstance(self.encoder, TransformerEncoder):
+        if isinstance(self.encoder, TokenEncoder):
             tokenizer = self.encoder.tokenizer.to_str()
         save_checkpoint(
             path,
@@ -76,11 +94,15 @@ class DnaModel:
 
     @classmethod
     def load(cls, path: Path) -> DnaModel:
-        """What :meth:`save` wrote, or a run folder that has it.
+        """What :meth:`save` wrote, a run folder that has it, or a folder of published weights.
 
         Raises:
             UserError: there is none, or it does not hold together.
         """
+        if is_pretrained(path):
+            encoder, sizes, keys = read_pretrained(path)
+            settings = load_settings(DnaSettings, base=sizes | {"pretrained": str(path)})
+            return cls(settings, encoder, keys)
         if path.is_dir():
             path = path / "checkpoint" / "model.safetensors"
         if not path.exists():
@@ -91,24 +113,29 @@ class DnaModel:
         try:
             settings = load_settings(DnaSettings, base=state["settings"])
             kept = state["tokenizer"]
-            encoder = new_encoder(settings, Tokenizer.from_str(kept) if kept else None)
-            encoder.load_state_dict(state["encoder"])
+            own = new_encoder(settings, Tokenizer.from_str(kept) if kept else None)
+            own.load_state_dict(state["encoder"])
         except (KeyError, RuntimeError, ValueError) as error:
             first = str(error).splitlines()[0]
             raise UserError(f"{path}: does not hold together ({first})") from None
-        return cls(settings, encoder)
+        return cls(settings, own)
 
 
 def new_encoder(settings: DnaSettings, tokenizer: Tokenizer | None = None) -> Encoder:
     """An encoder before its first step, its weights drawn from torch's own generator.
 
     Args:
-        tokenizer: for a transformer.
+        tokenizer: for those that read tokens.
     """
     if settings.encoder == "composition":
         return CompositionEncoder(settings.kmers, settings.width, settings.depth, settings.hidden)
     assert tokenizer is not None
     try:
+        if settings.encoder == "dnabert":
+            return DnabertEncoder(
+                tokenizer, settings.vocabulary, settings.width, settings.depth, settings.heads,
+                settings.hidden, settings.max_tokens,
+            )  # fmt: skip
         return TransformerEncoder(
             tokenizer, settings.width, settings.depth, settings.heads, settings.hidden,
             settings.positions, settings.max_tokens,

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from nearfar.functional import hard_negative, nt_xent, soft_targets, sup_con
+from nearfar.functional import hard_negative, mi_mix, nt_xent, sup_con
 from nearfar.mixing import mix_rows
 from nearfar.targets import Listed
 from nearfar_dna.encoders import Encoder, Hidden, encode
@@ -59,6 +59,7 @@ def mixed_loss(
     *,
     at: int,
     alpha: float,
+    hardness: float = 0.0,
     temperature: float,
     generator: torch.Generator | None = None,
     group: dist.ProcessGroup | None = None,
@@ -71,6 +72,7 @@ def mixed_loss(
 
     Args:
         first, second: prepared views [B, ...]. at: the layer whose input is mixed.
+        hardness: 0 is the paper's form; 1 weighs negatives as the authors' code does.
     """
     kept: dict[str, Any] = {}
 
@@ -87,4 +89,4 @@ def mixed_loss(
     mixed = head(encode(encoder, first, at, mix))
     clean = head(encode(encoder, second))
     targets: Listed = kept["targets"]
-    return soft_targets(mixed, clean, targets, temperature=temperature, group=group)
+    return mi_mix(mixed, clean, targets, beta=hardness, temperature=temperature, group=group)

@@ -40,6 +40,8 @@ class Tally:
     """What a reading kept and left out.
 
     Attributes:
+        share: of the file's bytes that were read.
+        foreign: records of letters that are no bases. first_foreign: what is wrong with the first.
         damage: what is wrong with the rest of the file, where its end could not be read.
     """
 
@@ -49,23 +51,30 @@ class Tally:
     unknown: int = 0
     repeated: int = 0
     first_repeated: str = ""
+    share: float = 0.0
+    foreign: int = 0
+    first_foreign: str = ""
     damage: str = ""
 
     def lines(self, min_length: int) -> list[str]:
         """One line for each thing that a user should know."""
-        told = []
-        if self.short:
-            told.append(f"{self.short} sequences left out: shorter than {min_length} bp")
-        if self.unknown:
-            told.append(f"{self.unknown} sequences left out: more than half of their bases unknown")
-        if self.repeated:
-            told.append(
-                f"{self.repeated} sequences left out: their id is an earlier one's, the first is "
-                f"{self.first_repeated}"
-            )
-        if self.damage:
-            told.append(f"{self.damage}; {self.kept} sequences before it were read")
-        return told
+        reasons = (
+            (self.short, f"shorter than {min_length} bp"),
+            (self.unknown, "more than half of the bases unknown"),
+            (self.repeated, f"id of an earlier one, the first is {self.first_repeated}"),
+        )
+        return [
+            f"{count} sequence{'s' * (count > 1)} left out: {reason}"
+            for count, reason in reasons
+            if count
+        ]
+
+    @property
+    def mistake(self) -> str:
+        """What is wrong with the file itself, after which it was not, or not wholly, read."""
+        others = f" ({self.foreign} such records)" if self.foreign > 1 else ""
+        parts = (f"{self.first_foreign}{others}" if self.foreign else "", self.damage)
+        return "; ".join(part for part in parts if part)
 
 
 def is_sequence_file(path: Path) -> bool:
@@ -79,32 +88,38 @@ def read_sequences(
     """The records of a file, as they come; memory is that of the longest one and of all ids.
 
     Lower case and U are read as bases, other IUPAC codes as unknown, gaps are left out. What cannot
-    be used is counted in ``tally``; where the end of the file is damaged, what was before it comes
-    all the same, and ``tally.damage`` says so.
+    be used is counted in ``tally``; where some records are no DNA or the end of the file is
+    damaged, the others come all the same, and ``tally.mistake`` says so.
 
     Args:
         min_length: shorter ones are left out.
-        tally: counts; None: damage is an error.
+        tally: counts; None: a record that is no DNA is an error, and damage.
 
     Raises:
-        UserError: no such file, no record, neither FASTA nor FASTQ, or letters that are no bases.
+        UserError: no such file, no record, neither FASTA nor FASTQ.
     """
     count = Tally() if tally is None else tally
     seen: set[str] = set()
     records = 0
-    with _open(path) as file:
+    with _open(path) as (file, raw):
+        size = max(1, path.stat().st_size)
         for number, (title, text) in enumerate(_records(path, file, count), 1):
             records = number
+            count.share = raw.tell() / size
             name, _, description = title.partition(" ")
             if not name:
                 raise UserError(f"{path}, record {number}: has no id; expected one after the mark")
             letters = text.encode("utf-8", "replace")
             if foreign := letters.translate(None, _LETTERS):
                 letter = foreign[:1].decode("utf-8", "replace")
-                raise UserError(
+                count.foreign += 1
+                count.first_foreign = count.first_foreign or (
                     f"{path}, record {number} ({name}): holds {letter!r} at place "
                     f"{letters.index(foreign[:1]) + 1}; expected DNA in IUPAC codes"
                 )
+                if tally is None:
+                    raise UserError(count.first_foreign)
+                continue
             codes = encode(letters.translate(None, b".-"))
             if len(codes) < min_length:
                 count.short += 1
@@ -125,10 +140,12 @@ def read_sequences(
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[io.BufferedReader | gzip.GzipFile]:
+def _open(path: Path) -> Iterator[tuple[io.BufferedReader | gzip.GzipFile, io.BufferedReader]]:
+    """What is in the file, and the file itself, which tells how far it was read."""
     try:
         with path.open("rb") as raw:
-            yield gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
+            packed = raw.peek(2)[:2] == b"\x1f\x8b"
+            yield (gzip.GzipFile(fileobj=raw) if packed else raw), raw
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
 

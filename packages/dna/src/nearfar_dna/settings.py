@@ -21,7 +21,8 @@ class DnaSettings(Settings):
     min_length: int = Field(1000, ge=1)
 
     # Encoder.
-    encoder: Literal["composition", "transformer"] = "composition"
+    encoder: Literal["composition", "transformer", "dnabert"] = "composition"
+    pretrained: str | None = None  # a folder of DNABERT-2 or DNABERT-S, which says the sizes
     kmers: tuple[int, ...] = (4,)
     width: int = Field(64, ge=2)
     depth: int = Field(1, ge=0)
@@ -29,7 +30,7 @@ class DnaSettings(Settings):
     heads: int = Field(4, ge=1)
     positions: Literal["rotary", "alibi"] = "rotary"
     max_tokens: int = Field(512, ge=8)
-    tokenizer: str | None = None  # a tokenizer.json; None: one is learnt
+    tokenizer: str | None = None  # a tokenizer.json; None: that of pretrained, or one is learnt
     vocabulary: int = Field(4096, ge=16)
     start: Literal["whitened", "random"] = "whitened"
     shrinkage: float = Field(0.3, ge=0, le=1)
@@ -39,16 +40,15 @@ class DnaSettings(Settings):
     temperature: float = Field(0.2, gt=0)
     projection: int = Field(0, ge=0)
     alpha: float = Field(1.0, gt=0)
+    hardness: float = Field(0.25, ge=0)  # of MI-Mix's negatives; 0 in the paper, 1 in its code
     steps: int = Field(300, ge=0)
     species_a_batch: int = Field(64, ge=2)
     rows_a_species: int = Field(2, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
+    head_rate: float = Field(1.0, gt=0)  # times that of the encoder
     weight_decay: float = Field(1e-2, ge=0)
     fragments_a_genome: int = Field(80, ge=4)
     shortest: int = Field(2000, ge=100)
     longest: int = Field(10_000, ge=100)
     errors: float = Field(0.08, ge=0, lt=1)  # at most, of half the fragments
     precision: Literal["fp32", "bf16"] = "fp32"
-
-    # Use.
-    piece: int = Field(10_000, ge=100)  # the transformer reads longer sequences in such pieces

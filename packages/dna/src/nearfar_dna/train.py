@@ -16,11 +16,12 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from nearfar_dna.alphabet import Codes
-from nearfar_dna.encoders import CompositionEncoder, encode
+from nearfar_dna.encoders import CompositionEncoder, Encoder, encode
 from nearfar_dna.fragments import draw_disjoint, with_errors
 from nearfar_dna.genomes import Genomes
 from nearfar_dna.model import DnaModel, new_encoder, new_head
 from nearfar_dna.objective import method_at, mixed_loss, pair_loss
+from nearfar_dna.pretrained import KeyReport, read_pretrained
 from nearfar_dna.settings import DnaSettings
 from nearfar_dna.tokenizer import learn_tokenizer, read_tokenizer
 from nearfar_kit.errors import UserError
@@ -96,9 +97,16 @@ class Training:
         if len(genomes.names) < 2:
             raise UserError(f"one species only ({genomes.names[0]}); expected two or more")
         fragments, genome, species = draw_pool(genomes, settings, seed)
+        self.keys: KeyReport | None = None
+        self.encoder: Encoder
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.encoder = new_encoder(settings, _tokenizer(fragments, settings))
+            if settings.encoder == "dnabert" and settings.pretrained is not None:
+                folder = Path(settings.pretrained)
+                self.encoder, sizes, self.keys = read_pretrained(folder, settings.max_tokens)
+                settings = self.settings = settings.model_copy(update=sizes)
+            else:
+                self.encoder = new_encoder(settings, _tokenizer(fragments, settings))
             prepared = self.encoder.prepare(fragments)
             if isinstance(self.encoder, CompositionEncoder) and settings.start == "whitened":
                 self.encoder.begin_whitened(prepared, torch.from_numpy(genome), settings.shrinkage)
@@ -108,9 +116,11 @@ class Training:
         self.encoder.to(self.device)
         self.head.to(self.device)
         self.parameters = [*self.encoder.parameters(), *self.head.parameters()]
+        # With an identity for a head the second group is empty.
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+            [{"params": [*self.encoder.parameters()]}, {"params": [*self.head.parameters()]}],
+            lr=settings.learning_rate, weight_decay=settings.weight_decay,
+        )  # fmt: skip
         self.done = 0
         self.began, self.seen = time.monotonic(), 0.0
 
@@ -119,7 +129,7 @@ class Training:
         s = self.settings
         rng = np.random.default_rng([self.seed, 1, self.done])
         rows, species = self.pool.pairs(s.species_a_batch, s.rows_a_species, rng)
-        at = int(rng.integers(max(1, len(self.encoder.layers))))
+        at = int(rng.integers(len(self.encoder.layers)))
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)) + self.rank)
         rows, species = rows[self.rank :: self.world], species[self.rank :: self.world]
         method = method_at(s, self.done)
@@ -131,11 +141,11 @@ class Training:
             first, second = rows[:, 0], rows[:, 1]
         a, b = (self.pool.prepared[torch.from_numpy(r)].to(self.device) for r in (first, second))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=s.precision == "bf16"):
-            if method in ("i_mix", "mi_mix") and len(self.encoder.layers):
+            if method in ("i_mix", "mi_mix"):
                 loss = mixed_loss(
                     self.encoder, self.head, a, b, at=0 if method == "i_mix" else at,
-                    alpha=s.alpha, temperature=s.temperature, generator=generator,
-                    group=self.group,
+                    alpha=s.alpha, hardness=s.hardness, temperature=s.temperature,
+                    generator=generator, group=self.group,
                 )  # fmt: skip
             else:
                 both = self.head(encode(self.encoder, torch.cat([a, b])))
@@ -157,8 +167,8 @@ class Training:
                     parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")  # type: ignore[assignment]
         rate = min(1.0, (self.done + 1) / WARM_UP)
         rate *= 0.5 * (1 + math.cos(math.pi * self.done / max(1, s.steps)))
-        for one in self.optimizer.param_groups:
-            one["lr"] = s.learning_rate * rate
+        for one, times in zip(self.optimizer.param_groups, (1.0, s.head_rate), strict=True):
+            one["lr"] = s.learning_rate * rate * times
         self.optimizer.step()
         self.done += 1
         self.seen += self.world * 2 * len(a) * self.pool.bases / len(self.pool.genome)
@@ -209,7 +219,7 @@ def train(
         training, settings.steps, f"training ({settings.method})", begun_with, run,
         shown=training.live, quiet=quiet,
     )  # fmt: skip
-    model = DnaModel(settings, training.encoder.cpu())
+    model = DnaModel(training.settings, training.encoder.cpu(), training.keys)
     if run is not None and run.writes:
         model.save(run.checkpoint / "model.safetensors")
         run.log("trained", steps=training.done)

@@ -19,6 +19,7 @@ from nearfar.losses.linear_binary_cross_entropy import LinearBinaryCrossEntropy
 from nearfar.losses.linear_cross_entropy import LinearCrossEntropy
 from nearfar.losses.matryoshka import Matryoshka
 from nearfar.losses.meow import MEOW
+from nearfar.losses.mi_mix import MiMix
 from nearfar.losses.multi_view import MultiViewWeighted
 from nearfar.losses.nspt import NSPT
 from nearfar.losses.nt_xent import NTXent
@@ -63,6 +64,7 @@ __all__ = [
     "Listed",
     "LocalVolumetric",
     "Matryoshka",
+    "MiMix",
     "MultiViewWeighted",
     "NTXent",
     "ProtoNCE",

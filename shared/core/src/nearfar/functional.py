@@ -12,6 +12,7 @@ from nearfar.losses.info_nce import info_nce
 from nearfar.losses.linear_binary_cross_entropy import linear_binary_cross_entropy
 from nearfar.losses.linear_cross_entropy import linear_cross_entropy
 from nearfar.losses.meow import meow
+from nearfar.losses.mi_mix import mi_mix
 from nearfar.losses.multi_view import multi_view_weighted
 from nearfar.losses.nspt import nspt
 from nearfar.losses.nt_xent import nt_xent
@@ -45,6 +46,7 @@ __all__ = [
     "linear_cross_entropy",
     "local_volumetric",
     "meow",
+    "mi_mix",
     "mlcd",
     "multi_view_weighted",
     "nspt",

@@ -23,8 +23,11 @@ class CompositionEncoder(Encoder):
     begins as a linear metric in which fragments of one genome differ alike in all directions; with
     an identity map it is z-scored canonical TNF itself.
 
+    The map is the last of the layers, so that samples can be mixed before it too.
+
     Args:
-        sizes: the k of the k-mers. width: of the rows. depth, hidden: layers and their width.
+        sizes: the k of the k-mers. width: of the rows. depth, hidden: residual layers and their
+            width.
     """
 
     mean: Tensor
@@ -36,8 +39,8 @@ class CompositionEncoder(Encoder):
         features = sum(int(canonical_fold(k).max()) + 1 for k in sizes)
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("spread", torch.ones(features))
-        self.layers = nn.ModuleList(_Residual(features, hidden) for _ in range(depth))
-        self.out = nn.Linear(features, width)
+        residual = [_Residual(features, hidden) for _ in range(depth)]
+        self.layers = nn.ModuleList([*residual, _Map(features, width)])
 
     def prepare(self, sequences: Sequence[Codes]) -> Tensor:
         """[N, features] square roots of frequencies: their sampling noise is alike in all."""
@@ -48,8 +51,7 @@ class CompositionEncoder(Encoder):
         return Hidden((prepared - self.mean) / self.spread)
 
     def end(self, hidden: Hidden) -> Tensor:
-        rows: Tensor = self.out(hidden.values)
-        return rows
+        return hidden.values
 
     @torch.no_grad()
     def begin_whitened(self, prepared: Tensor, genome: Tensor, shrinkage: float = 0.1) -> None:
@@ -82,9 +84,16 @@ class CompositionEncoder(Encoder):
         # Any rotation is the same metric; in this one all columns vary alike, so that a reader who
         # standardises columns, as probes do, does not weigh up those that vary least.
         kept = kept @ torch.linalg.qr(torch.randn(kept.shape[1], kept.shape[1]).double())[0]
-        self.out.weight.zero_()
-        self.out.weight[: kept.shape[1]].copy_(kept.T)
-        self.out.bias.zero_()
+        last = self.layers[-1]
+        assert isinstance(last, _Map)
+        last.weight.zero_()
+        last.weight[: kept.shape[1]].copy_(kept.T)
+        last.bias.zero_()
+
+
+class _Map(nn.Linear):
+    def forward(self, hidden: Hidden) -> Hidden:  # type: ignore[override]
+        return Hidden(super().forward(hidden.values), hidden.mask)
 
 
 class _Residual(nn.Module):

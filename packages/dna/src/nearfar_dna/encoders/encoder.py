@@ -30,10 +30,12 @@ class Encoder(nn.Module):
 
     Attributes:
         layers: each takes and gives a :class:`Hidden`. width: of the rows that come out.
+        batch: sequences that are well embedded at once.
     """
 
     layers: nn.ModuleList
     width: int
+    batch: int = 64
 
     @abstractmethod
     def prepare(self, sequences: Sequence[Codes]) -> Tensor:
