@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import polars as pl
@@ -54,6 +54,30 @@ def test_the_estimate_is_exact_where_rows_share_one_word():
 def test_a_slip_at_a_words_end_and_numbers_do_not_part_rows():
     frame = pl.DataFrame({"name": ["Internazionale", "internazionals"], "n": [12, 34]})
     assert block(frame).tolist() == [[0, 1]]
+
+
+def test_in_a_large_table_two_frequent_words_are_a_key():
+    """Ten given names and ten surnames by ten years: names are held by 100 rows of 1000 each, two
+    of them by ten."""
+    threes = product(range(10), repeat=3)
+    frame = pl.DataFrame({"t": [f"given{g} family{f} {1900 + y}" for g, f, y in threes]})
+    rows = frame["t"].to_list()
+    assert not len(block(frame, token_rows=50))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nearfar_tables.blocking.CHANCE", 10.1)
+        pairs = block(frame, token_rows=50)
+        two = [set(rows[a].split()) & set(rows[b].split()) for a, b in pairs.tolist()]
+        assert {len(shared) for shared in two} == {2}
+        assert len(pairs) == 3 * 100 * 45  # each two words of three, in each of 100 ways
+        assert len(pairs) <= estimate_pairs(frame, token_rows=50)
+        assert not len(block(frame, token_rows=9))
+
+
+def test_any_number_of_threads_finds_the_same():
+    frame = pl.DataFrame({"t": [f"w{n % 37}x w{n % 61}y w{n % 101}z" for n in range(600)]})
+    one, two = (block(frame, threads=threads) for threads in (1, 2))
+    assert len(one) > 50
+    np.testing.assert_array_equal(one, two)
 
 
 def test_the_cap_refuses_before_the_join():

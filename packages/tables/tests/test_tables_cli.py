@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import csv
+
 import duckdb
 import polars as pl
 import pytest
@@ -11,6 +14,7 @@ from nearfar_kit.command import run_app
 from nearfar_kit.metrics import Metrics
 from nearfar_kit.settings import load_settings
 from nearfar_tables import TablesSettings, integrate, read
+from nearfar_tables.canonical import canonical
 from nearfar_tables.cli import app
 from nearfar_tables.conflicts import Answer
 
@@ -168,6 +172,57 @@ class TestIntegrate:
         found = integrate(tables, settings=QUICK)
         assert found.sets.height == sum(table.height for table in tables.values())
         assert found.table.height == len(set(found.sets["set"].to_list()))
+
+
+GOOD = "name,city\nGolden Dragon,Boston\nBlue Lagoon,Salem\n"
+POOR = {
+    "ragged rows": (b"name,city\ngolden dragon\nblue lagoon,salem,x,y\n", 2, "and 0 more rows"),
+    "wrong encoding": ("name,city\nCaf\u00e9 M\u00fcnchen,Boston\n".encode("cp1252"), 1,
+                       "read as Windows-1252"),
+    "repeated headers": (b"name,name,city\na,golden dragon,boston\n", 1, "the second is name_2"),
+    "a column of NULL": (b"name,city,stars\ngolden dragon,,\nblue lagoon,,\n", 2, ""),
+    "one row": (b"name,city\ngolden dragon,boston\n", 1, ""),
+    "no row": (b"name,city\n", 0, ""),
+    "no shared column": (b"stars,kind\n4,grill\n5,cafe\n", 2, ""),
+    "a cell of 1 MB": (b"name,city\n" + b"golden dragon " * 75_000 + b",boston\n", 1, ""),
+    "a formula": (b"name,city\n=2+5+cmd|' /C calc'!A0,boston\n", 1, ""),
+}  # fmt: skip
+
+
+class TestPoorFiles:
+    """Each is integrated with a good table, by the command: nothing of it is lost."""
+
+    @pytest.mark.parametrize("case", POOR)
+    def test_every_row_is_accounted_for(self, call, tmp_path, case):
+        content, rows, told = POOR[case]
+        lake, out = tmp_path / "lake", tmp_path / "run"
+        lake.mkdir()
+        (lake / "good.csv").write_text(GOOD)
+        (lake / "poor.csv").write_bytes(content)
+        status, _, err = call("integrate", "--data", lake, "--out", out, "--set=epochs=0",
+                              "--processes", 1, "--quiet")  # fmt: skip
+        assert status == 0
+        assert told in err
+        assert bool(err) == bool(told)
+        sets = read(out / "sets.csv").frame
+        wanted = [("good", 0), ("good", 1), *(("poor", row) for row in range(rows))]
+        assert [(table, int(row)) for table, row in sets.select("table", "row").rows()] == wanted
+        table, grounds = read(out / "table.csv").frame, read(out / "provenance.csv").frame
+        assert table.height == sets["set"].n_unique()
+        assert grounds.height == table.height * table.width
+        # Each cell that came in is among what its set's cell was chosen from, if not as written.
+        said = read(lake / "poor.csv").frame
+        for row in range(rows):
+            number = sets["set"][2 + row]
+            own = {c: s for n, c, s in grounds.select("set", "column", "candidates").iter_rows()
+                   if n == number}  # fmt: skip
+            for column in said.columns:
+                cell = said[column][row]
+                forms = {canonical(text, "text") for text in ast.literal_eval(own[column])}
+                assert cell is None or canonical(cell, "text") in forms
+        for name in ("table", "provenance", "conflicts"):
+            for line in csv.reader((out / f"{name}.csv").open(newline="")):
+                assert not any(cell.startswith("=") for cell in line)
 
 
 class TestCommands:

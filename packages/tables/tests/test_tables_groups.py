@@ -6,10 +6,12 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearfar_kit.errors import UserError
+from nearfar_tables.gnn import modularity_loss
 from nearfar_tables.grouping import ALGORITHMS, group
 from nearfar_tables.measures import adjusted_rand_score, b_cubed, pairwise_scores, set_similarity
 
@@ -41,7 +43,7 @@ def test_components_join_what_is_joined(planted):
     assert group(18, pairs, weights, "components").tolist() == [0] * 15 + [1, 1, 2]
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "gnn"])
 @settings(max_examples=20)
 @given(data=st.data())
 def test_any_graph(algorithm, data):
@@ -62,6 +64,36 @@ def test_any_graph(algorithm, data):
         joined = {tuple(pair) for pair in pairs.tolist()}
         for i, j in combinations(range(rows), 2):
             assert label[i] != label[j] or (i, j) in joined
+
+
+def test_a_graph_without_parts_stays_whole():
+    pairs = np.array([(0, 1), (1, 2), (2, 3), (0, 3), (0, 2)])
+    assert group(5, pairs, np.ones(5), "gnn").tolist() == [0, 0, 0, 0, 1]
+
+
+@settings(max_examples=10)
+@given(st.lists(st.integers(0, 2), min_size=4, max_size=9), st.integers(0, 99))
+def test_the_networks_loss_is_minus_modularity(label, seed):
+    import networkx
+
+    n = len(label)
+    weights = np.random.default_rng(seed).random((n, n)) + 0.1
+    weights = np.triu(weights, 1) + np.triu(weights, 1).T
+    shares = torch.eye(3, dtype=torch.float64)[torch.tensor(label)]
+    found = modularity_loss(shares, torch.from_numpy(weights), collapse=0.0)
+    parts = [set(np.flatnonzero(np.array(label) == k).tolist()) for k in set(label)]
+    wanted = networkx.community.modularity(networkx.from_numpy_array(weights), parts)
+    assert found.item() == pytest.approx(-wanted)
+    crowded = torch.eye(3, dtype=torch.float64)[torch.zeros(n, dtype=torch.int64)]
+    one = modularity_loss(crowded, torch.from_numpy(weights), collapse=1.0)
+    assert one.item() == pytest.approx(3**0.5 - 1)  # all in one set: as much as there can be
+
+
+def test_where_all_match_nothing_is_parted():
+    pairs = np.array([*combinations(range(4), 2), (1, 0)])  # one of them twice
+    weights = np.array([1e-6] * 3 + [1.0] * 4)
+    for algorithm in ALGORITHMS:
+        assert group(4, pairs, weights, algorithm).tolist() == [0] * 4
 
 
 def test_an_unknown_algorithm():

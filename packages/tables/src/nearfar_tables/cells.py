@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -19,10 +20,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 from sklearn.feature_extraction.text import HashingVectorizer
 
-__all__ = ["Cells", "day_of", "hashed_counts", "normal_text", "number_of"]
+__all__ = ["Cells", "day_of", "hashed_counts", "normal_text", "number_of", "texts_of"]
 
 BUCKETS = 1 << 14  # of words, and as many of 3-grams
 LONGEST = 2000  # characters of a cell that are compared; the cell itself is kept whole
+
+COUNTS = ("words", "grams", "digit_words")
+PARSED = ("numbers", "days")
 
 NUMBER = re.compile(r"^[^\w.+-]*([+-]?(?:\d[\d,]*\.?\d*|\.\d+))\s*[^\d]{0,12}$")
 DATED = re.compile(
@@ -34,6 +38,14 @@ def normal_text(value: object) -> str:
     """Lower case, quotes and repeated blanks gone: what comparison sees of a cell."""
     text = re.sub(r"[`'\"\\]", " ", str(value)[:LONGEST].casefold())
     return re.sub(r"\s+", " ", text).strip()
+
+
+def texts_of(column: pl.Series) -> pl.Series:
+    """A column as text, cell by cell as Python writes it; NULL stays NULL."""
+    if column.dtype == pl.String:
+        return column
+    texts = [None if value is None else str(value) for value in column.to_list()]
+    return pl.Series(column.name, texts, dtype=pl.String)
 
 
 def number_of(text: str) -> float:
@@ -72,13 +84,13 @@ class Cells:
     @classmethod
     def of(cls, frame: pl.DataFrame) -> Cells:
         """Cells of a frame; a text of blanks alone is NULL."""
-        return cls.of_texts(
-            tuple(frame.columns),
-            [
-                [None if v is None else normal_text(v) for v in frame[c].to_list()]
-                for c in frame.columns
-            ],
-        )
+        columns = []
+        for name in frame.columns:
+            texts = texts_of(frame[name]).to_list()
+            # Each distinct text is normalised once: a column of a million rows repeats itself.
+            normal = {text: text and normal_text(text) for text in dict.fromkeys(texts)}
+            columns.append([normal[text] for text in texts])
+        return cls.of_texts(tuple(frame.columns), columns)
 
     @classmethod
     def of_texts(cls, columns: tuple[str, ...], texts: Sequence[Sequence[str | None]]) -> Cells:
@@ -92,7 +104,45 @@ class Cells:
 
     def texts(self, column: int) -> list[str | None]:
         """One column's normalised texts."""
-        return [None if code < 0 else self.values[code] for code in self.codes[:, column]]
+        return [None if code < 0 else self.values[code] for code in self.codes[:, column].tolist()]
+
+    def part(self, rows: NDArray[np.int64]) -> Cells:
+        """Some rows' cells, in the order given, with what has been counted of their values."""
+        own = self.codes[rows]
+        used, local = np.unique(own, return_inverse=True)
+        absent = int(np.searchsorted(used, 0))  # one where a cell is NULL
+        used, local = used[absent:], local.reshape(own.shape) - absent
+        part = Cells(self.columns, tuple(self.values[value] for value in used.tolist()), local)
+        vars(part).update({name: getattr(self, name)[used] for name in (*COUNTS, *PARSED)})
+        return part
+
+    def save(self, folder: Path) -> None:
+        """Into files that several processes can read at once, each what it needs of them."""
+        pl.DataFrame({"value": self.values}, schema={"value": pl.String}).write_ipc(
+            folder / "values.arrow"
+        )
+        np.save(folder / "codes.npy", self.codes)
+        for name in COUNTS:
+            counts = getattr(self, name)
+            for what in ("data", "indices", "indptr"):
+                np.save(folder / f"{name}-{what}.npy", getattr(counts, what))
+        for name in PARSED:
+            np.save(folder / f"{name}.npy", getattr(self, name))
+
+    @classmethod
+    def open(cls, folder: Path, columns: tuple[str, ...]) -> Cells:
+        """Of :meth:`save`; numbers stay on disk until they are looked at."""
+
+        def read(name: str) -> NDArray[np.generic]:
+            return np.load(folder / f"{name}.npy", mmap_mode="r")
+
+        values = tuple(pl.read_ipc(folder / "values.arrow")["value"].to_list())
+        cells = cls(columns, values, read("codes"))
+        for name in COUNTS:
+            matrix = tuple(read(f"{name}-{what}") for what in ("data", "indices", "indptr"))
+            vars(cells)[name] = csr_array(matrix, shape=(len(values), BUCKETS), copy=False)
+        vars(cells).update({name: read(name) for name in PARSED})
+        return cells
 
     @cached_property
     def words(self) -> csr_array:
@@ -103,6 +153,11 @@ class Cells:
     def grams(self) -> csr_array:
         """[V, BUCKETS] counts of character 3-grams within words."""
         return hashed_counts(self.values, analyzer="char_wb", ngram_range=(3, 3))
+
+    @cached_property
+    def digit_words(self) -> csr_array:
+        """[V, BUCKETS] counts of words that hold a digit, of two or more characters."""
+        return hashed_counts(self.values, token_pattern=r"[^\W_]*\d[^\W_]+|[^\W_]+\d[^\W_]*")
 
     @cached_property
     def both(self) -> csr_array:

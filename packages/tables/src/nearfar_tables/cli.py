@@ -53,6 +53,7 @@ SourceColumn = Annotated[
 ]
 Ending = Annotated[str, typer.Option(help="Of the files written: csv or parquet.")]
 Lakes = Annotated[Path, typer.Option("--model", help="Run folder of integrate, or of update.")]
+Processes = Annotated[int | None, typer.Option(min=1, help="Default: one a core.")]
 JudgeOption = Annotated[
     str | None,
     typer.Option(
@@ -98,9 +99,11 @@ def integrate(
     key_env: KeyEnv = None,
     cache: Cache = None,
     budget: Budget = None,
+    processes: Processes = None,
     config: Config = None,
     overrides: Overrides = None,
     seed: Seed = 0,
+    resume: Resume = False,
     quiet: Quiet = False,
 ) -> None:
     """All tables of a folder into one: table, sets, pairs, conflicts, provenance, a report."""
@@ -110,11 +113,22 @@ def integrate(
     judging = _judge(judge, server_model, key_env, cache, budget)
     from nearfar_tables.lake import Lake
     from nearfar_tables.readers import read_all
+    from nearfar_tables.workplace import workplace
 
     sources = read_all(data)
-    lake = Lake.of(sources, columns=columns, settings=settings, seed=seed, quiet=quiet)
-    run, metrics = begin("tables", "integrate", out, settings, seed=seed, packages=TOLD)
-    _leave(run, metrics, lake, sources, lake.result(judging), ending)
+    _no_run(out)
+    begun_with = {
+        "settings": settings.model_dump(mode="json"), "seed": seed, "columns": columns,
+        "tables": [[s.name, s.frame.height, s.frame.columns] for s in sources],
+    }  # fmt: skip
+    with workplace(out, begun_with, resume=resume) as place:
+        lake = Lake.of(
+            sources, columns=columns, settings=settings, seed=seed, folder=place,
+            processes=processes or _cores(), quiet=quiet,
+        )  # fmt: skip
+        result = lake.result(judging)
+        run, metrics = begin("tables", "integrate", out, settings, seed=seed, packages=TOLD)
+        _leave(run, metrics, lake, sources, result, ending)
 
 
 @app.command()
@@ -309,31 +323,59 @@ def resolve(
 def bench(
     data: Data,
     out: Out = Path("runs/bench-tables"),
+    parts: Annotated[
+        str | None,
+        typer.Option(
+            help="Of matching; conflicts; noise; whole; published; scale. Default: all but scale."
+        ),
+    ] = None,
     methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 5,
-    dataset: Annotated[str | None, typer.Option(help="Only this set.")] = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only this set of pairs.")] = None,
+    rows: Annotated[int, typer.Option(min=1000, help="Of the part scale.")] = 1_000_000,
+    processes: Processes = None,
     config: Config = None,
     overrides: Overrides = None,
     resume: Resume = False,
     quiet: Quiet = False,
 ) -> None:
-    """Matching without labels, its ablations and plain scorers; conflicts by every resolver."""
+    """Matching without labels, its ablations and peers; conflicts; noise; whole lakes; scale."""
     settings = load_settings(TablesSettings, config, overrides or [])
     from rich.console import Console
 
-    from nearfar_tables.bench import run_bench
+    from nearfar_tables.bench import Ask, run_bench
+    from nearfar_tables.bench.splink import splink_is_there
 
+    if not splink_is_there():
+        typer.echo("splink is left out: pip install 'nearfar-tables[splink]'", err=True)
     run, metrics = begin("tables", "bench", out, settings, resume=resume, packages=TOLD)
-    chosen = [name.strip() for name in methods.split(";")] if methods else None
-    workers = processes or len(os.sched_getaffinity(0))
-    for table in run_bench(data, run, metrics, settings, chosen, seeds, dataset, workers, quiet):
+    ask = Ask(
+        root=data, folder=run.checkpoint / "jobs", settings=settings, methods=_names(methods),
+        seeds=seeds, dataset=dataset, rows=rows, processes=processes or _cores(), quiet=quiet,
+    )  # fmt: skip
+    for table in run_bench(ask, _names(parts), run, metrics):
         Console().print(table.terminal())
     end(run)
 
 
 def main() -> None:
     run_app(app)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _names(given: str | None) -> list[str] | None:
+    return [name.strip() for name in given.split(";")] if given else None
+
+
+def _no_run(out: Path) -> None:
+    """Before hours of work, not after it."""
+    if (out / "settings.yaml").exists():
+        raise UserError(f"--out {out}: holds a run; expected a new folder")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: is a file; expected a folder")
 
 
 def _known_ending(ending: str) -> None:

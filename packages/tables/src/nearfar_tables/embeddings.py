@@ -8,10 +8,26 @@ from scipy.sparse import csr_array
 from sklearn.preprocessing import normalize
 
 from nearfar_tables.cells import BUCKETS, Cells
+from nearfar_tables.sentences import embed_sentences, sentence_width
+from nearfar_tables.settings import TablesSettings
 
-__all__ = ["embed_values"]
+__all__ = ["embed_values", "embedded", "embedding_width"]
+
+HASHED = "hashed"
 
 CHUNK = 1 << 16  # values at a time
+
+
+def embedded(cells: Cells, settings: TablesSettings) -> NDArray[np.float32]:
+    """[V, width]: each distinct value by the encoder that the settings name."""
+    if settings.encoder == HASHED:
+        return embed_values(cells, settings.embedding)
+    return embed_sentences(cells.values, settings.encoder)
+
+
+def embedding_width(settings: TablesSettings) -> int:
+    """Of what :func:`embedded` gives."""
+    return settings.embedding if settings.encoder == HASHED else sentence_width(settings.encoder)
 
 
 def embed_values(cells: Cells, width: int, seed: int = 0) -> NDArray[np.float32]:

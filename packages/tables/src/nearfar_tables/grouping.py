@@ -18,11 +18,14 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import KMeans
 
 from nearfar_kit.errors import UserError
+from nearfar_tables.gnn import graph_network
 
 __all__ = ["ALGORITHMS", "group"]
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+Algorithm = Callable[[igraph.Graph, int], Labels]
+LARGE = 500  # rows of a component, beyond which Leiden parts it first
 
 
 def group(
@@ -39,7 +42,7 @@ def group(
     """
     if algorithm not in ALGORITHMS:
         raise UserError(f"groups {algorithm!r}: expected one of {', '.join(ALGORITHMS)}")
-    graph = csr_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(rows, rows))
+    graph = csr_array((np.ones(len(pairs)), tuple(np.sort(pairs, axis=1).T)), shape=(rows, rows))
     count, component = connected_components(graph, directed=False)
     label = component.astype(np.int64)
     within = ALGORITHMS[algorithm]
@@ -49,7 +52,9 @@ def group(
         order = np.argsort(edge_of, kind="stable")
         starts = np.searchsorted(edge_of[order], np.arange(count + 1))
         free = count
-        for number in np.flatnonzero(size > 2):
+        # Where every two rows match there is nothing to part.
+        whole = np.bincount(component[graph.tocoo().row], minlength=count) * 2 == size * (size - 1)
+        for number in np.flatnonzero((size > 2) & ~whole):
             edges = order[starts[number] : starts[number + 1]]
             own, local = np.unique(pairs[edges], return_inverse=True)
             found = within(_graph(len(own), local.reshape(-1, 2), weights[edges]), seed)
@@ -70,10 +75,11 @@ def _graph(rows: int, edges: NDArray[np.int64], weights: Floats) -> igraph.Graph
 def _cliques(graph: igraph.Graph, seed: int) -> Labels:
     """Maximal cliques, the largest first (of those the heaviest), each row in one (Bron-Kerbosch).
 
-    A component of more than 500 rows is parted by Leiden first: cliques are exponentially many.
+    A component of more than ``LARGE`` rows is parted by Leiden first: cliques are exponentially
+    many.
     """
-    if graph.vcount() > 500:
-        return _each_part(graph, _leiden(graph, seed), seed)
+    if graph.vcount() > LARGE:
+        return _each_part(graph, _leiden(graph, seed), seed, _cliques)
     label = np.full(graph.vcount(), -1, dtype=np.int64)
     number = 0
     while (label < 0).any():
@@ -86,14 +92,14 @@ def _cliques(graph: igraph.Graph, seed: int) -> Labels:
     return label
 
 
-def _each_part(graph: igraph.Graph, parts: Labels, seed: int) -> Labels:
+def _each_part(graph: igraph.Graph, parts: Labels, seed: int, within: Algorithm) -> Labels:
     label = np.zeros_like(parts)
     free = 0
     for number in np.unique(parts):
         own = np.flatnonzero(parts == number)
-        # Leiden may keep a part whole: then its pieces of 500 are looked at in turn.
-        for piece in np.array_split(own, -(-len(own) // 500)):
-            found = _cliques(graph.induced_subgraph(piece.tolist()), seed)
+        # Leiden may keep a part whole: then its pieces are looked at in turn.
+        for piece in np.array_split(own, -(-len(own) // LARGE)):
+            found = within(graph.induced_subgraph(piece.tolist()), seed)
             label[piece] = free + found
             free += len(piece)
     return label
@@ -129,7 +135,7 @@ def _newman_girvan(graph: igraph.Graph, seed: int) -> Labels:
 def _spectral(graph: igraph.Graph, seed: int) -> Labels:
     """As many sets as the largest gap of the normalised Laplacian's eigenvalues says."""
     n = graph.vcount()
-    weights = np.array(graph.get_adjacency_sparse("weight").todense(), dtype=float)
+    weights = _weights(graph)
     degree = weights.sum(1)
     scaled = weights / np.sqrt(np.outer(degree, degree))
     values, vectors = np.linalg.eigh(np.eye(n) - scaled)
@@ -141,6 +147,19 @@ def _spectral(graph: igraph.Graph, seed: int) -> Labels:
     return label
 
 
+def _gnn(graph: igraph.Graph, seed: int) -> Labels:
+    if graph.vcount() > LARGE:
+        return _each_part(graph, _leiden(graph, seed), seed, _gnn)
+    label = graph_network(_weights(graph), seed)
+    # Where the graph has no parts, even shares are best, and the largest of them is chance.
+    parts = graph.modularity(label.tolist(), weights="weight") > 0
+    return label if parts else np.zeros_like(label)
+
+
+def _weights(graph: igraph.Graph) -> Floats:
+    return np.array(graph.get_adjacency_sparse("weight").todense(), dtype=float)
+
+
 def _from_parts(graph: igraph.Graph, parts: Iterable[set[int]]) -> Labels:
     label = np.zeros(graph.vcount(), dtype=np.int64)
     for number, part in enumerate(parts):
@@ -148,7 +167,7 @@ def _from_parts(graph: igraph.Graph, parts: Iterable[set[int]]) -> Labels:
     return label
 
 
-ALGORITHMS: dict[str, Callable[[igraph.Graph, int], Labels] | None] = {
+ALGORITHMS: dict[str, Algorithm | None] = {
     "components": None,
     "cliques": _cliques,
     "louvain": _louvain,
@@ -157,4 +176,5 @@ ALGORITHMS: dict[str, Callable[[igraph.Graph, int], Labels] | None] = {
     "infomap": _infomap,
     "newman-girvan": _newman_girvan,
     "spectral": _spectral,
+    "gnn": _gnn,
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from nearfar_tables.conflicts.decision import decide
@@ -104,15 +105,9 @@ def result_of(
             selection=settings.selection, seed=seed,
         )  # fmt: skip
         resolved, _ = decide(resolved, union.frame, sets, asked, judge)
-    names = (union.rows["table"] + ":" + union.rows["row"].cast(pl.String)).to_list()
-    provenance = resolved.cells.with_columns(
-        pl.Series(
-            "sources",
-            [[names[row] for row in rows] for rows in resolved.cells["rows"].to_list()],
-            dtype=pl.List(pl.String),
-        )
-    ).drop("rows")
-    left, right = (union.rows[scored.pairs[:, side].tolist()] for side in (0, 1))
+    names = union.rows["table"] + ":" + union.rows["row"].cast(pl.String)
+    provenance = resolved.cells.with_columns(_named(resolved.cells["rows"], names)).drop("rows")
+    left, right = (union.rows[scored.pairs[:, side]] for side in (0, 1))
     pairs = pl.concat(
         [
             left.rename({"table": "left_table", "row": "left_row"}),
@@ -131,3 +126,11 @@ def result_of(
         as_kind(provenance, kind),
         mended,
     )
+
+
+def _named(rows: pl.Series, names: pl.Series) -> pl.Series:
+    """Lists of rows as lists of their names."""
+    lists = rows.to_arrow()
+    flat = names.gather(pl.Series(lists.values)).to_arrow()
+    named = pa.LargeListArray.from_arrays(lists.offsets, flat)
+    return pl.Series("sources", named, dtype=pl.List(pl.String))

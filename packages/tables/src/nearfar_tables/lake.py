@@ -32,6 +32,7 @@ __all__ = ["Lake", "Partner"]
 
 Ints = NDArray[np.int64]
 ROWS, MODEL, ABOUT = "rows.parquet", "pairs.safetensors", "lake.json"
+CANDIDATES = "candidates.npy"
 OWN = ("__table", "__row", "__set")  # what a row's place is called beside its columns
 
 
@@ -83,18 +84,34 @@ class Lake:
         columns: Mapping[str, Mapping[str, str]] | None = None,
         settings: TablesSettings | None = None,
         seed: int = 0,
+        folder: Path | None = None,
+        processes: int = 1,
         quiet: bool = True,
     ) -> Lake:
-        """From its first tables; as :func:`nearfar_tables.integrate`, whose sets these are."""
+        """From its first tables; as :func:`nearfar_tables.integrate`, whose sets these are.
+
+        Args:
+            folder: keeps candidates and what they look like, so that the same call goes on with
+                what a killed one has left.
+            processes: that block and look at pairs; any number finds the same.
+        """
         settings = settings or load_settings(TablesSettings)
         sources = read_all(tables)
         union = outer_union(sources, align(sources, columns))
         origin = _origin(union)
         across = origin if len(sources) > 1 else None
-        candidates = _candidates(union, across, settings)
+        kept = None if folder is None else folder / CANDIDATES
+        if kept is not None and kept.exists():
+            candidates = np.load(kept)
+        else:
+            candidates = _candidates(union, across, settings, processes)
+            if kept is not None:
+                with replacing(kept) as beside, beside.open("wb") as file:
+                    np.save(file, candidates)
         model, scored = learn(
-            union.frame, candidates, source=across, settings=settings, seed=seed, quiet=quiet
-        )
+            union.frame, candidates, source=across, settings=settings, seed=seed, folder=folder,
+            processes=processes, quiet=quiet,
+        )  # fmt: skip
         yes = scored.match
         sets = group(
             union.frame.height, scored.pairs[yes], scored.probability[yes], settings.groups, seed
@@ -291,10 +308,12 @@ def _names(union: OuterUnion) -> list[str]:
     return (union.rows["table"] + ":" + union.rows["row"].cast(pl.String)).to_list()
 
 
-def _candidates(union: OuterUnion, across: Ints | None, settings: TablesSettings) -> Ints:
+def _candidates(
+    union: OuterUnion, across: Ints | None, settings: TablesSettings, threads: int = 1
+) -> Ints:
     return block(
         union.frame, source=across, within=settings.within, shared_tokens=settings.shared_tokens,
-        token_rows=settings.token_rows, most_pairs=settings.most_pairs,
+        token_rows=settings.token_rows, most_pairs=settings.most_pairs, threads=threads,
     )  # fmt: skip
 
 

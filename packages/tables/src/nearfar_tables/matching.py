@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -14,9 +18,9 @@ from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
 from nearfar_tables.calibration import fit_mixture, uncontested
 from nearfar_tables.cells import Cells
-from nearfar_tables.embeddings import embed_values
+from nearfar_tables.evidence import Evidence, gather
 from nearfar_tables.pair_model import Design, PairModel, plain_similarity
-from nearfar_tables.pretrain import PairTensors, pretrain
+from nearfar_tables.pretrain import pretrain
 from nearfar_tables.settings import TablesSettings
 from nearfar_tables.similarity import Similarity
 
@@ -24,6 +28,8 @@ __all__ = ["Scored", "learn", "match"]
 
 Floats = NDArray[np.float64]
 BACKGROUND = 100  # pairs that are known not to match, at least
+SAMPLE = 200_000  # pairs that regression and mixture are fitted to, at most
+LEARNT = "matcher.safetensors"
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,8 @@ def learn(
     labels: NDArray[np.int64] | None = None,
     settings: TablesSettings | None = None,
     seed: int = 0,
+    folder: Path | None = None,
+    processes: int = 1,
     quiet: bool = True,
 ) -> tuple[PairModel | None, Scored]:
     """What there is to learn of candidate pairs, and what it says of them.
@@ -83,6 +91,9 @@ def learn(
         source: [N] the table of each row; None: all of one, so that partners are not contested.
         labels: [P] 1, 0, or -1 for unknown; None: all unknown. Known ones are learnt from as they
             are and answered so.
+        folder: where what pairs look like is kept meanwhile; with what an earlier call of the same
+            arguments has left there it goes on. None: a temporary one.
+        processes: that look at pairs; any number finds the same.
 
     Returns:
         The model (None without a pair), and the pairs' scores.
@@ -105,31 +116,83 @@ def learn(
     asked = len(pairs)
     pairs, known = _with_background(pairs, known, source, np.random.default_rng(seed))
     cells = Cells.of(frame)
-    similarity = Similarity(cells)
-    features = similarity.features(cells, pairs)
-    plain = plain_similarity(features)
-    model = PairModel(
-        tuple(frame.columns), settings, similarity, Design.of(features), _scale(plain)
-    )
-    wide = model.design.columns(features)
-    score = _standard(plain, model.plain_scale)
-    if settings.epochs:
-        model.matcher = pretrain(cells, pairs, settings, seed, quiet=quiet)
-        embedded = embed_values(cells, settings.embedding)
-        logits = PairTensors.of(cells, embedded, pairs, features).logits(model.matcher)
-        model.logit_scale = _scale(logits)
-        wide = np.column_stack([wide, _standard(logits, model.logit_scale)])
-        score = score if settings.calibration == "adapted" else logits
-    if settings.calibration == "adapted":
-        score, probability = _adapt(model, score, wide, pairs, source, known)
-    elif settings.calibration == "mixture":
-        open_ = uncontested(pairs, score, source, 0.0) & (known != 0)
-        probability = _part(model, score, open_)
-    else:
-        probability = expit(score)
+    with _place(folder) as place:
+        model = _model(cells, pairs, settings, seed, place, quiet)
+        evidence = gather(model, cells, pairs, place, processes=processes, quiet=quiet)
+        score, probability = _decided(model, evidence, pairs, source, known, seed)
     probability = np.where(known >= 0, known, probability)[:asked]
     match = probability > settings.threshold
     return model, Scored(pairs[:asked], score[:asked], probability, match)
+
+
+@contextmanager
+def _place(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        yield folder
+        return
+    with TemporaryDirectory(prefix="nearfar-tables-") as own:
+        yield Path(own)
+
+
+def _model(
+    cells: Cells, pairs: NDArray[np.int64], settings: TablesSettings, seed: int, place: Path,
+    quiet: bool,
+) -> PairModel:  # fmt: skip
+    """Similarities, and the matcher that has learnt from copies."""
+    kept = place / LEARNT
+    if kept.exists():
+        return PairModel.load(kept)
+    model = PairModel(cells.columns, settings, Similarity(cells))
+    if settings.epochs:
+        model.matcher = pretrain(
+            cells, pairs, settings, seed, similarity=model.similarity, quiet=quiet
+        )
+    model.save(kept)
+    return model
+
+
+def _decided(
+    model: PairModel, evidence: Evidence, pairs: NDArray[np.int64], source: NDArray[np.int64],
+    known: NDArray[np.int64], seed: int,
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Scores and probabilities [P] of pairs; what there is to fit is fitted to a sample of them."""
+    sample = np.arange(len(pairs))
+    if len(pairs) > SAMPLE:
+        sample = np.sort(np.random.default_rng(seed).choice(sample, SAMPLE, replace=False))
+    features, logits = evidence.take(sample)
+    model.design = Design.of(features)
+    plain = np.concatenate([plain_similarity(seen) for seen, _ in evidence])
+    model.plain_scale = _scale(plain)
+    score = _standard(plain, model.plain_scale)
+    if model.matcher is not None:
+        all_logits = np.concatenate([seen for _, seen in evidence])
+        model.logit_scale = _scale(all_logits)
+        score = score if model.settings.calibration == "adapted" else all_logits
+    if model.settings.calibration == "fixed":
+        return score, expit(score)
+    if model.settings.calibration == "mixture":
+        return score, _parted(model, score, pairs, source, known, 0.0, sample)
+    wide = model.wide(features, logits)
+    found = _parted(model, score, pairs, source, known, 0.0, sample)
+    for _ in range(model.settings.rounds):
+        label = np.where(known >= 0, known == 1, found > model.settings.threshold)[sample]
+        if label.all() or not label.any():
+            break
+        fitted = LogisticRegression(C=model.settings.strength, max_iter=1000).fit(wide, label)
+        model.weights = np.append(fitted.coef_[0], fitted.intercept_)
+        score = np.concatenate([model.score_of(*seen) for seen in evidence])
+        found = _parted(model, score, pairs, source, known, model.settings.margin, sample)
+    return score, found
+
+
+def _parted(
+    model: PairModel, score: Floats, pairs: NDArray[np.int64], source: NDArray[np.int64],
+    known: NDArray[np.int64], margin: float, sample: NDArray[np.int64],
+) -> Floats:  # fmt: skip
+    """Posteriors of a mixture, which the model keeps; 0 for pairs that cannot match."""
+    open_ = uncontested(pairs, score, source, margin) & (known != 0)
+    model.mixture = fit_mixture(score[sample], open_[sample])
+    return np.where(open_, model.probability(score), 0.0)
 
 
 def _with_background(
@@ -154,39 +217,6 @@ def _with_background(
     contested = int((~uncontested(pairs, rng.random(len(pairs)), source, 0.0)).sum())
     more = rows[np.sort(free)[: max(BACKGROUND - contested, 0)]]
     return np.concatenate([pairs, more]), np.concatenate([known, np.zeros(len(more), np.int64)])
-
-
-def _adapt(
-    model: PairModel,
-    score: Floats,
-    wide: Floats,
-    pairs: NDArray[np.int64],
-    source: NDArray[np.int64],
-    known: NDArray[np.int64],
-) -> tuple[Floats, Floats]:
-    settings = model.settings
-    margin = 0.0  # of raw similarities none is a tie worth keeping
-
-    def probability() -> Floats:
-        open_ = uncontested(pairs, score, source, margin) & (known != 0)
-        return _part(model, score, open_)
-
-    found = probability()
-    for _ in range(settings.rounds):
-        label = np.where(known >= 0, known == 1, found > settings.threshold)
-        if label.all() or not label.any():
-            break
-        fitted = LogisticRegression(C=settings.strength, max_iter=1000).fit(wide, label)
-        model.weights = np.append(fitted.coef_[0], fitted.intercept_)
-        score, margin = fitted.decision_function(wide), settings.margin
-        found = probability()
-    return score, found
-
-
-def _part(model: PairModel, score: Floats, open_: NDArray[np.bool_]) -> Floats:
-    """Posteriors of a mixture, which the model keeps; 0 for pairs that cannot match."""
-    model.mixture = fit_mixture(score, open_)
-    return np.where(open_, model.probability(score), 0.0)
 
 
 def _scale(x: Floats) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_tables.calibration import Cut, Mixture
 from nearfar_tables.cells import Cells
-from nearfar_tables.embeddings import embed_values
+from nearfar_tables.embeddings import embedded
 from nearfar_tables.matcher import Matcher
 from nearfar_tables.pretrain import PairTensors, new_matcher
 from nearfar_tables.settings import TablesSettings
@@ -25,7 +25,10 @@ from nearfar_tables.similarity import PairFeatures, Similarity
 __all__ = ["Design", "PairModel"]
 
 Floats = NDArray[np.float64]
-FORMAT = 1
+FORMAT = 2
+CHUNK = 1 << 15  # pairs at a time
+TEXT = 4  # the first of an attribute's similarities: those of its text
+FLOOR = 0.05  # of a similarity in a product
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Design:
     Attributes:
         kept: of the attributes' similarities, those that some pair has. fill: [kept], the mean,
         for what cannot be compared. flags: [flags] of the kept, whose absence is a column too.
-        mean, spread: [kept + flags + record], taken off and divided by.
+        mean, spread: [kept + flags + record + 4], taken off and divided by.
     """
 
     kept: NDArray[np.int64]
@@ -59,7 +62,9 @@ class Design:
         flat = features.attribute.reshape(len(features), -1)[:, self.kept].astype(np.float64)
         absent = np.isnan(flat)
         filled = np.where(absent, self.fill, flat)
-        raw = np.column_stack([filled, absent[:, self.flags], features.record])
+        raw = np.column_stack(
+            [filled, absent[:, self.flags], features.record, _in_all(features.attribute)]
+        )
         scaled: Floats = (raw - self.mean) / self.spread
         return scaled
 
@@ -70,6 +75,7 @@ class PairModel:
 
     Attributes:
         columns: that rows are compared by. similarity: with the weights of the first rows.
+        design: None until pairs have been looked at.
         matcher: None where nothing was learnt from copies (``epochs=0``).
         logit_scale: mean and deviation of the matcher's logits.
         weights: of the regression over the design's columns and the logit, and its intercept last;
@@ -81,23 +87,39 @@ class PairModel:
     columns: tuple[str, ...]
     settings: TablesSettings
     similarity: Similarity
-    design: Design
-    plain_scale: tuple[float, float]
+    design: Design | None = None
+    plain_scale: tuple[float, float] = (0.0, 1.0)
     matcher: Matcher | None = None
     logit_scale: tuple[float, float] = (0.0, 1.0)
     weights: Floats | None = None
     mixture: Mixture | Cut | None = None
 
-    def read(self, cells: Cells, pairs: NDArray[np.int64]) -> tuple[PairFeatures, Floats, Floats]:
-        """Features of pairs [P, 2], the regression's columns [P, ...], and the logits [P]."""
+    def look(self, cells: Cells, pairs: NDArray[np.int64]) -> tuple[PairFeatures, Floats]:
+        """Features of pairs [P, 2] of rows, and the matcher's logits [P]; 0 without a matcher."""
         features = self.similarity.features(cells, pairs)
-        wide, logits = self.design.columns(features), np.zeros(len(pairs))
-        if self.matcher is not None:
-            embedded = embed_values(cells, self.settings.embedding)
-            logits = PairTensors.of(cells, embedded, pairs, features).logits(self.matcher)
-            mean, spread = self.logit_scale
-            wide = np.column_stack([wide, (logits - mean) / spread])
-        return features, wide, logits
+        if self.matcher is None:
+            return features, np.zeros(len(pairs))
+        vectors = embedded(cells, self.settings)
+        return features, PairTensors.of(cells, vectors, pairs, features).logits(self.matcher)
+
+    def wide(self, features: PairFeatures, logits: Floats) -> Floats:
+        """[P, columns] that the regression reads."""
+        assert self.design is not None
+        wide = self.design.columns(features)
+        if self.matcher is None:
+            return wide
+        mean, spread = self.logit_scale
+        return np.column_stack([wide, (logits - mean) / spread])
+
+    def score_of(self, features: PairFeatures, logits: Floats) -> Floats:
+        """[P] of what :meth:`look` saw."""
+        if self.weights is not None:
+            found: Floats = self.wide(features, logits) @ self.weights[:-1] + self.weights[-1]
+            return found
+        if self.matcher is not None and self.settings.calibration != "adapted":
+            return logits
+        mean, spread = self.plain_scale
+        return (plain_similarity(features) - mean) / spread
 
     def score(self, frame: pl.DataFrame, pairs: NDArray[np.int64]) -> Floats:
         """[P] of pairs of rows of a frame with the columns of the first one.
@@ -108,16 +130,12 @@ class PairModel:
         missing = [name for name in self.columns if name not in frame.columns]
         if missing:
             raise UserError(f"no column {missing[0]!r}; expected {', '.join(self.columns)}")
-        if not len(pairs):
-            return np.zeros(0)
-        features, wide, logits = self.read(Cells.of(frame.select(self.columns)), pairs)
-        if self.weights is not None:
-            found: Floats = wide @ self.weights[:-1] + self.weights[-1]
-            return found
-        if self.matcher is not None and self.settings.calibration != "adapted":
-            return logits
-        mean, spread = self.plain_scale
-        return (plain_similarity(features) - mean) / spread
+        cells = Cells.of(frame.select(self.columns))
+        parts = [np.zeros(0)]
+        for start in range(0, len(pairs), CHUNK):
+            rows, local = np.unique(pairs[start : start + CHUNK], return_inverse=True)
+            parts.append(self.score_of(*self.look(cells.part(rows), local.reshape(-1, 2))))
+        return np.concatenate(parts)
 
     def probability(self, scores: Floats) -> Floats:
         """[P] that pairs are one thing, by themselves: whether a row has a better partner is not
@@ -133,8 +151,10 @@ class PairModel:
             "format": FORMAT, "columns": list(self.columns),
             "settings": self.settings.model_dump(mode="json"),
             "similarity": {name: _tensors(v) for name, v in self.similarity.weights().items()},
-            "design": {f.name: torch.from_numpy(np.array(getattr(self.design, f.name)))
-                       for f in fields(Design)},
+            "design": None if self.design is None else {
+                f.name: torch.from_numpy(np.array(getattr(self.design, f.name)))
+                for f in fields(Design)
+            },
             "plain_scale": self.plain_scale, "logit_scale": self.logit_scale,
             "matcher": None if self.matcher is None else dict(self.matcher.state_dict()),
             "weights": None if self.weights is None else torch.from_numpy(self.weights),
@@ -156,14 +176,16 @@ class PairModel:
                 matcher = new_matcher(len(columns), settings, 0)
                 matcher.load_state_dict(state["matcher"])
                 matcher.eval()
-            weights, mixture = state["weights"], state["mixture"]
+            design, weights, mixture = state["design"], state["weights"], state["mixture"]
             return cls(
                 columns=columns,
                 settings=settings,
                 similarity=Similarity.of_weights(
                     **{name: _arrays(value) for name, value in state["similarity"].items()}
                 ),
-                design=Design(**{name: value.numpy() for name, value in state["design"].items()}),
+                design=None
+                if design is None
+                else Design(**{name: value.numpy() for name, value in design.items()}),
                 plain_scale=tuple(state["plain_scale"]),
                 matcher=matcher,
                 logit_scale=tuple(state["logit_scale"]),
@@ -178,6 +200,18 @@ def plain_similarity(features: PairFeatures) -> Floats:
     """[P]: words, 3-grams and what is held, over all cells together."""
     found: Floats = features.record[:, :3].mean(1).astype(np.float64)
     return found
+
+
+def _in_all(attribute: NDArray[np.float32]) -> Floats:
+    """[P, 4]: geometric means of the text similarities over the attributes that both rows have.
+
+    One attribute that differs pulls them down, which no weighted sum of attributes can express: a
+    beer's name alike and its brewery another is another beer.
+    """
+    alike = attribute[:, :, :TEXT].astype(np.float64)
+    known = np.isfinite(alike)
+    logs = np.log(np.where(known, np.clip(alike, 0, 1) + FLOOR, 1.0)).sum(1)
+    return np.where(known.any(1), np.exp(logs / np.maximum(known.sum(1), 1)), 0.0)
 
 
 def _line(kept: dict[str, Any] | None) -> Mixture | Cut | None:

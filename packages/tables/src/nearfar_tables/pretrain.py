@@ -14,7 +14,7 @@ from nearfar.functional import info_nce, siglip
 from nearfar_kit.progress import Progress
 from nearfar_tables.adversarial import adversarial
 from nearfar_tables.cells import Cells
-from nearfar_tables.embeddings import embed_values
+from nearfar_tables.embeddings import embedded, embedding_width
 from nearfar_tables.lexicon import synonyms
 from nearfar_tables.matcher import Matcher, PairBatch
 from nearfar_tables.perturb import perturbed
@@ -42,11 +42,11 @@ class PairTensors:
 
     @classmethod
     def of(
-        cls, cells: Cells, embedded: NDArray[np.float32], pairs: NDArray[np.int64],
+        cls, cells: Cells, vectors: NDArray[np.float32], pairs: NDArray[np.int64],
         features: PairFeatures,
     ) -> PairTensors:  # fmt: skip
-        table = np.concatenate([embedded, np.zeros((1, embedded.shape[1]), np.float32)])
-        codes = np.where(cells.codes < 0, len(embedded), cells.codes)
+        table = np.concatenate([vectors, np.zeros((1, vectors.shape[1]), np.float32)])
+        codes = np.where(cells.codes < 0, len(vectors), cells.codes)
         return cls(
             torch.from_numpy(table),
             torch.from_numpy(codes[pairs[:, 0]]),
@@ -62,7 +62,7 @@ class PairTensors:
             self.attribute[rows], self.record[rows],
         )  # fmt: skip
 
-    def logits(self, matcher: Matcher, chunk: int = 8192) -> NDArray[np.float64]:
+    def logits(self, matcher: Matcher, chunk: int = 1024) -> NDArray[np.float64]:
         """[P] the matcher's logits."""
         matcher.eval()
         with torch.no_grad():
@@ -79,7 +79,7 @@ def new_matcher(attributes: int, settings: TablesSettings, seed: int) -> Matcher
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Matcher(
-            attributes, len(ATTRIBUTE), len(RECORD), settings.embedding,
+            attributes, len(ATTRIBUTE), len(RECORD), embedding_width(settings),
             width=settings.width, dropout=settings.dropout,
         )  # fmt: skip
 
@@ -90,6 +90,7 @@ def pretrain(
     settings: TablesSettings,
     seed: int,
     *,
+    similarity: Similarity | None = None,
     quiet: bool = True,
 ) -> Matcher:
     """A matcher that has learnt from perturbed copies of the table's own rows.
@@ -98,9 +99,11 @@ def pretrain(
         cells: N rows. candidates: [P, 2] pairs that blocking found: a share of the negatives is
             drawn from them; those whose rows are more alike than ``settings.ceiling`` are left out,
             for a table holds true duplicates.
+        similarity: of ``cells``, where it has been made already.
     """
     rng = np.random.default_rng(seed)
-    tensors, label, anchors = _examples(cells, candidates, settings, rng)
+    similarity = similarity or Similarity(cells)
+    tensors, label, anchors = _examples(cells, candidates, settings, similarity, rng)
     matcher = new_matcher(len(cells.columns), settings, seed)
     optimizer = torch.optim.AdamW(
         matcher.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -175,24 +178,20 @@ def _chosen(pairs: PairBatch, which: Tensor) -> PairBatch:
 
 
 def _examples(
-    cells: Cells, candidates: NDArray[np.int64], settings: TablesSettings, rng: np.random.Generator
-) -> tuple[PairTensors, Tensor, Tensor]:
+    cells: Cells, candidates: NDArray[np.int64], settings: TablesSettings,
+    similarity: Similarity, rng: np.random.Generator,
+) -> tuple[PairTensors, Tensor, Tensor]:  # fmt: skip
     """Pairs of rows with their copies and with other rows, their labels, and their first rows."""
     n = len(cells.codes)
     words = synonyms()
     chosen = rng.permutation(n)[: settings.rows]
-    texts = [cells.texts(column) for column in range(len(cells.columns))]
+    own = cells.part(chosen)
+    texts = [own.texts(column) for column in range(len(cells.columns))]
     copies = [
-        perturbed([column[row] for column in texts], rng, words, times=settings.operations)
-        for row in chosen
+        perturbed([column[place] for column in texts], rng, words, times=settings.operations)
+        for place in range(len(chosen))
         for _ in range(settings.positives)
     ]
-    all_texts = [[*column, *(copy[place] for copy in copies)] for place, column in enumerate(texts)]
-    both = Cells.of_texts(cells.columns, all_texts)
-    similarity = Similarity(cells)
-    positives = np.stack(
-        [np.repeat(chosen, settings.positives), n + np.arange(len(copies))], axis=1
-    )
     total = len(chosen) * settings.negatives
     hard = min(round(settings.hard_share * total), len(candidates))
     negatives = np.concatenate(
@@ -201,6 +200,24 @@ def _examples(
             np.stack([rng.choice(chosen, total - hard), rng.integers(n, size=total - hard)], 1),
         ]
     )
+    # The rows that are met and no others, then the copies.
+    rows = np.union1d(chosen, negatives)
+    met = cells.part(rows)
+    both = Cells.of_texts(
+        cells.columns,
+        [
+            [*met.texts(column), *(copy[column] for copy in copies)]
+            for column in range(len(cells.columns))
+        ],
+    )
+    positives = np.stack(
+        [
+            np.searchsorted(rows, np.repeat(chosen, settings.positives)),
+            len(rows) + np.arange(len(copies)),
+        ],
+        axis=1,
+    )
+    negatives = np.searchsorted(rows, negatives)
     features = similarity.features(both, negatives)
     alike = features.record[:, :2].mean(1)
     # The most alike candidates hold the table's own matches.
@@ -209,5 +226,5 @@ def _examples(
     pairs = np.concatenate([positives, negatives[fine]])
     whole = similarity.features(both, pairs)
     label = torch.from_numpy(np.arange(len(pairs)) < len(positives)).float()
-    embedded = embed_values(both, settings.embedding)
-    return PairTensors.of(both, embedded, pairs, whole), label, torch.from_numpy(pairs[:, 0])
+    tensors = PairTensors.of(both, embedded(both, settings), pairs, whole)
+    return tensors, label, torch.from_numpy(pairs[:, 0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 
 from nearfar_kit.errors import UserError
 from nearfar_tables.canonical import canonical, kind_of
-from nearfar_tables.cells import normal_text
-from nearfar_tables.truth import METHODS, Claims, vote
+from nearfar_tables.cells import texts_of
+from nearfar_tables.truth import METHODS, Claims
 
 __all__ = ["RESOLVERS", "Resolution", "resolve"]
 
@@ -66,95 +65,104 @@ def resolve(
     if method not in RESOLVERS:
         raise UserError(f"resolver {method!r}: expected one of {', '.join(RESOLVERS)}")
     source = np.arange(frame.height) if source is None else source
-    count = int(sets.max(initial=-1)) + 1
-    # Every value of a set and column is a number; `rows_of` tells who says it.
-    numbers: dict[tuple[int, int, str], int] = {}
-    rows_of: list[list[int]] = []
-    texts = {name: [_text(v) for v in frame[name].to_list()] for name in frame.columns}
-    for place, name in enumerate(frame.columns):
-        known = (kinds or {}).get(name) or kind_of(filter(None, texts[name]), name)
-        for row, text in enumerate(texts[name]):
-            form = None if text is None else canonical(text, known)
-            if form is not None:
-                number = numbers.setdefault((int(sets[row]), place, form), len(numbers))
-                if number == len(rows_of):
-                    rows_of.append([])
-                rows_of[number].append(row)
-    values_of: dict[tuple[int, int], list[int]] = {}
-    for (number_of_set, place, _), number in numbers.items():
-        values_of.setdefault((number_of_set, place), []).append(number)
-    confidence, used = _confidence(rows_of, values_of, source, method, seed, frame, texts)
-
-    chosen: dict[str, list[int | None]] = {name: [] for name in frame.columns}
-    grounds: list[tuple[object, ...]] = []
-    for place, name in enumerate(frame.columns):
-        own = texts[name]
-        for number_of_set in range(count):
-            values = values_of.get((number_of_set, place), [])
-            if not values:
-                chosen[name].append(None)
-                grounds.append((number_of_set, name, None, "absent", 1.0, [], [], []))
-                continue
-            values = sorted(values, key=lambda v: (-confidence[v], -len(rows_of[v]), rows_of[v][0]))
-            shown = [_surface(own, rows_of[v]) for v in values]
-            chosen[name].append(shown[0])
-            grounds.append(
-                (
-                    number_of_set, name, own[shown[0]], used if len(values) > 1 else "agreed",
-                    float(confidence[values[0]]) if len(values) > 1 else 1.0, rows_of[values[0]],
-                    [own[row] for row in shown], [len(rows_of[v]) for v in values],
-                )
-            )  # fmt: skip
-    table = frame.select(
-        frame[name].gather(pl.Series(chosen[name], dtype=pl.UInt32)).alias(name)
-        for name in frame.columns
+    values = pl.concat(
+        _values(texts_of(frame[name]), sets, place, (kinds or {}).get(name))
+        for place, name in enumerate(frame.columns)
     )
-    schema: dict[str, pl.DataType | type[pl.DataType]] = {
-        "set": pl.Int64, "column": pl.String, "value": pl.String, "method": pl.String,
-        "confidence": pl.Float64, "rows": pl.List(pl.Int64), "candidates": pl.List(pl.String),
-        "support": pl.List(pl.Int64),
-    }  # fmt: skip
-    return Resolution(table, pl.DataFrame(grounds, schema=schema, orient="row"))
+    confidence, used = _confidence(values, source, method, seed)
+    # Of each set and column the values, the best first.
+    order = ("place", "set", -pl.col("confidence"), -pl.col("support"), "first")
+    cells = (
+        values.with_columns(confidence=confidence)
+        .sort(order)
+        .group_by("place", "set", maintain_order=True)
+        .agg(
+            pl.col("text").first().alias("value"), pl.col("confidence").first(),
+            pl.col("rows").first(), pl.col("text").alias("candidates"), pl.col("support"),
+            pl.col("surface").first(),
+        )
+    )  # fmt: skip
+    every = pl.DataFrame({"set": np.arange(int(sets.max(initial=-1)) + 1)}).join(
+        pl.DataFrame({"place": np.arange(frame.width)}), how="cross"
+    )
+    cells = every.join(cells, on=("place", "set"), how="left").sort("place", "set")
+    many = pl.col("candidates").list.len()
+    empty = pl.lit([], dtype=pl.List(pl.Int64))
+    told = cells.select(
+        "set",
+        pl.Series("column", frame.columns, dtype=pl.String).gather(cells["place"]),
+        "value",
+        method=pl.when(many.is_null()).then(pl.lit("absent"))
+        .when(many > 1).then(pl.lit(used)).otherwise(pl.lit("agreed")),
+        confidence=pl.when(many > 1).then("confidence").otherwise(1.0),
+        rows=pl.col("rows").fill_null(empty),
+        candidates=pl.col("candidates").fill_null(pl.lit([], dtype=pl.List(pl.String))),
+        support=pl.col("support").fill_null(empty),
+    )  # fmt: skip
+    table = frame.select(
+        frame[name].gather(cells.filter(pl.col("place") == place)["surface"])
+        for place, name in enumerate(frame.columns)
+    )
+    return Resolution(table, told)
+
+
+def _values(texts: pl.Series, sets: Ints, place: int, kind: str | None) -> pl.DataFrame:
+    """What each set says of a column: a row for each form, by its first row.
+
+    Returns:
+        ``place``, ``set``, ``first``, ``rows`` and ``support`` (how many); ``surface``, the row
+        that writes it as most do (of equals the longest, then the first), its ``text``, and
+        ``length``, that of the longest way of writing it.
+    """
+    distinct = texts.unique(maintain_order=True).drop_nulls().to_list()
+    kind = kind or kind_of(distinct, texts.name)
+    forms = pl.DataFrame(
+        {"text": distinct, "form": [canonical(text, kind) for text in distinct]},
+        schema={"text": pl.String, "form": pl.String},
+    )
+    said = pl.DataFrame({"set": sets, "row": np.arange(len(sets)), "text": texts}).join(
+        forms.drop_nulls(), on="text"
+    )
+    ways = (
+        said.group_by("set", "form", "text")
+        .agg(pl.col("row").min().alias("surface"), pl.len().alias("times"))
+        .with_columns(length=pl.col("text").str.len_chars().cast(pl.Int64))
+        .sort(-pl.col("times").cast(pl.Int64), -pl.col("length"), "surface")
+        .group_by("set", "form", maintain_order=True)
+        .agg(pl.col("surface", "text").first(), pl.col("length").max())
+    )
+    rows = (
+        said.sort("row").group_by("set", "form", maintain_order=True)
+        .agg(pl.col("row").alias("rows"), pl.len().cast(pl.Int64).alias("support"))
+        .with_columns(first=pl.col("rows").list.first())
+    )  # fmt: skip
+    return (
+        rows.join(ways, on=("set", "form"))
+        .sort("first")
+        .select(
+            pl.lit(place, dtype=pl.Int64).alias("place"), "set", "first", "rows", "support",
+            "surface", "text", "length",
+        )
+    )  # fmt: skip
 
 
 def _confidence(
-    rows_of: list[list[int]],
-    values_of: dict[tuple[int, int], list[int]],
-    source: Ints,
-    method: str,
-    seed: int,
-    frame: pl.DataFrame,
-    texts: dict[str, list[str | None]],
-) -> tuple[NDArray[np.float64], str]:
+    values: pl.DataFrame, source: Ints, method: str, seed: int
+) -> tuple[pl.Series, str]:
     """Of each value, and the method that gave it."""
-    item_of = np.zeros(len(rows_of), dtype=np.int64)
-    length = np.zeros(len(rows_of))
-    for item, ((_, place), values) in enumerate(values_of.items()):
-        item_of[values] = item
-        own = texts[frame.columns[place]]
-        for number in values:
-            length[number] = max(len(own[row] or "") for row in rows_of[number])
-    value = np.repeat(np.arange(len(rows_of)), [len(rows) for rows in rows_of])
-    row = np.array([r for rows in rows_of for r in rows], dtype=np.int64)
     if method == "longest":
-        return length / max(length.max(initial=1), 1), method
+        return values["length"] / max(int(values["length"].max() or 1), 1), method
+    rows = values["rows"].explode().drop_nulls().to_numpy()
+    value = np.repeat(np.arange(values.height), values["support"].to_numpy())
     if method == "first":
-        return np.array([1 / (1 + min(source[rows])) for rows in rows_of]), method
+        best = np.full(values.height, np.iinfo(np.int64).max)
+        np.minimum.at(best, value, source[rows])
+        return pl.Series(1 / (1 + best)), method
     if method == "random":
-        return np.random.default_rng(seed).random(len(rows_of)), method
-    _, speaker = np.unique(source[row], return_inverse=True)
-    claims = Claims(item_of[value], speaker, value)
+        return pl.Series(np.random.default_rng(seed).random(values.height)), method
+    item = values.select(pl.struct("place", "set").rank("dense")).to_series().to_numpy() - 1
+    _, speaker = np.unique(source[rows], return_inverse=True)
+    claims = Claims(item.astype(np.int64)[value], speaker, value)
     if method != "vote" and claims.sources < FEWEST_SOURCES:
-        return vote(claims), "vote"
-    return METHODS[method](claims), method
-
-
-def _text(value: object) -> str | None:
-    return None if value is None or not normal_text(value) else str(value)
-
-
-def _surface(texts: list[str | None], rows: list[int]) -> int:
-    """The row that writes the value as most do; of equals the longest, then the first."""
-    counts = Counter(texts[row] for row in rows)
-    best = max(counts, key=lambda text: (counts[text], len(text or "")))
-    return next(row for row in rows if texts[row] == best)
+        method = "vote"
+    return pl.Series(METHODS[method](claims)), method

@@ -26,7 +26,8 @@ class TablesSettings(Settings):
     within: bool = False  # whether rows of one table may be one thing, where there are several
 
     # Learning to match from perturbed copies.
-    embedding: int = Field(64, ge=8)
+    encoder: str = "hashed"  # or minilm, or a folder of transformers
+    embedding: int = Field(64, ge=8)  # of the hashed encoder
     width: int = Field(32, ge=4)
     dropout: float = Field(0.2, ge=0, lt=1)
     positives: int = Field(3, ge=1)
@@ -55,11 +56,11 @@ class TablesSettings(Settings):
     # Sets and their conflicts.
     groups: Literal[
         "components", "cliques", "louvain", "leiden", "label propagation", "infomap",
-        "newman-girvan", "spectral",
+        "newman-girvan", "spectral", "gnn",
     ] = "cliques"  # fmt: skip
     demonstrations: int = Field(10, ge=0)  # that a judge is shown for a conflict
     least_nats: float = Field(0.1, ge=0)  # that an attribute must tell of another to be shown
     selection: Literal["weighted", "equal", "random"] = "weighted"
     resolver: Literal[
-        "vote", "truthfinder", "crh", "accu", "longest", "first", "random"
+        "vote", "truthfinder", "crh", "accu", "slimfast", "longest", "first", "random"
     ] = "accu"  # fmt: skip

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 from sklearn.preprocessing import normalize
 
-from nearfar_tables.cells import Cells, hashed_counts
+from nearfar_tables.cells import BUCKETS, Cells
 
 __all__ = ["ATTRIBUTE", "RECORD", "PairFeatures", "Similarity"]
 
 ATTRIBUTE = ("words", "grams", "held", "jaro_winkler", "number", "day")
 RECORD = ("words", "grams", "held", "shared_codes", "foreign_codes")
-CHUNK = 1 << 16  # pairs at a time
+CHUNK = 1 << 16  # rows at a time
 DAYS = 365.0
 
 
@@ -54,9 +54,13 @@ class Similarity:
         self.gram_weights = [
             _idf(cells.grams, cells.codes[:, c]) for c in range(len(cells.columns))
         ]
-        incidence = _incidence(cells)
-        self.row_word_weights = _weights(incidence @ cells.words)
-        self.row_gram_weights = _weights(incidence @ cells.grams)
+        words, grams = np.zeros(BUCKETS), np.zeros(BUCKETS)
+        for start in range(0, len(cells.codes), CHUNK):
+            incidence = _incidence(cells.codes[start : start + CHUNK], len(cells.values))
+            words += np.asarray((incidence @ cells.words).sign().sum(0)).ravel()
+            grams += np.asarray((incidence @ cells.grams).sign().sum(0)).ravel()
+        self.row_word_weights = _smooth(words, len(cells.codes))
+        self.row_gram_weights = _smooth(grams, len(cells.codes))
 
     def weights(self) -> dict[str, Any]:
         """All that the table has left here, by name."""
@@ -86,7 +90,9 @@ class Similarity:
         own.sort(axis=1)  # Jaro-Winkler is not symmetric
         known = np.flatnonzero((own >= 0).all(1))
         # A pair of values is compared once, however many rows hold it.
-        distinct, where = np.unique(own[known], axis=0, return_inverse=True)
+        number = own[known] @ np.array([len(cells.values), 1])
+        number, where = np.unique(number, return_inverse=True)
+        distinct = np.stack(np.divmod(number, max(len(cells.values), 1)), axis=1)
         if not len(distinct):
             return
         found = np.full((len(distinct), len(ATTRIBUTE)), np.nan, np.float32)
@@ -103,13 +109,13 @@ class Similarity:
         out[known] = found[where.ravel()]
 
     def _record(self, cells: Cells, pairs: NDArray[np.int64]) -> NDArray[np.float32]:
-        incidence = _incidence(cells)
+        incidence = _incidence(cells.codes, len(cells.values))
         words, grams = incidence @ cells.words, incidence @ cells.grams
         scaled_words = _scaled(words, self.row_word_weights)
         scaled_grams = _scaled(grams, self.row_gram_weights)
         sign = words.sign()
         weighted = sign @ diags_array(self.row_word_weights)
-        codes = incidence.sign() @ _digit_words(cells)
+        codes = incidence.sign() @ cells.digit_words
         i, j = pairs.T
         shared = _dots(codes.sign(), i, codes.sign(), j)
         total = np.asarray(codes.sign().sum(1)).ravel()
@@ -126,27 +132,17 @@ class Similarity:
         ).astype(np.float32)
 
 
-def _incidence(cells: Cells) -> csr_array:
-    """[N, V]: how often a row holds a value."""
-    rows, _ = np.nonzero(cells.codes >= 0)
-    values = cells.codes[cells.codes >= 0]
-    shape = (len(cells.codes), len(cells.values))
-    return csr_array((np.ones(len(rows)), (rows, values)), shape=shape)
-
-
-def _digit_words(cells: Cells) -> csr_array:
-    """[V, BUCKETS]: words of a value that hold a digit; two or more characters."""
-    return hashed_counts(cells.values, token_pattern=r"[^\W_]*\d[^\W_]+|[^\W_]+\d[^\W_]*")
+def _incidence(codes: NDArray[np.int64], values: int) -> csr_array:
+    """[rows, V]: how often a row holds a value."""
+    rows, _ = np.nonzero(codes >= 0)
+    held = codes[codes >= 0]
+    return csr_array((np.ones(len(rows)), (rows, held)), shape=(len(codes), values))
 
 
 def _idf(counts: csr_array, codes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Smoothed inverse document frequency over the rows that hold a value."""
     times = np.bincount(codes[codes >= 0], minlength=counts.shape[0])
     return _smooth(counts.sign().T @ times.astype(float), times.sum())
-
-
-def _weights(rows: csr_array) -> NDArray[np.float64]:
-    return _smooth(np.asarray(rows.sign().sum(0)).ravel(), rows.shape[0])
 
 
 def _smooth(frequency: NDArray[np.float64], total: float) -> NDArray[np.float64]:
@@ -164,11 +160,7 @@ def _scaled(counts: csr_array, weights: NDArray[np.float64]) -> csr_array:
 def _dots(
     x: csr_array, i: NDArray[np.int64], y: csr_array, j: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    parts = [
-        np.asarray(x[i[at : at + CHUNK]].multiply(y[j[at : at + CHUNK]]).sum(1)).ravel()
-        for at in range(0, len(i), CHUNK)
-    ]
-    return np.concatenate(parts) if parts else np.zeros(0)
+    return np.asarray(x[i].multiply(y[j]).sum(1)).ravel()
 
 
 def _held(

@@ -11,8 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, eye_array, hstack, vstack
+from sklearn.linear_model import LogisticRegression
 
-__all__ = ["METHODS", "Claims", "accu", "crh", "truth_finder", "vote"]
+__all__ = ["METHODS", "Claims", "accu", "crh", "slimfast", "truth_finder", "vote"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -34,17 +36,18 @@ class Claims:
             raise ValueError(
                 f"{len(item)} items, {len(source)} sources, {len(value)} values; expected as many"
             )
-        whole = np.unique(np.stack([item, source, value], axis=1).reshape(-1, 3), axis=0)
-        self.item, source, self.value = whole.T
         # Numbers that claim nothing are no sources: CRH's weights are shares over all there are.
-        _, self.source = np.unique(source, return_inverse=True)
-        self.sources = int(self.source.max(initial=-1)) + 1
-        self.values = int(self.value.max(initial=-1)) + 1
-        self.items = int(self.item.max(initial=-1)) + 1
+        _, source = np.unique(source, return_inverse=True)
+        self.sources = int(source.max(initial=-1)) + 1
+        self.values = int(value.max(initial=-1)) + 1
+        self.items = int(item.max(initial=-1)) + 1
         self.item_of = np.zeros(self.values, dtype=np.int64)
-        self.item_of[self.value] = self.item
-        if (self.item_of[self.value] != self.item).any():
+        self.item_of[value] = item
+        if (self.item_of[value] != item).any():
             raise ValueError("a value is claimed of two items; expected one item for each value")
+        once = np.unique(value * max(self.sources, 1) + source)
+        self.value, self.source = np.divmod(once, max(self.sources, 1))
+        self.item = self.item_of[self.value]
 
     def per_value(self, weight: Floats) -> Floats:
         """Sums of a claim's weights [C] by value."""
@@ -69,7 +72,7 @@ class Claims:
 
 def vote(claims: Claims) -> Floats:
     """The share of an item's claims."""
-    counts = claims.per_value(np.ones(len(claims.item)))
+    counts = claims.per_value(np.ones(len(claims.value)))
     sums = np.bincount(claims.item_of, weights=counts, minlength=claims.items)
     return counts / np.maximum(sums[claims.item_of], 1)
 
@@ -132,6 +135,35 @@ def accu(
     return posterior
 
 
+def slimfast(claims: Claims, *, strength: float = 1.0) -> Floats:
+    """SLiMFast by expectation-maximisation (Rekatsinas et al. 2017, arXiv 1512.06474).
+
+    A source's trust is a logistic regression over what is known of it, here how much it claims, and
+    over who it is; a value's posterior is the softmax of the trust of those who say it.
+
+    Args:
+        strength: of the regression's penalty.
+    """
+    posterior = vote(claims)
+    claimed = np.bincount(claims.source, minlength=claims.sources).astype(float)
+    about = np.log(claimed)
+    about = (about - about.mean()) / (about.std() + 1e-9)
+    known = hstack([csr_array(about[:, None]), eye_array(claims.sources, format="csr")]).tocsr()
+    both, label = vstack([known, known]), np.repeat([1, 0], claims.sources)
+    for _ in range(ITERATIONS):
+        right = np.bincount(
+            claims.source, weights=posterior[claims.value], minlength=claims.sources
+        )
+        weight = np.r_[right, claimed - right]
+        fitted = LogisticRegression(C=1 / strength, max_iter=1000).fit(both, label, weight)
+        new = claims.shares(claims.per_value(fitted.decision_function(known)[claims.source]))
+        done = np.abs(new - posterior).max(initial=0) < 1e-4
+        posterior = new
+        if done:
+            break
+    return posterior
+
+
 def _first(claims: Claims, confidence: Floats) -> NDArray[np.bool_]:
     """[values] whether a value is its item's best; the lower number where two are equal."""
     order = np.lexsort((np.arange(claims.values), -confidence, claims.item_of))
@@ -146,4 +178,5 @@ METHODS: dict[str, Callable[[Claims], Floats]] = {
     "truthfinder": truth_finder,
     "crh": crh,
     "accu": accu,
+    "slimfast": slimfast,
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from nearfar_tables.alignment import Alignment
+from nearfar_tables.cells import texts_of
 from nearfar_tables.source import SourceTable
 
 __all__ = ["OuterUnion", "outer_union"]
@@ -30,12 +31,13 @@ def outer_union(sources: Sequence[SourceTable], alignment: Alignment) -> OuterUn
     """All rows, in the order of the tables. Types that differ become their common one, or text."""
     parts, rows = [], []
     for source in sources:
+        height = source.frame.height
         parts.append(source.frame.rename(alignment[source.name]))
         rows.append(
             pl.DataFrame(
                 {
-                    "table": pl.Series([source.name] * source.frame.height, dtype=pl.String),
-                    "row": pl.Series(range(source.frame.height), dtype=pl.Int64),
+                    "table": pl.repeat(source.name, height, dtype=pl.String, eager=True),
+                    "row": pl.int_range(height, dtype=pl.Int64, eager=True),
                 }
             )
         )
@@ -53,14 +55,6 @@ def _disputed_as_text(parts: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
             kinds.setdefault(name, set()).add(str(dtype))
     disputed = {name for name, own in kinds.items() if len(own - {"Null"}) > 1}
     return [
-        part.with_columns(
-            pl.Series(
-                name,
-                [None if value is None else str(value) for value in part[name].to_list()],
-                dtype=pl.String,
-            )
-            for name in part.columns
-            if name in disputed
-        )
+        part.with_columns(texts_of(part[name]) for name in part.columns if name in disputed)
         for part in parts
     ]

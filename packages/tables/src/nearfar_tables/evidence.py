@@ -1,0 +1,127 @@
+"""What a model sees of each candidate pair: a chunk at a time, on disk, by one process or many.
+
+Memory is that of a chunk, whatever the number of pairs; a chunk does not depend on who makes it, so
+any number of processes leaves the same files; those that are there already are not made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nearfar_kit.atomic import replacing
+from nearfar_kit.jobs import do_jobs
+from nearfar_tables.cells import Cells
+from nearfar_tables.pair_model import PairModel
+from nearfar_tables.similarity import ATTRIBUTE, PairFeatures
+
+__all__ = ["Evidence", "gather"]
+
+CHUNK = 1 << 15  # pairs
+MODEL, PAIRS = "model.safetensors", "pairs.npy"
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Features and logits of P pairs, in files of ``CHUNK`` pairs each.
+
+    Attributes:
+        attributes: m. files: in the order of the pairs, each [CHUNK, 6 m + 5 + 1].
+    """
+
+    attributes: int
+    files: tuple[Path, ...]
+
+    def __iter__(self) -> Iterator[tuple[PairFeatures, Floats]]:
+        """Features and logits [p], a chunk at a time."""
+        for file in self.files:
+            yield self._parted(np.load(file))
+
+    def take(self, pairs: NDArray[np.int64]) -> tuple[PairFeatures, Floats]:
+        """Of some pairs, by number, in ascending order."""
+        parts = [
+            np.load(file, mmap_mode="r")[pairs[pairs // CHUNK == place] - place * CHUNK]
+            for place, file in enumerate(self.files)
+        ]
+        return self._parted(np.concatenate(parts))
+
+    def _parted(self, rows: NDArray[np.float32]) -> tuple[PairFeatures, Floats]:
+        seam = self.attributes * len(ATTRIBUTE)
+        attribute = rows[:, :seam].reshape(len(rows), self.attributes, len(ATTRIBUTE))
+        return PairFeatures(attribute, rows[:, seam:-1]), rows[:, -1].astype(np.float64)
+
+
+def gather(
+    model: PairModel,
+    cells: Cells,
+    pairs: NDArray[np.int64],
+    folder: Path,
+    *,
+    processes: int = 1,
+    quiet: bool = True,
+) -> Evidence:
+    """Looks at pairs [P, 2] of rows of ``cells``; the files lie in ``folder``."""
+    jobs = [_Chunk(start) for start in range(0, len(pairs), CHUNK)]
+    if processes == 1:
+        work = partial(_look, model=model, cells=cells, pairs=pairs, folder=folder)
+    else:
+        cells.save(folder)
+        np.save(folder / PAIRS, pairs)
+        model.save(folder / MODEL)
+        work = partial(_look_from, folder=folder)
+    do_jobs(
+        [(work, jobs)], folder, processes=processes, title="looking at pairs", quiet=quiet
+    )  # fmt: skip
+    return Evidence(len(cells.columns), tuple(folder / job.file for job in jobs))
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Some pairs, from ``start`` on."""
+
+    start: int
+
+    @property
+    def file(self) -> str:
+        return f"evidence-{self.start:012d}.npy"
+
+
+def _look(
+    job: _Chunk, *, model: PairModel, cells: Cells, pairs: NDArray[np.int64], folder: Path
+) -> str:
+    own = np.asarray(pairs[job.start : job.start + CHUNK])
+    rows, local = np.unique(own, return_inverse=True)
+    with _one_thread():  # sums of several threads have other last bits
+        features, logits = model.look(cells.part(rows), local.reshape(-1, 2))
+    flat = features.attribute.reshape(len(own), -1)
+    with replacing(folder / job.file) as beside, beside.open("wb") as file:
+        np.save(file, np.column_stack([flat, features.record, logits]).astype(np.float32))
+    return f"pair {job.start + len(own)}"
+
+
+def _look_from(job: _Chunk, *, folder: Path) -> str:
+    model, cells, pairs = _opened(folder)
+    return _look(job, model=model, cells=cells, pairs=pairs, folder=folder)
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path) -> tuple[PairModel, Cells, NDArray[np.int64]]:
+    model = PairModel.load(folder / MODEL)
+    return model, Cells.open(folder, model.columns), np.load(folder / PAIRS, mmap_mode="r")
+
+
+class _one_thread:
+    def __enter__(self) -> None:
+        self.before = torch.get_num_threads()
+        torch.set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_num_threads(self.before)

@@ -1,0 +1,51 @@
+"""Where long work leaves what is done, so that a run that was killed goes on from there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nearfar_kit.atomic import write_atomic
+from nearfar_kit.errors import UserError
+
+__all__ = ["workplace"]
+
+BEGUN = "begun.json"
+
+
+@contextmanager
+def workplace(out: Path, begun_with: Mapping[str, Any], *, resume: bool) -> Iterator[Path]:
+    """A folder beside ``out``, gone when the work is done or was asked for wrongly.
+
+    What a stopped run has left there stands for ``resume``, and is removed without it.
+
+    Args:
+        begun_with: what the work depends on, as JSON has it.
+
+    Raises:
+        UserError: what was left there was begun with something else; it cannot be written.
+    """
+    place = out.with_name(f".{out.name}.work")
+    kept = place / BEGUN
+    if resume and kept.exists():
+        before = json.loads(kept.read_text(encoding="utf-8"))
+        for what, now in begun_with.items():
+            if before.get(what) != now:
+                raise UserError(f"--resume: {what} is not what {out} was begun with")
+    else:
+        shutil.rmtree(place, ignore_errors=True)
+        try:
+            place.mkdir(parents=True)
+        except OSError as error:
+            raise UserError(f"{place}: cannot be made ({error.strerror})") from None
+        write_atomic(kept, json.dumps(dict(begun_with)))
+    try:
+        yield place
+    except UserError:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    shutil.rmtree(place, ignore_errors=True)
