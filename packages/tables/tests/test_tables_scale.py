@@ -116,8 +116,9 @@ class TestEvidence:
         assert [file.read_bytes() for file in again.files] == before
 
 
-def test_one_process_and_two_find_the_same(guides, tmp_path):
+def test_one_process_and_two_find_the_same(guides, monkeypatch):
     """In processes that are begun anew: what they look at, they read from files."""
+    monkeypatch.setattr(evidence_module, "CHUNK", 150)
     frame, pairs, source = guides
     settings = load_settings(TablesSettings, overrides=["epochs=1", "batch=64"])
     found = [

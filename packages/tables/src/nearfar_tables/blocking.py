@@ -137,7 +137,7 @@ def block(
 @contextmanager
 def _database(threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
     with TemporaryDirectory(prefix="nearfar-tables-") as spill:
-        config = {
+        config: dict[str, str | bool | int | float | list[str]] = {
             "threads": threads, "memory_limit": MEMORY, "temp_directory": spill,
             "preserve_insertion_order": False,
         }  # fmt: skip

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -133,7 +134,7 @@ class Cells:
     def open(cls, folder: Path, columns: tuple[str, ...]) -> Cells:
         """Of :meth:`save`; numbers stay on disk until they are looked at."""
 
-        def read(name: str) -> NDArray[np.generic]:
+        def read(name: str) -> Any:
             return np.load(folder / f"{name}.npy", mmap_mode="r")
 
         values = tuple(pl.read_ipc(folder / "values.arrow")["value"].to_list())

@@ -69,7 +69,9 @@ def gather(
     quiet: bool = True,
 ) -> Evidence:
     """Looks at pairs [P, 2] of rows of ``cells``; the files lie in ``folder``."""
-    jobs = [_Chunk(start) for start in range(0, len(pairs), CHUNK)]
+    starts = range(0, len(pairs), CHUNK)
+    jobs = [_Chunk(start, min(start + CHUNK, len(pairs))) for start in starts]
+    processes = min(processes, len(jobs)) or 1  # one chunk is done before a process has begun
     if processes == 1:
         work = partial(_look, model=model, cells=cells, pairs=pairs, folder=folder)
     else:
@@ -77,17 +79,16 @@ def gather(
         np.save(folder / PAIRS, pairs)
         model.save(folder / MODEL)
         work = partial(_look_from, folder=folder)
-    do_jobs(
-        [(work, jobs)], folder, processes=processes, title="looking at pairs", quiet=quiet
-    )  # fmt: skip
+    do_jobs([(work, jobs)], folder, processes=processes, title="looking at pairs", quiet=quiet)
     return Evidence(len(cells.columns), tuple(folder / job.file for job in jobs))
 
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Some pairs, from ``start`` on."""
+    """Some pairs, from ``start`` to before ``stop``."""
 
     start: int
+    stop: int
 
     @property
     def file(self) -> str:
@@ -97,14 +98,14 @@ class _Chunk:
 def _look(
     job: _Chunk, *, model: PairModel, cells: Cells, pairs: NDArray[np.int64], folder: Path
 ) -> str:
-    own = np.asarray(pairs[job.start : job.start + CHUNK])
+    own = np.asarray(pairs[job.start : job.stop])
     rows, local = np.unique(own, return_inverse=True)
     with _one_thread():  # sums of several threads have other last bits
         features, logits = model.look(cells.part(rows), local.reshape(-1, 2))
     flat = features.attribute.reshape(len(own), -1)
     with replacing(folder / job.file) as beside, beside.open("wb") as file:
         np.save(file, np.column_stack([flat, features.record, logits]).astype(np.float32))
-    return f"pair {job.start + len(own)}"
+    return f"pair {job.stop}"
 
 
 def _look_from(job: _Chunk, *, folder: Path) -> str:

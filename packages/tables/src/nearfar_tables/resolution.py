@@ -151,7 +151,7 @@ def _confidence(
 ) -> tuple[pl.Series, str]:
     """Of each value, and the method that gave it."""
     if method == "longest":
-        return values["length"] / max(int(values["length"].max() or 1), 1), method
+        return values["length"] / max(values["length"].to_numpy().max(initial=1), 1), method
     rows = values["rows"].explode().drop_nulls().to_numpy()
     value = np.repeat(np.arange(values.height), values["support"].to_numpy())
     if method == "first":

@@ -29,7 +29,7 @@ def workplace(out: Path, begun_with: Mapping[str, Any], *, resume: bool) -> Iter
     Raises:
         UserError: what was left there was begun with something else; it cannot be written.
     """
-    place = out.with_name(f".{out.name}.work")
+    place = out.resolve().with_name(f".{out.resolve().name}.work")
     kept = place / BEGUN
     if resume and kept.exists():
         before = json.loads(kept.read_text(encoding="utf-8"))
