@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,14 @@ import typer
 from rich.console import Console
 
 from nearfar_har.settings import HarSettings
+from nearfar_kit.bench import (
+    Methods,
+    Processes,
+    ProfileName,
+    methods_of,
+    processes_of,
+    profile_of,
+)  # fmt: skip
 from nearfar_kit.command import (
     Config,
     Data,
@@ -159,11 +166,11 @@ def classify(
 def bench(
     data: Data,
     out: Out = Path("runs/bench-har"),
-    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
-    methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
+    profile: ProfileName = "cpu",
+    methods: Methods = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Only this data set of --data.")] = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
+    processes: Processes = None,
     config: Config = None,
     overrides: Overrides = None,
     resume: Resume = False,
@@ -173,13 +180,11 @@ def bench(
     from nearfar_har.bench import METHODS
     from nearfar_har.comparison import PROFILES, compare, usable_sets, write_comparison
     from nearfar_har.data import data_sets, windows_from
-    from nearfar_kit.report import facts
+    from nearfar_kit.report import end_report
 
-    if profile not in PROFILES:
-        raise UserError(f"--profile {profile}: expected one of {', '.join(PROFILES)}")
-    chosen = PROFILES[profile]
+    chosen = profile_of(PROFILES, profile)
     settings = load_settings(HarSettings, config, overrides or [], base=chosen.settings)
-    names = [name.strip() for name in methods.split(";")] if methods else list(chosen.methods)
+    names = methods_of(methods, chosen.methods)
     for name in names:
         if name not in METHODS:
             raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
@@ -195,7 +200,7 @@ def bench(
         windows, run, settings, metrics,
         methods=names, seeds=seeds or chosen.seeds, ablation_seeds=seeds or chosen.ablation_seeds,
         folds=chosen.folds, shares=chosen.shares,
-        processes=processes or len(os.sched_getaffinity(0)), quiet=quiet,
+        processes=processes_of(processes), quiet=quiet,
     )  # fmt: skip
     report = _new_report(
         "Activity recognition: ColloSSL against its baselines",
@@ -204,9 +209,7 @@ def bench(
     metrics.write(run.metrics)
     for table in write_comparison(run.path, metrics, report):
         Console().print(table.terminal())
-    report.section("How this was made")
-    report.facts(facts(metrics))
-    report.write(run.report)
+    end_report(report, run, metrics)
     end(run)
 
 
@@ -265,7 +268,7 @@ def _report(
     """Metrics, pictures and page of one model."""
     from nearfar_har.evaluate import evaluate as scores
     from nearfar_har.report import by_device, training_pictures
-    from nearfar_kit.report import facts
+    from nearfar_kit.report import end_report
 
     report = _new_report(
         "Activity recognition from body-worn sensors",
@@ -283,10 +286,7 @@ def _report(
     else:
         report.section("Not tested", "No subject was held out: these pictures show training data.")
     training_pictures(report, run, model, rest, shown, "held-out subjects" if test else "training")
-    metrics.write(run.metrics)
-    report.section("How this was made")
-    report.facts(facts(metrics))
-    report.write(run.report)
+    end_report(report, run, metrics)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,9 @@ from nearfar_har.bench import ABLATIONS, METHODS, make_jobs, run_jobs
 from nearfar_har.report import by_device, by_share, percent, shares_plot
 from nearfar_har.settings import HarSettings
 from nearfar_har.windows import Windows, save_npz
-from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
 from nearfar_kit.metrics import Metrics, Record, parse_split
-from nearfar_kit.report import Report, facts
+from nearfar_kit.report import Report, write_tables
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Table
 
@@ -143,10 +142,7 @@ def write_comparison(folder: Path, metrics: Metrics, report: Report) -> list[Tab
             )
             report.table(table)
             tables.append(table)
-    made = facts(metrics)
-    text = [table.markdown() for table in tables]
-    text.append("; ".join(f"{what}: {found}" for what, found in made.items()) + ".\n")
-    write_atomic(folder / "table.md", "\n".join(text))
+    write_tables(folder / "table.md", tables, metrics)
     return tables
 
 

@@ -9,7 +9,7 @@ from nearfar_har.simulate import simulate
 from nearfar_har.train import train
 from nearfar_har.windows import Windows, cut_windows
 from nearfar_kit.metrics import Metrics
-from nearfar_kit.report import Report, facts
+from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Table
 
@@ -54,8 +54,5 @@ def run_demo(
     model = train(rest, settings, seed, run=run, quiet=quiet)
     report.section("A trained model", f"Trained with {settings.labels:.0%} of the labels.")
     training_pictures(report, run, model, rest, held_out, "two subjects never seen")
-    metrics.write(run.metrics)
-    report.section("How this was made")
-    report.facts(facts(metrics))
-    report.write(run.report)
+    end_report(report, run, metrics)
     return tables[0]

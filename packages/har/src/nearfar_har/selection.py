@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["Chosen", "Policy", "choose", "device_distances"]
+from nearfar_har.settings import Policy
 
-Policy = Literal["closest", "hard_negatives", "random", "all"]
+__all__ = ["Chosen", "choose", "device_distances"]
 
 BANDWIDTHS = (1e-4, 1e-3, 1e-2, 0.1, 1, 5, 10, 15, 20, 25, 30, 100)
 # The bandwidths were set for acceleration over 30 m/s^2; scaled signals have a root mean square of

@@ -6,10 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from nearfar_har.selection import Policy
 from nearfar_kit.settings import Settings
 
-__all__ = ["HarSettings"]
+__all__ = ["HarSettings", "Policy"]
+
+Policy = Literal["closest", "hard_negatives", "random", "all"]
 
 
 class HarSettings(Settings):

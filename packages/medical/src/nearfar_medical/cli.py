@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from nearfar_kit.bench import (
+    Methods,
+    Processes,
+    ProfileName,
+    methods_of,
+    processes_of,
+    profile_of,
+)  # fmt: skip
 from nearfar_kit.command import (
     Config,
     Data,
@@ -284,10 +291,10 @@ def separate(
 def bench(
     data: Data,
     out: Out = Path("runs/bench-medical"),
-    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
-    methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
+    profile: ProfileName = "cpu",
+    methods: Methods = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Draws of labelled volumes.")] = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
+    processes: Processes = None,
     layout: Layout = None,
     label_suffix: Suffix = None,
     subjects: Subjects = None,
@@ -297,7 +304,7 @@ def bench(
     quiet: Quiet = False,
 ) -> None:
     """The paper's comparison: every method, by number of labelled volumes, over draws of them."""
-    from nearfar_kit.report import Report, facts
+    from nearfar_kit.report import Report, end_report
     from nearfar_medical.bench import plan_of, run_plan
     from nearfar_medical.cases import find_cases
     from nearfar_medical.comparison import PROFILES, write_comparison
@@ -307,11 +314,9 @@ def bench(
     from nearfar_medical.split import split_cases
     from nearfar_medical.volume import classes_in
 
-    if profile not in PROFILES:
-        raise UserError(f"--profile {profile}: expected one of {', '.join(PROFILES)}")
-    chosen = PROFILES[profile]
+    chosen = profile_of(PROFILES, profile)
     settings = load_settings(MedicalSettings, config, overrides or [], base=chosen.settings)
-    names = [name.strip() for name in methods.split(";")] if methods else list(chosen.methods)
+    names = methods_of(methods, chosen.methods)
     plan = plan_of(names, chosen.labelled, seeds or chosen.draws)
     dataset = find_cases(data, layout, subjects=subjects, label_suffix=label_suffix)
     split = split_cases(
@@ -337,7 +342,7 @@ def bench(
     metrics.add(
         run_plan(
             plan, file, run.checkpoint / "jobs", settings, by_name, data.stem, classes,
-            processes=processes or len(os.sched_getaffinity(0)), quiet=quiet,
+            processes=processes_of(processes), quiet=quiet,
         )
     )  # fmt: skip
     report = Report(
@@ -348,9 +353,7 @@ def bench(
     metrics.write(run.metrics)
     for table in write_comparison(run.path, metrics, report):
         Console().print(table.terminal())
-    report.section("How this was made")
-    report.facts(facts(metrics))
-    report.write(run.report)
+    end_report(report, run, metrics)
     end(run)
 
 

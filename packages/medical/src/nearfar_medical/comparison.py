@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nearfar_kit import plots
-from nearfar_kit.atomic import write_atomic
 from nearfar_kit.metrics import Metrics, Record, parse_split
-from nearfar_kit.report import Report, facts
+from nearfar_kit.report import Report, write_tables
 from nearfar_kit.table import Cell, Table, summarise
 from nearfar_medical.methods import METHODS
 from nearfar_medical.settings import PRESETS
@@ -69,10 +68,7 @@ def write_comparison(folder: Path, metrics: Metrics, report: Report) -> list[Tab
                 plot = _plot(folder, table, dataset)
                 if plot is not None:
                     report.figure(plot, "Dice on volumes never seen, by number of labels.")
-    made = facts(metrics)
-    text = [table.markdown() for table in tables]
-    text.append("; ".join(f"{what}: {found}" for what, found in made.items()) + ".\n")
-    write_atomic(folder / "table.md", "\n".join(text))
+    write_tables(folder / "table.md", tables, metrics)
     return tables
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nearfar_kit.checkpoint import load_checkpoint
 from nearfar_kit.metrics import Metrics
-from nearfar_kit.report import Report, facts
+from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Table
 from nearfar_medical.bench import plan_of, run_plan
@@ -95,7 +95,5 @@ def run_demo(
     names = list(CLASSES.values())
     overlay(path, volume, truth, found, names, settings.slice_axis, title=case.name)
     report.figure(path, "Image, truth, and what was found.")
-    report.section("How this was made")
-    report.facts(facts(metrics))
-    report.write(run.report)
+    end_report(report, run, metrics)
     return tables[0]

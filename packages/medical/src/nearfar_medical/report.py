@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nearfar_kit.atomic import replacing
 from nearfar_kit.metrics import Metrics, Record, split_key
 from nearfar_kit.progress import Progress
-from nearfar_kit.report import Report, facts
+from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Table
 from nearfar_medical.cases import Case
@@ -72,10 +72,7 @@ def write_test_report(
             title=f"{case.name}: mean Dice {dice:.3f}",
         )  # fmt: skip
         report.figure(path, "Image, truth, and what was found, in slices that hold some of it.")
-    metrics.write(run.metrics)
-    report.section("How this was made")
-    report.facts(facts(metrics))
-    report.write(run.report)
+    end_report(report, run, metrics)
     return table
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from nearfar_kit.bench import (
+    Methods,
+    Processes,
+    ProfileName,
+    methods_of,
+    processes_of,
+    profile_of,
+)  # fmt: skip
 from nearfar_kit.command import (
     Config,
     Data,
@@ -181,10 +188,10 @@ def recognise(
 def bench(
     data: Data,
     out: Out = Path("runs/bench-speech"),
-    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
-    methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
+    profile: ProfileName = "cpu",
+    methods: Methods = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Repetitions.")] = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
+    processes: Processes = None,
     test: Annotated[str, typer.Option(help="Split to answer; valid to choose settings.")] = "test",
     layout: Layout = None,
     config: Config = None,
@@ -193,20 +200,18 @@ def bench(
     quiet: Quiet = False,
 ) -> None:
     """The paper's comparison: every method learns the curriculum, over seeds."""
-    from nearfar_kit.report import Report, facts
+    from nearfar_kit.report import Report, end_report
     from nearfar_speech.bench import jobs_of, make_features, run_jobs
     from nearfar_speech.comparison import PROFILES, write_comparison
     from nearfar_speech.continual import new_encoder
     from nearfar_speech.prepare import prepare
     from nearfar_speech.readers import find_clips
 
-    if profile not in PROFILES:
-        raise UserError(f"--profile {profile}: expected one of {', '.join(PROFILES)}")
     if test not in ("valid", "test"):
         raise UserError(f"--test {test}: expected valid or test")
-    chosen = PROFILES[profile]
+    chosen = profile_of(PROFILES, profile)
     settings = load_settings(SpeechSettings, config, overrides or [], base=chosen.settings)
-    names = [name.strip() for name in methods.split(";")] if methods else list(chosen.methods)
+    names = methods_of(methods, chosen.methods)
     jobs = jobs_of(names, seeds or chosen.seeds)
     found = find_clips(data, layout, max_seconds=settings.max_seconds)
     prepare(found, settings)  # a mistake is told before the run folder is there
@@ -217,7 +222,7 @@ def bench(
     metrics.add(
         run_jobs(
             jobs, found, features, run.checkpoint / "jobs", settings, test=test,
-            processes=processes or len(os.sched_getaffinity(0)), quiet=quiet,
+            processes=processes_of(processes), quiet=quiet,
         )
     )  # fmt: skip
     metrics.write(run.metrics)
@@ -228,9 +233,7 @@ def bench(
     )
     for table in write_comparison(run.path, metrics, report):
         Console().print(table.terminal())
-    report.section("How this was made")
-    report.facts(facts(metrics))
-    report.write(run.report)
+    end_report(report, run, metrics)
     end(run)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nearfar_kit.metrics import Metrics
-from nearfar_kit.report import Report, facts
+from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Table
 from nearfar_speech.bench import jobs_of, make_features, run_jobs
@@ -52,7 +52,5 @@ def run_demo(
         "of each intent.",
     )
     tables = write_comparison(run.path, metrics, report)
-    report.section("How this was made")
-    report.facts(facts(metrics))
-    report.write(run.report)
+    end_report(report, run, metrics)
     return tables[0]

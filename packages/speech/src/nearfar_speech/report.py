@@ -9,7 +9,7 @@ import numpy as np
 
 from nearfar_kit import plots
 from nearfar_kit.metrics import Metrics, Record, parse_split
-from nearfar_kit.report import Report, facts
+from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Cell, Table, summarise
 from nearfar_speech.answers import Answer, accuracy_of, records_of
@@ -56,9 +56,7 @@ def write_run_report(
     confused = _confusion(run.path / "confusion.png", answers[-1])
     if confused is not None:
         report.figure(confused, "Intents after the last task; 'other' is none of these.")
-    report.section("How this was made")
-    report.facts(facts(metrics))
-    report.write(run.report)
+    end_report(report, run, metrics)
     return table
 
 

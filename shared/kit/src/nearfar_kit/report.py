@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import takewhile
 from pathlib import Path
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.metrics import Metrics
+from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Cell, Table
 
-__all__ = ["Report", "facts", "opening"]
+__all__ = ["Report", "end_report", "facts", "opening", "write_tables"]
 
 PART = "\n<!-- part -->\n"
 TABLE = '<div class="wide">'
@@ -103,6 +104,20 @@ def opening(page: Path) -> list[str]:
     for begins in (TABLE, "<figure>"):
         kept += [part for part in parts if part.startswith(begins) and part not in kept][:1]
     return kept
+
+
+def end_report(report: Report, run: RunFolder, metrics: Metrics) -> None:
+    """Writes ``metrics.json``, and the report with how its figures were made."""
+    metrics.write(run.metrics)
+    report.section("How this was made")
+    report.facts(facts(metrics))
+    report.write(run.report)
+
+
+def write_tables(path: Path, tables: Sequence[Table], metrics: Metrics) -> None:
+    """``table.md``: tables in Markdown, and in its last line how their figures were made."""
+    made = "; ".join(f"{what}: {found}" for what, found in facts(metrics).items())
+    write_atomic(path, "\n".join([*(table.markdown() for table in tables), f"{made}.\n"]))
 
 
 def facts(metrics: Metrics) -> dict[str, object]:

@@ -78,7 +78,7 @@ def evaluate(model: Model, data: Data, out: Out = Path("runs/newdomain-evaluatio
     """A trained model on labelled measurements of other things."""
     import torch
 
-    from nearfar_kit.report import Report, facts
+    from nearfar_kit.report import Report, end_report
     from nearfar_newdomain.bench import comparison
     from nearfar_newdomain.evaluate import scores
     from nearfar_newdomain.readers import read
@@ -96,8 +96,7 @@ def evaluate(model: Model, data: Data, out: Out = Path("runs/newdomain-evaluatio
     metrics.write(run.metrics)
     report = Report("Things measured twice", f"{model} on {data}.")
     Console().print(comparison(run, metrics.records, report).terminal())
-    report.facts(facts(metrics))
-    report.write(run.report)
+    end_report(report, run, metrics)
     end(run)
 
 
@@ -114,7 +113,7 @@ def bench(
     quiet: Quiet = False,
 ) -> None:
     """The method against its baselines, on things never trained on."""
-    from nearfar_kit.report import Report, facts
+    from nearfar_kit.report import Report, end_report
     from nearfar_newdomain.bench import METHODS, compare, comparison
     from nearfar_newdomain.readers import read
 
@@ -132,8 +131,7 @@ def bench(
     metrics.write(run.metrics)
     report = Report("Things measured twice", "Every method is tested on things never trained on.")
     Console().print(comparison(run, metrics.records, report).terminal())
-    report.facts(facts(metrics))
-    report.write(run.report)
+    end_report(report, run, metrics)
     end(run)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nearfar_kit.metrics import Metrics
-from nearfar_kit.report import Report, facts
+from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Table
 from nearfar_newdomain.bench import compare, comparison
@@ -30,7 +30,5 @@ def run_demo(
     metrics.add(compare(simulate(seed=seed), "simulated", settings, quiet=quiet))
     metrics.write(run.metrics)
     table = comparison(run, metrics.records, report)
-    report.section("How this was made")
-    report.facts(facts(metrics))
-    report.write(run.report)
+    end_report(report, run, metrics)
     return table

@@ -19,7 +19,8 @@ from nearfar_har.augment import rotate
 from nearfar_har.encoder import Encoder
 from nearfar_har.pretext.task import Pretext, projection_head
 from nearfar_har.sampling import asynchronous
-from nearfar_har.selection import Policy, choose, device_distances
+from nearfar_har.selection import choose, device_distances
+from nearfar_har.settings import Policy
 
 __all__ = ["ColloSSL", "Negatives"]
 

@@ -18,7 +18,7 @@ from nearfar_kit.atomic import replacing
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_kit.metrics import Metrics, Record, split_key
-from nearfar_kit.report import Report, facts
+from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.settings import load_settings, preset_values
 from nearfar_kit.spreadsheet import harmless
@@ -156,10 +156,7 @@ def separate(
         "How the objective ended",
         "; ".join(f"{name} {value:.4g}" for name, value in work.terms.items()),
     )
-    metrics.write(run.metrics)
-    report.section("How this was made")
-    report.facts(facts(metrics))
-    report.write(run.report)
+    end_report(report, run, metrics)
     return table
 
 

@@ -1,0 +1,45 @@
+"""What every domain's ``bench`` asks: a profile, methods, seeds, processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Annotated, TypeVar
+
+import typer
+
+from nearfar_kit.errors import UserError
+
+__all__ = ["Methods", "Processes", "ProfileName", "methods_of", "processes_of", "profile_of"]
+
+P = TypeVar("P")
+
+ProfileName = Annotated[str, typer.Option("--profile", help="smoke, cpu or gpu.")]
+Methods = Annotated[str | None, typer.Option("--methods", help="Names, separated by semicolons.")]
+Processes = Annotated[int | None, typer.Option("--processes", min=1, help="Default: one a core.")]
+
+
+def profile_of(profiles: Mapping[str, P], name: str) -> P:
+    """The profile that ``--profile`` names.
+
+    Raises:
+        UserError: it names none.
+    """
+    if name not in profiles:
+        raise UserError(f"--profile {name}: expected one of {', '.join(profiles)}")
+    return profiles[name]
+
+
+def methods_of(given: str | None, default: Iterable[str]) -> list[str]:
+    """The methods that ``--methods`` names, or else the default ones.
+
+    Example:
+        >>> methods_of("a; b, or c", ["d"]), methods_of(None, ["d"])
+        (['a', 'b, or c'], ['d'])
+    """
+    return [name.strip() for name in given.split(";")] if given else list(default)
+
+
+def processes_of(given: int | None) -> int:
+    """As many as ``--processes`` says, or else one for each core that this process may use."""
+    return given or len(os.sched_getaffinity(0))
