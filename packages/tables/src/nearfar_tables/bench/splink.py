@@ -78,7 +78,7 @@ def splink_sets(
     found = linker.inference.predict(threshold_match_probability=0.5)
     sets = linker.clustering.cluster_pairwise_predictions_at_threshold(found, 0.5)
     frame = sets.as_duckdbpyrelation().pl().sort("unique_id")
-    return frame["cluster_id"].rank("dense").to_numpy().astype(np.int64)
+    return np.asarray(frame["cluster_id"].rank("dense"), dtype=np.int64)
 
 
 def _linker(
