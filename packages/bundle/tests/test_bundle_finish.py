@@ -16,9 +16,9 @@ from nearfar_bundle.batches import padded
 from nearfar_bundle.catalogue import Catalogue, incidence
 from nearfar_bundle.company import company_blocks, same_kin
 from nearfar_bundle.evaluate import evaluate
-from nearfar_bundle.evidence import sparse_tensor
+from nearfar_bundle.evidence import FIRST, sparse_tensor
 from nearfar_bundle.features import Block, company
-from nearfar_bundle.finish import finish
+from nearfar_bundle.finish import PENALTIES, WEIGHTS, finish
 from nearfar_bundle.later import only, with_cold_items_later
 from nearfar_bundle.objective import _without_kin, found_by_score, objective
 from nearfar_bundle.ridge import POWER, holders_of, ridge_scores, solved
@@ -100,8 +100,16 @@ class TestFinish:
         training.model.evidence.weight.data.zero_()
         builder, warm = training.builder(), two.degrees > 0
         before = evaluate(builder, two.valid, warm)["recall@20"]
+        ridge, tried = builder.model.evidence.ridge, {}
+        for penalty in PENALTIES:
+            part = ridge_scores(builder.blocks, two.valid.shown, penalty)(slice(0, 80))
+            unit = FIRST / part.topk(20).values[:, -1].mean()
+            for weight in WEIGHTS:
+                ridge.copy_(torch.tensor([weight * unit, penalty]))
+                tried[tuple(ridge.tolist())] = together(builder, two)
+        ridge.copy_(torch.tensor([0.0, 1.0]))
         finish(builder, two)
-        assert builder.model.evidence.ridge[0] > 0
+        assert tried[tuple(ridge.tolist())] == max(tried.values())
         assert evaluate(builder, two.valid, warm)["recall@20"] > before + 0.1
         kept = deepcopy(builder.model.state_dict())
         assert torch.equal(kept["evidence.ridge"], builder.model.evidence.ridge)
