@@ -300,6 +300,14 @@ def test_clhe_folders(tmp_path, capsys):
     assert "bi_train.txt, line 1: item 9; expected below 6" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("given", ["1", "0", "half", "-0.5,0.5", ""])
+def test_shares_that_are_none(data, tmp_path, capsys, given):
+    call("bench", "--data", data, "--out", tmp_path / "b", f"--missing={given}", status=2)
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: --missing {given}: expected none, or numbers above 0")
+    assert err.count("\n") == 1
+
+
 def test_bench_goes_on_and_writes_its_table(data, tmp_path, monkeypatch):
     out = tmp_path / "b"
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

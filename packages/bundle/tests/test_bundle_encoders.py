@@ -83,7 +83,11 @@ def test_noise_leaves_items_out_in_training_alone(bundles):
 def test_the_divergence_is_its_definition():
     torch.manual_seed(0)
     encoder = Variational(8, 0.0)
-    posterior = encoder.posterior(torch.randn(5, 3, 8), torch.ones(5, 3, dtype=torch.bool))
+    items = torch.randn(5, 3, 8)
+    posterior = encoder.posterior(items, torch.ones(5, 3, dtype=torch.bool))
+    location, log_variance = encoder.layer(items.mean(1)).chunk(2, dim=1)
+    assert torch.allclose(posterior.mean, location, atol=1e-6)
+    assert torch.allclose(posterior.variance.log(), log_variance, atol=1e-5)
     mean, variance = posterior.mean.double(), posterior.variance.double()
     want = (mean**2 + variance - variance.log() - 1).sum(1).mean() / 2
     assert from_standard(posterior).item() == pytest.approx(want.item(), rel=1e-5)

@@ -16,11 +16,11 @@ from nearfar_bundle.batches import padded
 from nearfar_bundle.catalogue import Catalogue, incidence
 from nearfar_bundle.company import company_blocks, same_kin
 from nearfar_bundle.evaluate import evaluate
-from nearfar_bundle.evidence import sparse_tensor
+from nearfar_bundle.evidence import FIRST, sparse_tensor
 from nearfar_bundle.features import Block, company
-from nearfar_bundle.finish import finish
+from nearfar_bundle.finish import PENALTIES, WEIGHTS, finish
 from nearfar_bundle.later import only, with_cold_items_later
-from nearfar_bundle.objective import _without_kin
+from nearfar_bundle.objective import _without_kin, found_by_score, objective
 from nearfar_bundle.ridge import POWER, holders_of, ridge_scores, solved
 from nearfar_bundle.settings import BundleSettings
 from nearfar_bundle.split import split_bundles
@@ -100,8 +100,16 @@ class TestFinish:
         training.model.evidence.weight.data.zero_()
         builder, warm = training.builder(), two.degrees > 0
         before = evaluate(builder, two.valid, warm)["recall@20"]
+        ridge, tried = builder.model.evidence.ridge, {}
+        for penalty in PENALTIES:
+            part = ridge_scores(builder.blocks, two.valid.shown, penalty)(slice(0, 80))
+            unit = FIRST / part.topk(20).values[:, -1].mean()
+            for weight in WEIGHTS:
+                ridge.copy_(torch.tensor([weight * unit, penalty]))
+                tried[tuple(ridge.tolist())] = together(builder, two)
+        ridge.copy_(torch.tensor([0.0, 1.0]))
         finish(builder, two)
-        assert builder.model.evidence.ridge[0] > 0
+        assert tried[tuple(ridge.tolist())] == max(tried.values())
         assert evaluate(builder, two.valid, warm)["recall@20"] > before + 0.1
         kept = deepcopy(builder.model.state_dict())
         assert torch.equal(kept["evidence.ridge"], builder.model.evidence.ridge)
@@ -158,11 +166,13 @@ class TestKin:
         evidence.popularity.data.copy_(torch.tensor([0.7, 5.0, -3.0]))
         batch = training.batch_of(training.rows[:6], np.random.default_rng(0))
         kin = same_kin(split).toarray()[training.rows[:6]] > 0
-        found = evidence.alone(evidence.degrees)[None] + _without_kin(training.model, batch)
         held = split.training.toarray()
-        for row in range(6):
-            left = torch.from_numpy(held[~kin[row]].sum(0))
-            assert torch.allclose(found[row], evidence.alone(left), atol=1e-5)
+        left = torch.stack([torch.from_numpy(held[~own].sum(0)) for own in kin])
+        found = evidence.alone(evidence.degrees)[None] + _without_kin(training.model, batch)
+        assert torch.allclose(found, evidence.alone(left), atol=1e-5)
+        evidence.weight.data.zero_()
+        loss = objective(training.model, batch, training.features, torch.Generator())
+        assert loss.item() == pytest.approx(found_by_score(found, batch).item(), rel=1e-5)
 
 
 class TestLater:

@@ -230,7 +230,8 @@ def bench(
     splits: Annotated[int | None, typer.Option(min=1, help="How many splits.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
     missing: Annotated[
-        str | None, typer.Option(help="Shares of the features to take away, separated by commas.")
+        str | None,
+        typer.Option(help="Shares of the features to take away, separated by commas, or none."),
     ] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
     config: Config = None,
@@ -329,12 +330,16 @@ def _partial(path: Path) -> dict[str, list[str]]:
 
 
 def _shares(text: str) -> list[float]:
+    if text == "none":
+        return []
     try:
         found = [float(part) for part in text.split(",")]
     except ValueError:
         found = [-1.0]
     if not all(0 < share < 1 for share in found):
-        raise UserError(f"--missing {text}: expected numbers above 0 and below 1, as 0.25,0.5")
+        raise UserError(
+            f"--missing {text}: expected none, or numbers above 0 and below 1, as 0.25,0.5"
+        )
     return found
 
 
