@@ -1,10 +1,11 @@
 """How fast and in how much memory: a long FASTA embedded, its contigs binned, encoders alone.
 
 python packages/dna/benchmarks/speed.py --data ../shared/data/dna --out OUT
-    [--megabases 1000] [--contigs 100000]
+    [--megabases 1000] [--contigs 100000] [--what embed bin encoders]
 
 FASTA files are made by tiling: pieces of the genomes at random places, which overlap where more is
-asked for than there is. Each measurement is a process of its own, whose peak of memory is told.
+asked for than there is. Each measurement is a process of its own, whose peak of memory is told;
+what OUT holds of others is kept.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from nearfar_dna.write_bins import bin_file
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.metrics import Metrics, Record, versions_of
 from nearfar_kit.table import Table
+from nearfar_kit.torchaudio_compat import ensure_torchaudio
 
 LENGTH = 5000
 TOKENS = {"encoder": "transformer", "width": 256, "depth": 4, "hidden": 1024, "heads": 4}
@@ -86,6 +88,7 @@ def ours(model: Path, fasta: Path, out: Path) -> int:
 
 def of_transformers(model: Path, fasta: Path, out: Path) -> int:
     """The same layers by the transformers library: pre-norm, rotary, GELU, mean over tokens."""
+    ensure_torchaudio()  # which transformers imports, and which does not fit every torch
     from transformers import EsmConfig, EsmModel
 
     config = EsmConfig(
@@ -141,46 +144,56 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--megabases", type=int, default=1000)
     parser.add_argument("--contigs", type=int, default=100_000)
+    parser.add_argument("--what", nargs="+", default=["embed", "bin", "encoders"])
     asked = parser.parse_args()
     metrics = Metrics(
         "dna", "speed", versions_of("nearfar-dna", "numpy", "transformers"), "cpu, one thread", "",
         "",
     )  # fmt: skip
-    rows = []
+    kept = asked.out / "metrics.json"
+    if kept.exists():
+        metrics.add(Metrics.read(kept).records)
+    asked.out.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool,
     ):
         here = Path(folder)
-        model = here / "model.safetensors"
+        model, fasta = here / "model.safetensors", here / "tiled.fna"
         train(read_genomes(asked.data), DnaSettings(), 0).save(model)
 
-        def measure(name: str, task: Callable[[Path, Path, Path], int], fasta: Path) -> None:
+        def measure(name: str, task: Callable[[Path, Path, Path], int]) -> None:
             found = pool.submit(measured, task, model, fasta, here).result()
             found["Mb a processor second"] = found["megabases"] / found["processor seconds"]
+            print(name, found, flush=True)
+            metrics.records = [record for record in metrics.records if record.method != name]
             metrics.add(Record("tiled", "", name, 0, k, v, 1) for k, v in found.items())
-            rows.append([name, *(f"{value:.3g}" for value in found.values())])
-            columns = ["what", *found]
-            table = Table(
-                "Tiled genomes, contigs of 2.5 to 7.5 kb; one thread on a busy machine.", columns,
-                rows,
-            )  # fmt: skip
-            print(rows[-1], flush=True)
-            asked.out.mkdir(parents=True, exist_ok=True)
-            metrics.write(asked.out / "metrics.json")
-            write_atomic(asked.out / "table.md", table.markdown())
+            metrics.write(kept)
+            write_atomic(asked.out / "table.md", rendered(metrics).markdown())
 
-        for part in (10, 1):
-            fasta = here / "tiled.fna"
-            tile(asked.data, fasta, asked.megabases * 10**6 // part)
-            measure("embed", embed, fasta)
-        measure("canonical TNF", count_tnf, fasta)
-        tile(asked.data, fasta, LENGTH * asked.contigs)
-        measure(f"bin, {asked.contigs} contigs", bin_contigs, fasta)
-        fasta.unlink()
-        size = f"transformer of {TOKENS['depth']} x {TOKENS['width']}"
-        measure(f"{size}, here", ours, fasta)
-        measure(f"{size}, by transformers", of_transformers, fasta)
+        if "embed" in asked.what:
+            for megabases in (asked.megabases // 10, asked.megabases):
+                tile(asked.data, fasta, megabases * 10**6)
+                measure(f"embed, {megabases} Mb", embed)
+            measure(f"canonical TNF, {megabases} Mb", count_tnf)
+        if "bin" in asked.what:
+            tile(asked.data, fasta, LENGTH * asked.contigs)
+            measure(f"bin, {asked.contigs} contigs", bin_contigs)
+        if "encoders" in asked.what:
+            size = f"transformer of {TOKENS['depth']} x {TOKENS['width']}"
+            measure(f"{size}, here", ours)
+            measure(f"{size}, by transformers", of_transformers)
+
+
+def rendered(metrics: Metrics) -> Table:
+    methods = list(dict.fromkeys(record.method for record in metrics.records))
+    columns = list(dict.fromkeys(record.metric for record in metrics.records))
+    value = {(record.method, record.metric): record.value for record in metrics.records}
+    return Table(
+        f"Tiled genomes, contigs of 2.5 to 7.5 kb; one thread of a busy machine, {metrics.date}.",
+        ["what", *columns],
+        [[name, *(f"{value[name, column]:.3g}" for column in columns)] for name in methods],
+    )
 
 
 if __name__ == "__main__":

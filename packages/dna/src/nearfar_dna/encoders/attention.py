@@ -55,7 +55,7 @@ def alibi_slopes(heads: int) -> Tensor:
         [0.0625, 0.00390625, 0.25]
     """
     power = 2 ** int(math.log2(heads))
-    slopes = torch.exp2(-8 * torch.arange(1, power + 1, dtype=torch.float64) / power)
+    slopes: Tensor = 2.0 ** (-8 * torch.arange(1, power + 1, dtype=torch.float64) / power)
     if power < heads:
         slopes = torch.cat([slopes, alibi_slopes(2 * power)[::2][: heads - power].double()])
     return slopes.float()
