@@ -122,6 +122,15 @@ class TestRecommend:
         call("recommend", "--model", run, "--item", "soap", "--unknown", "skip", status=2)
         assert "--item: no item is known to the model" in capsys.readouterr().err
 
+    def test_names_are_no_formulas_where_a_spreadsheet_opens_them(self, run, tmp_path, capsys):
+        new = tmp_path / "new.txt"
+        new.write_text("=1+1\titem 1\titem 2\n", encoding="utf-8")
+        call("recommend", "--model", run, "--data", new, "-k", 1)
+        printed = capsys.readouterr().out
+        assert printed.splitlines()[1].startswith("'=1+1,1,")
+        call("recommend", "--model", run, "--data", new, "-k", 1, "--out", tmp_path / "lists.csv")
+        assert (tmp_path / "lists.csv").read_text(encoding="utf-8") == printed
+
     def test_new_sequences_of_a_table(self, run, tmp_path, capsys):
         new = tmp_path / "new.csv"
         new.write_text("who,item,time\nzoë,item 2,2\nzoë,item 1,1\n", encoding="utf-8")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from nearfar_kit.errors import UserError
-from nearfar_kit.spreadsheets import formula_safe
+from nearfar_kit.spreadsheet import formula_safe
 from nearfar_tables import align, as_kind, outer_union, read, read_all, suggest_alignment, write
 from nearfar_tables.dirty_csv import distinct_names
 

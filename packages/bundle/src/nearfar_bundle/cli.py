@@ -172,7 +172,7 @@ def construct(
     from nearfar_bundle.construct import Limits
     from nearfar_bundle.construct import construct as build
     from nearfar_kit.atomic import replacing
-    from nearfar_kit.spreadsheets import formula_safe
+    from nearfar_kit.spreadsheet import formula_safe
 
     builder = _load(model)
     if new_items is not None:

@@ -11,7 +11,7 @@ from nearfar_har.model import HarModel
 from nearfar_har.windows import Windows
 from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
-from nearfar_kit.spreadsheet import harmless
+from nearfar_kit.spreadsheet import formula_safe
 
 __all__ = ["check_name", "classify", "write_labels"]
 
@@ -50,7 +50,6 @@ def write_labels(frame: pl.DataFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as beside:
         if path.suffix == ".csv":
-            named = pl.col(pl.String).map_elements(harmless, return_dtype=pl.String)
-            frame.with_columns(named).write_csv(beside)
+            formula_safe(frame).write_csv(beside)
         else:
             frame.write_parquet(beside)

@@ -163,6 +163,7 @@ def recommend(
     quiet: Quiet = False,
 ) -> None:
     """The best next items, for users of the training or for new sequences."""
+    from nearfar_kit.spreadsheet import formula_safe
     from nearfar_seqrec.data import read_options
     from nearfar_seqrec.readers import read as read_sequences
     from nearfar_seqrec.recommend import (
@@ -189,7 +190,7 @@ def recommend(
         histories = histories_of(trained, users)
     frame = recommend(trained, histories, k, repeat=repeat)
     if out is None:
-        typer.echo(frame.write_csv(), nl=False)
+        typer.echo(formula_safe(frame).write_csv(), nl=False)
         return
     write_table(frame, out)
     if not quiet:

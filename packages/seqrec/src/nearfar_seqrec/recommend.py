@@ -10,6 +10,7 @@ import polars as pl
 
 from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
+from nearfar_kit.spreadsheet import formula_safe
 from nearfar_seqrec.ranking import best_items
 from nearfar_seqrec.recommender import Recommender
 from nearfar_seqrec.sequences import Ints
@@ -106,6 +107,6 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
     """Writes .csv or .parquet, whole or not at all."""
     with replacing(path) as beside:
         if path.suffix == ".csv":
-            frame.write_csv(beside)
+            formula_safe(frame).write_csv(beside)
         else:
             frame.write_parquet(beside)

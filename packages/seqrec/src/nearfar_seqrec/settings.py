@@ -90,9 +90,9 @@ class SeqrecSettings(Settings):
     """Share of items that a similar one replaces."""
     temperature: float = Field(1.0, gt=0)
     """Of the contrast of two views; that of learnt views is 1."""
-    view_weight: float = Field(0.1, ge=0)
+    view_weight: float = Field(0.03, ge=0)
     """Of the contrast of two views: CL4SRec's, DuoRec's and MCLRec's lambda."""
-    meta_weight: float = Field(0.1, ge=0)
+    meta_weight: float = Field(0.05, ge=0)
     """Of the contrasts with learnt views: MCLRec's beta."""
     margin_weight: float = Field(0.1, ge=0)
     """Of the regulariser beside those, MCLRec's gamma."""

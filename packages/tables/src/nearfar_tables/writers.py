@@ -10,7 +10,7 @@ import polars as pl
 
 from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
-from nearfar_kit.spreadsheets import formula_safe
+from nearfar_kit.spreadsheet import formula_safe
 from nearfar_tables.source import Kind
 
 __all__ = ["as_kind", "write"]
