@@ -1,7 +1,7 @@
 """Text that a spreadsheet opens without running what a stranger wrote into it.
 
-An apostrophe is put before what would be taken for a formula (OWASP, "CSV injection"). Numbers, ``-5``
-or ``+1.2e3``, stay as they are.
+An apostrophe is put before what would be taken for a formula (OWASP, "CSV injection"). Numbers stay
+as they are, ``-5`` and ``+1.2e3`` too.
 """
 
 from __future__ import annotations
