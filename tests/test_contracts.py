@@ -84,7 +84,8 @@ class TestPackage:
         asked = {re.split(r"[^\w-]", d)[0].lower() for d in needed}
         own = next((package / "src").iterdir()).name
         used = set().union(*map(imported, sources(package)))
-        used -= {own, *sys.stdlib_module_names}
+        # A peer of a benchmark, which asks for an older torch: used where it is installed.
+        used -= {own, "vamb", *sys.stdlib_module_names}
         assert {names.get(n, n.replace("_", "-")) for n in used} <= asked
 
     def test_files_are_named_after_an_idea(self, package):

@@ -66,7 +66,7 @@ def test_every_file_of_the_contract(demo):
     assert names >= {"settings.yaml", "metrics.json", "log.jsonl", "checkpoint", "report.html"}
     assert list(json.loads((demo / "metrics.json").read_text())) == [
         "schema", "domain", "verb", "date", "versions", "device", "loss_path", "seconds",
-        "peak_memory_bytes", "settings_hash", "records",
+        "peak_memory_bytes", "resumed", "settings_hash", "records",
     ]  # fmt: skip
     assert list((demo / "checkpoint").glob("*.safetensors"))
     assert not [n for n in names if n.startswith(".")]

@@ -187,8 +187,8 @@ class TestRunFolder:
             RunFolder(tmp_path / "r", Own())
 
     def test_resuming_asks_for_the_same_settings(self, tmp_path):
-        RunFolder(tmp_path / "r", Own())
-        RunFolder(tmp_path / "r", Own(), resume=True)
+        assert not RunFolder(tmp_path / "r", Own()).resumed
+        assert RunFolder(tmp_path / "r", Own(), resume=True).resumed
         with pytest.raises(UserError, match="steps was 3, is 4, name was 'a', is 'b'"):
             RunFolder(tmp_path / "r", Own(steps=4, name="b"), resume=True)
         assert "steps: 3" in (tmp_path / "r" / "settings.yaml").read_text()

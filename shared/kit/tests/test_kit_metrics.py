@@ -13,6 +13,7 @@ from rich.console import Console
 
 from nearfar_kit.errors import UserError
 from nearfar_kit.metrics import Metrics, Record, parse_split, split_key, versions_of
+from nearfar_kit.report import facts
 from nearfar_kit.table import Cell, Table, summarise
 
 
@@ -23,14 +24,22 @@ def some_metrics(*values: float) -> Metrics:
 
 
 class TestMetrics:
+    def test_the_time_of_a_run_that_went_on_is_told_as_such(self):
+        made = some_metrics(0.5)
+        made.seconds = 7.0
+        assert facts(made)["time"] == "7 s"
+        made.resumed = True
+        assert facts(made)["time"] == "7 s since it was resumed"
+
     def test_the_contracts_keys(self, tmp_path):
         some_metrics(0.5).write(tmp_path / "metrics.json")
         content = json.loads((tmp_path / "metrics.json").read_text())
         assert list(content) == [
             "schema", "domain", "verb", "date", "versions", "device", "loss_path", "seconds",
-            "peak_memory_bytes", "settings_hash", "records",
+            "peak_memory_bytes", "resumed", "settings_hash", "records",
         ]  # fmt: skip
         assert content["schema"] == 1
+        assert content["resumed"] is False
         assert content["peak_memory_bytes"] > 10_000_000
         assert {"python", "torch", "nearfar", "nearfar-kit"} <= set(content["versions"])
         assert content["records"] == [

@@ -46,7 +46,7 @@ from nearfar_kit.settings import load_settings
 
 __all__ = ["METHODS", "OURS", "PROFILES", "SPLITS", "Profile", "compare", "folds_of"]
 
-OURS = "curriculum, hardness 0.25"
+OURS = "curriculum"
 TRAINED: dict[str, dict[str, Any]] = {
     "whitened, no training": {"steps": 0},
     "SimCLR": {"method": "simclr"},
@@ -54,9 +54,9 @@ TRAINED: dict[str, dict[str, Any]] = {
     "SupCon": {"method": "sup_con", "rows_a_species": 4},
     "i-Mix": {"method": "i_mix", "hardness": 0.0},
     "MI-Mix": {"method": "mi_mix", "hardness": 0.0},
-    "curriculum": {"method": "c2lr", "hardness": 0.0},
+    OURS: {"method": "c2lr", "hardness": 0.0},
     "curriculum, as released": {"method": "c2lr", "hardness": 1.0},
-    OURS: {"method": "c2lr", "hardness": 0.25},
+    "curriculum, hardness 0.25": {"method": "c2lr", "hardness": 0.25},
 }
 UNTRAINED = BASELINES | PEERS
 SPLITS = ("species", "strain", "validation")

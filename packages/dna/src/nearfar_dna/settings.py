@@ -40,7 +40,7 @@ class DnaSettings(Settings):
     temperature: float = Field(0.2, gt=0)
     projection: int = Field(0, ge=0)
     alpha: float = Field(1.0, gt=0)
-    hardness: float = Field(0.25, ge=0)  # of MI-Mix's negatives; 0 in the paper, 1 in its code
+    hardness: float = Field(0.0, ge=0)  # of MI-Mix's negatives; 0 in the paper, 1 in its code
     steps: int = Field(300, ge=0)
     species_a_batch: int = Field(64, ge=2)
     rows_a_species: int = Field(2, ge=2)

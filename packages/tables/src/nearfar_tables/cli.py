@@ -346,8 +346,6 @@ def bench(
     from nearfar_tables.bench import Ask, run_bench
     from nearfar_tables.bench.splink import splink_is_there
 
-    if not splink_is_there():
-        typer.echo("splink is left out: pip install 'nearfar-tables[splink]'", err=True)
     run, metrics = begin("tables", "bench", out, settings, resume=resume, packages=TOLD)
     ask = Ask(
         root=data, folder=run.checkpoint / "jobs", settings=settings, methods=_names(methods),
@@ -355,6 +353,8 @@ def bench(
     )  # fmt: skip
     for table in run_bench(ask, _names(parts), run, metrics):
         Console().print(table.terminal())
+    if not splink_is_there():
+        typer.echo("splink is left out: pip install 'nearfar-tables[splink]'", err=True)
     end(run)
 
 

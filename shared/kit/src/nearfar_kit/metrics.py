@@ -69,6 +69,7 @@ class Metrics:
     records: list[Record] = field(default_factory=list)
     seconds: float = 0.0
     peak_memory_bytes: int = 0
+    resumed: bool = False  # time and memory are those since then
     date: str = field(default_factory=lambda: time.strftime("%Y-%m-%d", time.gmtime()))
     began: float = field(default_factory=time.monotonic, repr=False)
 
@@ -83,7 +84,7 @@ class Metrics:
         del content["began"]
         order = (
             "schema", "domain", "verb", "date", "versions", "device", "loss_path", "seconds",
-            "peak_memory_bytes", "settings_hash",
+            "peak_memory_bytes", "resumed", "settings_hash",
         )  # fmt: skip
         head = json.dumps({key: content[key] for key in order}, indent=1).removesuffix("\n}")
         for record in content["records"]:

@@ -123,11 +123,12 @@ def write_tables(path: Path, tables: Sequence[Table], metrics: Metrics) -> None:
 def facts(metrics: Metrics) -> dict[str, object]:
     """What a reader wants to know of how the figures were made."""
     versions = ", ".join(f"{name} {version}" for name, version in metrics.versions.items())
+    since = " since it was resumed" if metrics.resumed else ""
     return {
         "date": metrics.date,
         "device": metrics.device,
         "loss path": metrics.loss_path,
-        "time": f"{metrics.seconds:.0f} s",
+        "time": f"{metrics.seconds:.0f} s{since}",
         "peak memory": f"{metrics.peak_memory_bytes / 2**20:.0f} MiB",
         "versions": versions,
         "settings": metrics.settings_hash,

@@ -28,6 +28,7 @@ class RunFolder:
 
     Attributes:
         writes: whether this process is the one that writes.
+        resumed: whether a run was begun here before.
 
     Raises:
         UserError: the path is a file or cannot be written; a run is there and ``resume`` is not
@@ -37,6 +38,7 @@ class RunFolder:
     def __init__(self, out: Path, settings: Settings, *, resume: bool = False) -> None:
         self.path = out
         self.writes = os.environ.get("RANK", "0") == "0"
+        self.resumed = (out / "settings.yaml").exists()
         if not self.writes:
             return
         try:

@@ -59,6 +59,7 @@ def begin(
         device=described,
         loss_path=nearfar.loss_path(described.split()[0]),
         settings_hash=settings_hash(settings),
+        resumed=run.resumed,
     )
     return run, metrics
 

@@ -86,7 +86,7 @@ def _make(ask: Ask, folder: Path) -> None:
 
 
 def _run(job: _Job, *, folder: Path, settings: TablesSettings, processes: int) -> str:
-    truth = np.load(folder / "truth.npy")
+    truth = np.load(folder / "truth.npy", allow_pickle=False)
     paths = sorted(folder.glob("register_*.parquet"))
     wall, cpu = time.monotonic(), _cpu()
     if job.method == SPLINK:
