@@ -135,7 +135,7 @@ class Cells:
         """Of :meth:`save`; numbers stay on disk until they are looked at."""
 
         def read(name: str) -> Any:
-            return np.load(folder / f"{name}.npy", mmap_mode="r")
+            return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
         values = tuple(pl.read_ipc(folder / "values.arrow")["value"].to_list())
         cells = cls(columns, values, read("codes"))

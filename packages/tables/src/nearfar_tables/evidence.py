@@ -43,12 +43,14 @@ class Evidence:
     def __iter__(self) -> Iterator[tuple[PairFeatures, Floats]]:
         """Features and logits [p], a chunk at a time."""
         for file in self.files:
-            yield self._parted(np.load(file))
+            yield self._parted(np.load(file, allow_pickle=False))
 
     def take(self, pairs: NDArray[np.int64]) -> tuple[PairFeatures, Floats]:
         """Of some pairs, by number, in ascending order."""
         parts = [
-            np.load(file, mmap_mode="r")[pairs[pairs // CHUNK == place] - place * CHUNK]
+            np.load(file, mmap_mode="r", allow_pickle=False)[
+                pairs[pairs // CHUNK == place] - place * CHUNK
+            ]
             for place, file in enumerate(self.files)
         ]
         return self._parted(np.concatenate(parts))
@@ -116,7 +118,11 @@ def _look_from(job: _Chunk, *, folder: Path) -> str:
 @lru_cache(maxsize=1)
 def _opened(folder: Path) -> tuple[PairModel, Cells, NDArray[np.int64]]:
     model = PairModel.load(folder / MODEL)
-    return model, Cells.open(folder, model.columns), np.load(folder / PAIRS, mmap_mode="r")
+    return (
+        model,
+        Cells.open(folder, model.columns),
+        np.load(folder / PAIRS, mmap_mode="r", allow_pickle=False),
+    )
 
 
 class _one_thread:

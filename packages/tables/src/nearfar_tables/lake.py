@@ -102,7 +102,7 @@ class Lake:
         across = origin if len(sources) > 1 else None
         kept = None if folder is None else folder / CANDIDATES
         if kept is not None and kept.exists():
-            candidates = np.load(kept)
+            candidates = np.load(kept, allow_pickle=False)
         else:
             candidates = _candidates(union, across, settings, processes)
             if kept is not None:
