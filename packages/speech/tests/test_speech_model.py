@@ -99,7 +99,8 @@ def test_a_beam_as_wide_as_all_sentences_finds_the_best(seed, power):
     for clip, hypothesis in enumerate(found):
         sentences = [s for n in range(limit) for s in itertools.product(others, repeat=n)]
         best = max(sentences, key=lambda s: score(s, chains[clip], power))
-        assert hypothesis.tokens == best
+        own, of_best = (score(t, chains[clip], power) for t in (hypothesis.tokens, best))
+        assert own >= of_best - 1e-5  # of two as good, by rounding, either
         assert math.isclose(hypothesis.score, score(best, chains[clip], power), abs_tol=1e-5)
 
 
