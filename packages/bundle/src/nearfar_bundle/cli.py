@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 from rich.console import Console
 
 from nearfar_bundle.settings import VARIANTS, BundleSettings
+from nearfar_kit.bench import Methods, Processes, ProfileName, methods_of, processes_of, profile_of
 from nearfar_kit.command import (
     Config,
     Data,
@@ -23,6 +23,7 @@ from nearfar_kit.command import (
     run_app,
 )
 from nearfar_kit.errors import UserError
+from nearfar_kit.frames import check_name, write_frame
 from nearfar_kit.settings import load_settings, preset_values
 from nearfar_kit.verb import begin, device_of, end
 
@@ -73,10 +74,10 @@ def train(
     """Train on an honest split, choose the epoch by its validation part, measure on its test."""
     settings = _settings(variant, config, overrides)
     from nearfar_bundle.data import split_from
-    from nearfar_bundle.report import end_report, training_curve
+    from nearfar_bundle.report import training_curve
     from nearfar_bundle.train import train as run_training
     from nearfar_kit.launch import launch
-    from nearfar_kit.report import Report
+    from nearfar_kit.report import Report, end_report
 
     split = split_from(data, settings, seed, layout)
     fabric = launch(device_of(device))
@@ -112,8 +113,7 @@ def evaluate(
     from nearfar_bundle.baselines import best_blend, simple_scorers
     from nearfar_bundle.bench import BLEND
     from nearfar_bundle.data import split_from
-    from nearfar_bundle.report import end_report
-    from nearfar_kit.report import Report
+    from nearfar_kit.report import Report, end_report
 
     builder = _load(model)
     split = split_from(data, builder.settings, seed, layout)
@@ -165,13 +165,9 @@ def construct(
     if (data is None) == (items is None):
         raise UserError("--data or --item: expected one of them")
     if out is not None:
-        if out.suffix not in (".csv", ".parquet"):
-            raise UserError(f"--out {out}: expected a name that ends in .csv or .parquet")
-        if not out.parent.is_dir():
-            raise UserError(f"--out {out}: {out.parent} is no folder")
+        check_name(out)
     from nearfar_bundle.construct import Limits
     from nearfar_bundle.construct import construct as build
-    from nearfar_kit.atomic import replacing
     from nearfar_kit.spreadsheet import formula_safe
 
     builder = _load(model)
@@ -185,11 +181,7 @@ def construct(
     if out is None:
         typer.echo(formula_safe(frame).write_csv(), nl=False)
         return
-    with replacing(out) as beside:
-        if out.suffix == ".csv":
-            formula_safe(frame).write_csv(beside)
-        else:
-            frame.write_parquet(beside)
+    write_frame(frame, out)
     if not quiet:
         typer.echo(f"{len(bundles)} bundles: {out}")
 
@@ -225,15 +217,15 @@ def check_leak(
 def bench(
     data: Data,
     out: Out = Path("runs/bench-bundle"),
-    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
-    methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
+    profile: ProfileName = "cpu",
+    methods: Methods = None,
     splits: Annotated[int | None, typer.Option(min=1, help="How many splits.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
     missing: Annotated[
         str | None,
         typer.Option(help="Shares of the features to take away, separated by commas, or none."),
     ] = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
+    processes: Processes = None,
     config: Config = None,
     overrides: Overrides = None,
     resume: Resume = False,
@@ -243,14 +235,11 @@ def bench(
     from nearfar_bundle.bench import METHODS, compare
     from nearfar_bundle.profiles import PROFILES
     from nearfar_bundle.readers import LAYOUTS
-    from nearfar_bundle.report import comparison, end_report
-    from nearfar_kit.atomic import write_atomic
-    from nearfar_kit.report import Report, facts
+    from nearfar_bundle.report import comparison
+    from nearfar_kit.report import Report, end_report, write_tables
 
-    if profile not in PROFILES:
-        raise UserError(f"--profile {profile}: expected one of {', '.join(PROFILES)}")
-    chosen = PROFILES[profile]
-    names = [name.strip() for name in methods.split(";")] if methods else list(chosen.methods)
+    chosen = profile_of(PROFILES, profile)
+    names = methods_of(methods, chosen.methods)
     for name in names:
         if name not in METHODS:
             raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
@@ -270,7 +259,7 @@ def bench(
             paths, run.checkpoint / "jobs", settings, names, splits or chosen.splits,
             seeds or chosen.seeds,
             missing=chosen.missing if missing is None else _shares(missing),
-            processes=processes or len(os.sched_getaffinity(0)), quiet=quiet,
+            processes=processes_of(processes), quiet=quiet,
         )
     )  # fmt: skip
     report = Report(
@@ -280,8 +269,7 @@ def bench(
     )
     tables = comparison(run.path, metrics.records, report)
     metrics.write(run.metrics)
-    made = "; ".join(f"{what}: {found}" for what, found in facts(metrics).items())
-    write_atomic(run.path / "table.md", "\n".join([*(t.markdown() for t in tables), made]) + "\n")
+    write_tables(run.path / "table.md", tables, metrics)
     for table in tables:
         Console().print(table.terminal())
     end_report(report, run, metrics)

@@ -7,14 +7,14 @@ from typing import Any
 from nearfar_bundle.bench import METHODS, SIMPLE, Job, measured
 from nearfar_bundle.construct import Limits, construct
 from nearfar_bundle.data import split_of
-from nearfar_bundle.report import comparison, end_report, training_curve
+from nearfar_bundle.report import comparison, training_curve
 from nearfar_bundle.settings import BundleSettings
 from nearfar_bundle.simulate import simulate
 from nearfar_bundle.train import train
 from nearfar_kit.atomic import replacing
 from nearfar_kit.metrics import Metrics
 from nearfar_kit.progress import Progress
-from nearfar_kit.report import Report
+from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Table
 

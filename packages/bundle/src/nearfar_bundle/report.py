@@ -8,12 +8,12 @@ from pathlib import Path
 from nearfar_bundle.builder import Builder
 from nearfar_bundle.measures import CUTS
 from nearfar_kit import plots
-from nearfar_kit.metrics import Metrics, Record, parse_split
-from nearfar_kit.report import Report, facts
+from nearfar_kit.metrics import Record, parse_split
+from nearfar_kit.report import Report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Cell, Table, summarise
 
-__all__ = ["COLUMNS", "by_method", "comparison", "end_report", "measured_table", "training_curve"]
+__all__ = ["COLUMNS", "by_method", "comparison", "measured_table", "training_curve"]
 
 COLUMNS = [f"{name}@{k}" for name in ("recall", "ndcg") for k in CUTS]
 MAIN = ["recall@5", "recall@20", "recall@50", "ndcg@20"]
@@ -140,11 +140,3 @@ def training_curve(report: Report, run: RunFolder, builder: Builder) -> None:
         x_label="epoch", y_label="measure",
     )  # fmt: skip
     report.figure(path, "Measures on the validation part; the best sum of both is kept.")
-
-
-def end_report(report: Report, run: RunFolder, metrics: Metrics) -> None:
-    """How it was made, and both files written."""
-    metrics.write(run.metrics)
-    report.section("How this was made")
-    report.facts(facts(metrics))
-    report.write(run.report)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from nearfar_dna.settings import DnaSettings
+from nearfar_kit.bench import Methods, ProfileName, methods_of, profile_of
 from nearfar_kit.command import (
     Config,
     Data,
@@ -78,10 +79,10 @@ def train(
     settings = load_settings(DnaSettings, config, overrides or [])
     from nearfar_dna.fragments import draw_fragments
     from nearfar_dna.genomes import read_genomes
-    from nearfar_dna.report import embedding_picture, end_report
+    from nearfar_dna.report import embedding_picture
     from nearfar_dna.train import train as run_training
     from nearfar_kit.launch import launch
-    from nearfar_kit.report import Report
+    from nearfar_kit.report import Report, end_report
 
     genomes = read_genomes(data, labels, min_length=settings.min_length)
     fabric = launch(device_of(device))
@@ -129,9 +130,9 @@ def evaluate(
     from nearfar_dna.evaluate import binned_species, cluster_scores, few_shot_f1
     from nearfar_dna.fragments import draw_fragments
     from nearfar_dna.genomes import read_genomes
-    from nearfar_dna.report import embedding_picture, end_report
+    from nearfar_dna.report import embedding_picture
     from nearfar_kit.metrics import Record, split_key
-    from nearfar_kit.report import Report
+    from nearfar_kit.report import Report, end_report
     from nearfar_kit.table import Cell, Table, summarise
 
     trained = _load(model, device)
@@ -272,8 +273,8 @@ def bin_(
 def bench(
     data: Data,
     out: Out = Path("runs/bench-dna"),
-    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
-    methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
+    profile: ProfileName = "cpu",
+    methods: Methods = None,
     splits: Annotated[
         str | None,
         typer.Option(help="Some of species, strain and validation; default: the first two."),
@@ -291,14 +292,12 @@ def bench(
     from rich.console import Console
 
     from nearfar_dna.bench import METHODS, PROFILES, SPLITS, compare
-    from nearfar_dna.report import end_report, write_comparison
-    from nearfar_kit.report import Report
+    from nearfar_dna.report import write_comparison
+    from nearfar_kit.report import Report, end_report
 
-    if profile not in PROFILES:
-        raise UserError(f"--profile {profile}: expected one of {', '.join(PROFILES)}")
-    chosen = PROFILES[profile]
+    chosen = profile_of(PROFILES, profile)
     settings = load_settings(DnaSettings, config, overrides or [], base=chosen.settings)
-    names = [name.strip() for name in methods.split(";")] if methods else METHODS
+    names = methods_of(methods, METHODS)
     for name in names:
         if name not in METHODS:
             raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")

@@ -7,12 +7,12 @@ import numpy as np
 from nearfar_dna.baselines import BASELINES, TARGET
 from nearfar_dna.evaluate import cluster_scores, few_shot_f1
 from nearfar_dna.fragments import draw_fragments
-from nearfar_dna.report import embedding_picture, end_report
+from nearfar_dna.report import embedding_picture
 from nearfar_dna.settings import DnaSettings
 from nearfar_dna.simulate import simulate
 from nearfar_dna.train import train
 from nearfar_kit.metrics import Metrics, Record
-from nearfar_kit.report import Report
+from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.settings import load_settings
 from nearfar_kit.table import Cell, Table, summarise

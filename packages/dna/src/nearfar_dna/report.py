@@ -15,13 +15,11 @@ from nearfar_dna.bench import OURS
 from nearfar_dna.composition import Floats, unit_rows
 from nearfar_dna.evaluate import LEVELS, SHOTS
 from nearfar_kit import plots
-from nearfar_kit.atomic import write_atomic
 from nearfar_kit.metrics import Metrics, Record, parse_split
-from nearfar_kit.report import Report, facts
-from nearfar_kit.run import RunFolder
+from nearfar_kit.report import Report, write_tables
 from nearfar_kit.table import Cell, Table, summarise
 
-__all__ = ["embedding_picture", "end_report", "over_folds", "write_comparison"]
+__all__ = ["embedding_picture", "over_folds", "write_comparison"]
 
 
 def over_folds(records: Sequence[Record], **wanted: str) -> Cell:
@@ -51,9 +49,7 @@ def write_comparison(folder: Path, metrics: Metrics, report: Report) -> list[Tab
             for table in tables[-4:]:
                 report.table(table)
             report.figure(path, "Macro F1 by labelled sequences a species.")
-    text = [table.markdown() for table in tables]
-    text.append("; ".join(f"{what}: {found}" for what, found in facts(metrics).items()) + ".\n")
-    write_atomic(folder / "table.md", "\n".join(text))
+    write_tables(folder / "table.md", tables, metrics)
     return tables
 
 
@@ -141,11 +137,3 @@ def embedding_picture(
     perplexity = min(30.0, (len(unit) - 1) / 3)
     points = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced)
     return plots.scatter_by_class(path, points, labels, names, title=title)
-
-
-def end_report(report: Report, run: RunFolder, metrics: Metrics) -> None:
-    """How it was made, and both files written."""
-    metrics.write(run.metrics)
-    report.section("How this was made")
-    report.facts(facts(metrics))
-    report.write(run.report)

@@ -9,11 +9,9 @@ import polars as pl
 
 from nearfar_har.model import HarModel
 from nearfar_har.windows import Windows
-from nearfar_kit.atomic import replacing
-from nearfar_kit.errors import UserError
-from nearfar_kit.spreadsheet import formula_safe
+from nearfar_kit.frames import check_ending, write_frame
 
-__all__ = ["check_name", "classify", "write_labels"]
+__all__ = ["classify", "write_labels"]
 
 
 def classify(model: HarModel, windows: Windows) -> pl.DataFrame:
@@ -38,18 +36,8 @@ def classify(model: HarModel, windows: Windows) -> pl.DataFrame:
     )
 
 
-def check_name(path: Path) -> None:
-    """Raises UserError where :func:`write_labels` could not tell which format is wanted."""
-    if path.suffix not in (".csv", ".parquet"):
-        raise UserError(f"--out {path}: expected a name that ends in .csv or .parquet")
-
-
 def write_labels(frame: pl.DataFrame, path: Path) -> None:
     """Writes a .csv or .parquet file, whole or not at all."""
-    check_name(path)
+    check_ending(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as beside:
-        if path.suffix == ".csv":
-            formula_safe(frame).write_csv(beside)
-        else:
-            frame.write_parquet(beside)
+    write_frame(frame, path)

@@ -144,10 +144,11 @@ def classify(
     quiet: Quiet = False,
 ) -> None:
     """Label new recordings, window by window, with whatever devices there are."""
-    from nearfar_har.classify import check_name, write_labels
     from nearfar_har.classify import classify as label_windows
+    from nearfar_har.classify import write_labels
+    from nearfar_kit.frames import check_ending
 
-    check_name(out)
+    check_ending(out)
     trained, settings = _load(model)
     windows = _windows_for(trained, settings, data, layout, read)
     frame = label_windows(trained, windows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from nearfar_kit.bench import Methods, Processes, ProfileName, methods_of, processes_of, profile_of
 from nearfar_kit.command import (
     Config,
     Data,
@@ -82,9 +82,9 @@ def train(
     """Train on all but each user's last items, choose the epoch and test on those."""
     settings = load_settings(SeqrecSettings, config, overrides or [])
     from nearfar_kit.launch import launch
-    from nearfar_kit.report import Report
+    from nearfar_kit.report import Report, end_report
     from nearfar_seqrec.data import read_options, split_from
-    from nearfar_seqrec.report import end_report, training_curve
+    from nearfar_seqrec.report import training_curve
     from nearfar_seqrec.train import train as run_training
 
     split = split_from(data, settings, layout, read_options(read))
@@ -118,10 +118,9 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """A trained model on other sequences of its items: full ranking of each user's last one."""
-    from nearfar_kit.report import Report
+    from nearfar_kit.report import Report, end_report
     from nearfar_seqrec.data import read_options
     from nearfar_seqrec.readers import read as read_sequences
-    from nearfar_seqrec.report import end_report
     from nearfar_seqrec.split import leave_one_out
 
     recommender = _load(model)
@@ -163,15 +162,14 @@ def recommend(
     quiet: Quiet = False,
 ) -> None:
     """The best next items, for users of the training or for new sequences."""
+    from nearfar_kit.frames import check_name, write_frame
     from nearfar_kit.spreadsheet import formula_safe
     from nearfar_seqrec.data import read_options
     from nearfar_seqrec.readers import read as read_sequences
     from nearfar_seqrec.recommend import (
-        check_name,
         histories_of,
         numbers_of,
         recommend,
-        write_table,
     )
 
     if sum(given is not None for given in (data, users, items)) > 1:
@@ -192,7 +190,7 @@ def recommend(
     if out is None:
         typer.echo(formula_safe(frame).write_csv(), nl=False)
         return
-    write_table(frame, out)
+    write_frame(frame, out)
     if not quiet:
         typer.echo(f"{len(histories)} lists of up to {k} items: {out}")
 
@@ -219,10 +217,10 @@ def bench(
         typer.Option("--data", help="Data set, folder of such, or ml-100k, which RecBole carries."),
     ] = Path("ml-100k"),
     out: Out = Path("runs/bench-seqrec"),
-    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
-    methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
+    profile: ProfileName = "cpu",
+    methods: Methods = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="Default: one a core.")] = None,
+    processes: Processes = None,
     device: DeviceOption = "auto",
     config: Config = None,
     overrides: Overrides = None,
@@ -230,17 +228,15 @@ def bench(
     quiet: Quiet = False,
 ) -> None:
     """MCLRec, its parts and its peers: one split, loop, budget and loss for all."""
-    from nearfar_kit.report import Report
+    from nearfar_kit.report import Report, end_report
     from nearfar_seqrec.bench import METHODS, compare
     from nearfar_seqrec.data import data_sets, split_from
     from nearfar_seqrec.profiles import PROFILES
-    from nearfar_seqrec.report import end_report, write_comparison
+    from nearfar_seqrec.report import write_comparison
 
-    if profile not in PROFILES:
-        raise UserError(f"--profile {profile}: expected one of {', '.join(PROFILES)}")
-    chosen = PROFILES[profile]
+    chosen = profile_of(PROFILES, profile)
     settings = load_settings(SeqrecSettings, config, overrides or [], base=chosen.settings)
-    names = [name.strip() for name in methods.split(";")] if methods else list(chosen.methods)
+    names = methods_of(methods, chosen.methods)
     for name in names:
         if name not in METHODS:
             raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
@@ -262,7 +258,7 @@ def bench(
         metrics.add(
             compare(
                 path.stem, path, run.checkpoint / "jobs", settings, names, seeds or chosen.seeds,
-                processes=processes or (1 if on_gpu else len(os.sched_getaffinity(0))),
+                processes=1 if on_gpu and not processes else processes_of(processes),
                 device=where, quiet=quiet,
             )
         )  # fmt: skip

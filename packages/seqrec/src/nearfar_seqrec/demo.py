@@ -7,13 +7,13 @@ from typing import Any
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.metrics import Metrics
-from nearfar_kit.report import Report
+from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Table
 from nearfar_seqrec.bench import compare
 from nearfar_seqrec.data import split_from
 from nearfar_seqrec.recommend import histories_of, recommend
-from nearfar_seqrec.report import by_method, end_report, training_curve, write_comparison
+from nearfar_seqrec.report import by_method, training_curve, write_comparison
 from nearfar_seqrec.settings import SeqrecSettings
 from nearfar_seqrec.simulate import simulate
 from nearfar_seqrec.train import train

@@ -12,7 +12,8 @@ import torch
 
 from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
-from nearfar_seqrec.recommend import histories_of, write_table
+from nearfar_kit.frames import write_frame
+from nearfar_seqrec.recommend import histories_of
 from nearfar_seqrec.recommender import Recommender
 from nearfar_seqrec.split import padded
 
@@ -64,7 +65,7 @@ def export(recommender: Recommender, out: Path, *, faiss: bool = False) -> list[
         path = out / f"{what}.npy"
         with replacing(path) as beside, beside.open("wb") as file:
             np.save(file, vectors[what])
-        write_table(pl.DataFrame({what[:-1]: names[what]}), out / f"{what}.csv")
+        write_frame(pl.DataFrame({what[:-1]: names[what]}), out / f"{what}.csv")
         written += [path, out / f"{what}.csv"]
     if faiss:
         library = import_module("faiss")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
-from nearfar_kit.spreadsheet import formula_safe
 from nearfar_seqrec.ranking import best_items
 from nearfar_seqrec.recommender import Recommender
 from nearfar_seqrec.sequences import Ints
 from nearfar_seqrec.settings import Unknown
 from nearfar_seqrec.split import padded
 
-__all__ = ["check_name", "histories_of", "numbers_of", "recommend", "write_table"]
+__all__ = ["histories_of", "numbers_of", "recommend"]
 
 
 def recommend(
@@ -93,20 +90,3 @@ def numbers_of(
     if not known:
         raise UserError(f"{where}: no item is known to the model; expected one or more")
     return np.array(known, dtype=np.int64)
-
-
-def check_name(path: Path) -> None:
-    """Raises UserError where a table cannot be written under that name."""
-    if path.suffix not in (".csv", ".parquet"):
-        raise UserError(f"--out {path}: expected a name that ends in .csv or .parquet")
-    if not path.parent.is_dir():
-        raise UserError(f"--out {path}: {path.parent} is no folder")
-
-
-def write_table(frame: pl.DataFrame, path: Path) -> None:
-    """Writes .csv or .parquet, whole or not at all."""
-    with replacing(path) as beside:
-        if path.suffix == ".csv":
-            formula_safe(frame).write_csv(beside)
-        else:
-            frame.write_parquet(beside)

@@ -7,16 +7,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from nearfar_kit import plots
-from nearfar_kit.atomic import write_atomic
 from nearfar_kit.metrics import Metrics, Record
-from nearfar_kit.report import Report, facts
+from nearfar_kit.report import Report, write_tables
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Cell, Table, summarise
 from nearfar_seqrec.evaluate import CUTS
 from nearfar_seqrec.recommender import Recommender
 from nearfar_seqrec.train import CHOSEN_BY
 
-__all__ = ["FIRST", "by_method", "end_report", "training_curve", "write_comparison"]
+__all__ = ["FIRST", "by_method", "training_curve", "write_comparison"]
 
 FIRST = [f"{name}@{k}" for name in ("hit", "ndcg") for k in CUTS] + ["mrr"]
 BESIDE = ["coverage@10", "popularity@10", f"valid {CHOSEN_BY}", "epochs", "cpu seconds"]
@@ -65,7 +64,7 @@ def write_comparison(
         records = [r for r in metrics.records if r.dataset == dataset]
         seeds, n = len({r.seed for r in records}), records[0].n
         over = f"{n} tests, mean ± standard deviation over {seeds} seeds (without ±: one)"
-        name = ", ".join([dataset, *([about[dataset]] if dataset in about else [])])
+        name = f"{dataset}, {about[dataset]}" if dataset in about else dataset
         main = by_method(records, FIRST, f"{name}: full ranking, {over}.")
         rest = by_method(
             records, BESIDE,
@@ -87,10 +86,7 @@ def write_comparison(
             report.table(table)
             tables.append(table)
         report.figure(path, "NDCG of the one item asked for, by the length of the list.")
-    made = facts(metrics)
-    text = [table.markdown() for table in tables]
-    text.append("; ".join(f"{what}: {found}" for what, found in made.items()) + ".\n")
-    write_atomic(folder / "table.md", "\n".join(text))
+    write_tables(folder / "table.md", tables, metrics)
     return tables
 
 
@@ -116,11 +112,3 @@ def training_curve(report: Report, run: RunFolder, recommender: Recommender) -> 
         x_label="epoch", y_label="measure",
     )  # fmt: skip
     report.figure(path, f"Measures on the validation part; the best {CHOSEN_BY} is kept.")
-
-
-def end_report(report: Report, run: RunFolder, metrics: Metrics) -> None:
-    """How it was made, and both files written."""
-    metrics.write(run.metrics)
-    report.section("How this was made")
-    report.facts(facts(metrics))
-    report.write(run.report)
