@@ -191,14 +191,19 @@ def main() -> None:
             measure(f"{size}, by transformers", of_transformers, warm=True)
 
 
+def figure(value: float) -> str:
+    """Three digits, and all of those before the point."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def rendered(metrics: Metrics) -> Table:
     methods = list(dict.fromkeys(record.method for record in metrics.records))
     columns = list(dict.fromkeys(record.metric for record in metrics.records))
     value = {(record.method, record.metric): record.value for record in metrics.records}
     return Table(
-        f"Tiled genomes, contigs of 2.5 to 7.5 kb; one thread of a busy machine, {metrics.date}.",
+        f"Tiled genomes, contigs of 2.5 to 7.5 kb; one thread, beside other work, {metrics.date}.",
         ["what", *columns],
-        [[name, *(f"{value[name, column]:.3g}" for column in columns)] for name in methods],
+        [[name, *(figure(value[name, column]) for column in columns)] for name in methods],
     )
 
 

@@ -33,12 +33,12 @@ import torch
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.metrics import versions_of
-from nearfar_kit.table import Table
+from nearfar_kit.table import Table, summarise
 from nearfar_seqrec.compat import ensure_recbole
 from nearfar_seqrec.data import ml_100k
 from nearfar_seqrec.evaluate import evaluate
 from nearfar_seqrec.recbole_run import MODEL_DEFAULTS, split_of_recbole
-from nearfar_seqrec.report import Value
+from nearfar_seqrec.report import value
 from nearfar_seqrec.scoring import ModelScorer
 
 WAYS = {
@@ -177,7 +177,7 @@ def told(found: dict[str, list[dict[str, Any]]]) -> list[list[Any]]:
         if way == "recbole":  # one epoch says nothing of quality
             missed = 0
             names = [name if name in ("epoch", "peak", "added") else "" for name in names]
-        cells = [Value.of([run.get(name, math.nan) for run in runs]) for name in names]
+        cells = [value(summarise(run.get(name, math.nan) for run in runs)) for name in names]
         rows.append([f"{title} ({missed} never)" if missed else title, *cells])
     return rows
 

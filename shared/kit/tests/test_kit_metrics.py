@@ -14,7 +14,7 @@ from rich.console import Console
 from nearfar_kit.errors import UserError
 from nearfar_kit.metrics import Metrics, Record, parse_split, split_key, versions_of
 from nearfar_kit.report import facts
-from nearfar_kit.table import Cell, Table, summarise
+from nearfar_kit.table import Cell, Table, gain, summarise
 
 
 def some_metrics(*values: float) -> Metrics:
@@ -92,6 +92,14 @@ class TestTable:
         assert str(summarise([math.nan])) == "-"
         assert str(summarise([0.25])) == "0.250"
         assert str(summarise([0.2, 0.4])) == "0.300 ± 0.141"
+
+    def test_a_gain_is_of_the_seeds_that_both_have(self):
+        cell = gain({0: 0.5, 1: 0.9, 2: 0.1}, {2: 0.3, 0: 0.1, 5: 0.9})
+        assert (cell.mean, cell.n) == (pytest.approx(0.1), 2)
+        assert cell.spread == pytest.approx(statistics.stdev([0.4, -0.2]))
+        assert str(cell) == "+0.100 ± 0.424"
+        assert str(gain({0: 0.1}, {0: 0.3})) == "-0.200"
+        assert str(gain({0: 0.1}, {1: 0.3})) == "-"
 
     def test_the_best_of_each_column_is_marked(self):
         rows = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -10,13 +11,14 @@ from nearfar_kit import plots
 from nearfar_kit.metrics import Metrics, Record
 from nearfar_kit.report import Report, write_tables
 from nearfar_kit.run import RunFolder
-from nearfar_kit.table import Cell, Table, summarise
+from nearfar_kit.table import Cell, Table, gain, summarise
 from nearfar_seqrec.evaluate import CUTS
 from nearfar_seqrec.recommender import Recommender
 from nearfar_seqrec.train import CHOSEN_BY
 
-__all__ = ["FIRST", "by_method", "training_curve", "write_comparison"]
+__all__ = ["FIRST", "by_method", "over", "training_curve", "value", "write_comparison"]
 
+BASELINE = "SASRec"
 FIRST = [f"{name}@{k}" for name in ("hit", "ndcg") for k in CUTS] + ["mrr"]
 BESIDE = ["coverage@10", "popularity@10", f"valid {CHOSEN_BY}", "epochs", "cpu seconds"]
 
@@ -27,25 +29,33 @@ def by_method(records: Sequence[Record], metrics: Sequence[str], caption: str) -
     for method in dict.fromkeys(record.method for record in records):
         own = [record for record in records if record.method == method]
         rows.append(
-            [method, *(Value.of([r.value for r in own if r.metric == name]) for name in metrics)]
+            [
+                method,
+                *(value(summarise(r.value for r in own if r.metric == name)) for name in metrics),
+            ]
         )
     return Table(caption, ["method", *metrics], rows)
 
 
-class Value(Cell):
-    """A cell with a digit more: measures of a catalogue's size are small."""
+def value(cell: Cell) -> Cell:
+    """With a digit more: measures of a catalogue's size are small."""
+    return replace(cell, digits=1 if abs(cell.mean) >= 1 else 4)
 
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Value:
-        cell = summarise(values)
-        return cls(cell.mean, cell.spread, cell.n)
 
-    def __str__(self) -> str:
-        if self.n == 0:
-            return "-"
-        digits = 4 if abs(self.mean) < 1 else 1
-        text = f"{self.mean:.{digits}f}"
-        return f"{text} ± {self.spread:.{digits}f}" if self.n > 1 else text
+def over(records: Sequence[Record], baseline: str, metrics: Sequence[str], caption: str) -> Table:
+    """What each method has more than another of the same seed, where both have several."""
+
+    def by_seed(method: str, metric: str) -> dict[int, float]:
+        own = (r for r in records if r.method == method and r.metric == metric)
+        return {r.seed: r.value for r in own}
+
+    theirs = {name: by_seed(baseline, name) for name in metrics}
+    rows: list[list[Cell | str]] = [
+        [method, *(value(gain(by_seed(method, name), theirs[name])) for name in metrics)]
+        for method in dict.fromkeys(record.method for record in records)
+        if method != baseline and len(by_seed(method, metrics[0])) > 1
+    ]
+    return Table(caption, ["method", *metrics], rows)
 
 
 def write_comparison(
@@ -63,9 +73,16 @@ def write_comparison(
     for dataset in dict.fromkeys(record.dataset for record in metrics.records):
         records = [r for r in metrics.records if r.dataset == dataset]
         seeds, n = len({r.seed for r in records}), records[0].n
-        over = f"{n} tests, mean ± standard deviation over {seeds} seeds (without ±: one)"
+        spread = f"mean ± standard deviation over {seeds} seeds"
         name = f"{dataset}, {about[dataset]}" if dataset in about else dataset
-        main = by_method(records, FIRST, f"{name}: full ranking, {over}.")
+        main = by_method(
+            records,
+            FIRST,
+            f"{name}: full ranking, {n} tests, {spread} (without ±: one).",
+        )
+        more = over(
+            records, BASELINE, FIRST, f"{dataset}: less the {BASELINE} of the same seed; {spread}."
+        )
         rest = by_method(
             records, BESIDE,
             f"{dataset}: share of the catalogue on anybody's list of ten; how often listed items "
@@ -82,7 +99,7 @@ def write_comparison(
         }  # fmt: skip
         plots.bars(path, names, series, title=f"{dataset}: next item", y_label="NDCG")
         report.section(dataset)
-        for table in (main, rest):
+        for table in (main, more, rest) if more.rows else (main, rest):
             report.table(table)
             tables.append(table)
         report.figure(path, "NDCG of the one item asked for, by the length of the list.")

@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-__all__ = ["Cell", "Table", "summarise"]
+__all__ = ["Cell", "Table", "gain", "summarise"]
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Mean and standard deviation of ``n`` values (deviation 0 for one)."""
+    """Mean and standard deviation of ``n`` values (deviation 0 for one).
+
+    Attributes:
+        digits: after the point.
+        signed: a difference, shown with its sign.
+    """
 
     mean: float
     spread: float
     n: int
+    digits: int = 3
+    signed: bool = False
 
     def __str__(self) -> str:
         if self.n == 0:
             return "-"
-        return f"{self.mean:.3f} ± {self.spread:.3f}" if self.n > 1 else f"{self.mean:.3f}"
+        mean = f"{self.mean:{'+' if self.signed else ''}.{self.digits}f}"
+        return f"{mean} ± {self.spread:.{self.digits}f}" if self.n > 1 else mean
+
+
+def gain(ours: Mapping[Key, float], theirs: Mapping[Key, float]) -> Cell:
+    """Mean and spread of ours less theirs over what both have: seeds, or splits and seeds.
+
+    What the draw of a seed does to both of them alike is not in the spread.
+    """
+    cell = summarise(ours[key] - theirs[key] for key in ours.keys() & theirs.keys())
+    return replace(cell, signed=True)
 
 
 def summarise(values: Iterable[float]) -> Cell:
