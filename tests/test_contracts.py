@@ -115,11 +115,11 @@ def test_a_loss_is_written_in_the_core(package):
 
 
 @pytest.mark.parametrize(
-    "module",
-    ["har.settings", "medical.settings", "medical.sepclr.settings", "speech.settings"],
+    "file", sorted(ROOT.glob("packages/*/src/**/settings.py")), ids=lambda p: p.parent.name
 )
-def test_every_setting_says_what_it_is(module):
-    for cls in vars(import_module(f"nearfar_{module}")).values():
+def test_every_setting_says_what_it_is(file):
+    module = ".".join(file.with_suffix("").parts[file.parts.index("src") + 1 :])
+    for cls in vars(import_module(module)).values():
         if isinstance(cls, type) and issubclass(cls, Settings) and cls is not Settings:
             assert not [name for name, field in cls.model_fields.items() if not field.description]
 
