@@ -27,9 +27,9 @@ def nearfar(*arguments, **more):
 def test_list_and_doctor():
     shown = nearfar("list").stdout
     assert "har" in shown
-    assert "demo, train, evaluate, classify, bench" in shown
-    assert "demo, train, evaluate, recognise, bench" in shown
-    assert "demo, train, evaluate, recommend, export, bench" in shown
+    assert "demo, simulate, train, evaluate, classify, bench" in shown
+    assert "demo, simulate, train, evaluate, recognise, bench" in shown
+    assert "demo, simulate, train, evaluate, recommend, export, bench" in shown
     shown = nearfar("doctor").stdout
     for word in ("Python", "torch", "loss path", "nearfar-har"):
         assert word in shown

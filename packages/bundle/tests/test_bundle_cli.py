@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from nearfar_bundle.bench import FIRST, METHODS, MISSING, PEERS, jobs_of
 from nearfar_bundle.cli import app
 from nearfar_bundle.readers import read
 from nearfar_kit.command import run_app
@@ -308,6 +309,16 @@ def test_shares_that_are_none(data, tmp_path, capsys, given):
     assert err.count("\n") == 1
 
 
+def test_a_large_catalogue_has_the_literature_once_and_no_ablations():
+    jobs = jobs_of(["small", "large"], [*METHODS], 2, 2, (0.5,), {"large"})
+    small = [job for job in jobs if job.dataset == "small"]
+    large = [job for job in jobs if job.dataset == "large"]
+    assert {job.method for job in small} == set(METHODS)
+    assert len(small) == 2 * (len(METHODS) + 1) + 2 * len(MISSING)
+    assert {job.method for job in large} == {*FIRST, *PEERS}
+    assert len(large) == 2 * (len(FIRST) + 1) + len(PEERS)
+
+
 def test_bench_goes_on_and_writes_its_table(data, tmp_path, monkeypatch):
     out = tmp_path / "b"
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -316,7 +327,7 @@ def test_bench_goes_on_and_writes_its_table(data, tmp_path, monkeypatch):
              "--methods", "simple;nearfar;nearfar, cold items came later", "--seeds", 2,
              "--missing", "0.5", "--processes", 1, *more)  # fmt: skip
     table = (out / "table.md").read_text()
-    assert "over 1 splits, 2 seeds each of nearfar." in table
+    assert "over 1 splits (without ±: one), 2 seeds each of nearfar." in table
     first, curve = table.split("recall@20 by the share of features taken away")
     rows = [line.split("|")[1].strip() for line in first.splitlines() if line.startswith("| ")]
     assert rows[:2] == ["method", "---"]

@@ -297,7 +297,7 @@ class TestDemo:
         for method in ("popular", "item-kNN", "SASRec", "CL4SRec", "MCLRec"):
             assert method in shown
         names = {path.name for path in out.iterdir()}
-        assert names >= {"simulated.txt", "simulated_ndcg.png", "table.md", "report.html"}
+        assert names >= {"clicks.csv", "simulated_ndcg.png", "table.md", "report.html"}
         call("recommend", "--model", out, "--item", "tea 1", "--item", "coffee 2", "-k", "2")
         assert len(capsys.readouterr().out.splitlines()) == 3
 
@@ -311,6 +311,11 @@ BAD = {
         "no.csv: cannot be",
     ),
     "one interaction a user": ("a x\nb y\n", [], "none of 2 users has 3 interactions"),
+    "one item left": (
+        "a x x x\nb x x x y\n",
+        ["--set=user_min=3", "--set=item_min=4"],
+        "filter: one ",
+    ),
     "nothing left": ("a x y z\nb x y z\n", ["--set=user_min=4"], "filter: nothing is left of"),
     "no time": ("a x y z\n", ["--set=split=time"], "the data has no times"),
     "no training": ("a x y z\nb z y x\n", [], "fewer than two targets"),

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nearfar_kit.atomic import replacing, write_atomic
+from nearfar_kit.atomic import new_folder, replacing, write_atomic
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_kit.run import RunFolder
@@ -40,6 +40,26 @@ class TestAtomic:
             fails_half_way()
         assert file.read_text() == "old"
         assert names(tmp_path) == ["a.txt"]
+
+    def test_a_folder_appears_whole_or_not_at_all(self, tmp_path):
+        def fails_half_way():
+            with new_folder(tmp_path / "in" / "a") as beside:
+                (beside / "half").touch()
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            fails_half_way()
+        assert names(tmp_path / "in") == []
+        with new_folder(tmp_path / "in" / "a") as beside:
+            (beside / "whole").touch()
+            assert not (tmp_path / "in" / "a").exists()
+        assert names(tmp_path / "in") == ["a"]
+        assert names(tmp_path / "in" / "a") == ["whole"]
+        with (
+            pytest.raises(UserError, match=r"in/a: exists; expected a folder that is empty or not"),
+            new_folder(tmp_path / "in" / "a"),
+        ):
+            raise AssertionError  # it never comes to that
 
     def test_a_missing_folder_is_one_clear_line(self, tmp_path):
         with pytest.raises(UserError, match=r"no/a\.txt: cannot be written"):

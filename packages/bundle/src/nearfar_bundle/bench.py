@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -66,6 +66,12 @@ TEXTS = (NEW, "nearfar, words count alike")
 # What is run with features taken away too, and with several seeds.
 MISSING = ("nearfar", "nearfar, encoder", "nearfar, encoder, no contrast")
 SEVERAL = ("nearfar",)
+# What is run on large catalogues too: on every split the first, once the others of the literature.
+FIRST = (SIMPLE, "nearfar", NEW)
+PEERS = (
+    "CLHE as published", "CLHE, no contrast", "MultiDAE", "MultiVAE", "Bi-LSTM", "Transformer",
+    "Transformer + CL",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ def compare(
     seeds: int,
     *,
     missing: Sequence[float] = (),
+    large: int = 0,
     processes: int = 1,
     quiet: bool = True,
 ) -> list[Record]:
@@ -104,29 +111,45 @@ def compare(
         parts: folder of finished jobs.
         seeds: of the default; simple scores have none, and the others take one.
         missing: shares of the features that are taken away, of sets that have texts.
+        large: items; on catalogues of more, models of the literature are run on one split, and
+            ablations not. 0: everything on every set.
     """
     by_name = {path.name: path for path in paths}
-    # The default and what it must beat first, so that a bench that was stopped tells of them.
-    jobs = [
-        Job(name, method, split, seed)
-        for method in methods
-        for name in by_name
-        for split in range(splits)
-        for seed in range(seeds if method in SEVERAL else 1)
-    ] + [
-        Job(name, method, split, 0, share)
-        for share in missing
-        for name in by_name
-        for split in range(splits)
-        for method in methods
-        if method in MISSING
-    ]
+    big = {name for name, path in by_name.items() if large and len(read(path)) > large}
+    jobs = jobs_of(by_name, methods, splits, seeds, missing, big)
     work = partial(run_job, paths=by_name, parts=parts, settings=settings)
     do_jobs(
         [(work, jobs)], parts, processes=processes, quiet=quiet,
         label=lambda job: f"{job.dataset}, {job.method}, split {job.split}",
     )  # fmt: skip
     return [Record(**r) for found in read_jobs(jobs, parts) for r in found["records"]]
+
+
+def jobs_of(
+    datasets: Iterable[str], methods: Sequence[str], splits: int, seeds: int,
+    missing: Sequence[float] = (), big: Container[str] = (),
+) -> list[Job]:  # fmt: skip
+    """The default and what it must beat first, so that a bench that was stopped tells of them."""
+    jobs = [
+        Job(name, method, split, seed)
+        for method in methods
+        for name in datasets
+        for split in range(splits)
+        for seed in range(seeds if method in SEVERAL else 1)
+    ] + [
+        Job(name, method, split, 0, share)
+        for share in missing
+        for name in datasets
+        for split in range(splits)
+        for method in methods
+        if method in MISSING
+    ]
+    return [
+        job for job in jobs
+        if job.dataset not in big
+        or (not job.missing and job.method in FIRST)
+        or (job.method in PEERS and job.split == 0)
+    ]  # fmt: skip
 
 
 def settings_of(method: str, settings: BundleSettings) -> BundleSettings:

@@ -1,4 +1,4 @@
-"""``nearfar-bundle``: demo, train, evaluate, construct, check-leak, bench."""
+"""``nearfar-bundle``: demo, simulate, train, evaluate, construct, check-leak, bench."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from nearfar_kit.command import (
 from nearfar_kit.errors import UserError
 from nearfar_kit.frames import check_name, write_frame
 from nearfar_kit.settings import load_settings, preset_values
-from nearfar_kit.verb import begin, device_of, end
+from nearfar_kit.verb import begin, device_of, end, simulated
 
 app = new_app("Bundles from item features, feedback and partial bundles (CLHE).")
 
@@ -56,6 +56,14 @@ def demo(
     run, metrics = begin("bundle", "demo", out, settings, seed=seed, packages=TOLD)
     Console().print(run_demo(run, metrics, settings, seed, quiet).terminal())
     end(run)
+
+
+@app.command()
+def simulate(out: Out = Path("runs/shop"), seed: Seed = 0) -> None:
+    """A simulated shop's tables, to try the other verbs on."""
+    from nearfar_bundle.simulate import write_simulated
+
+    simulated(write_simulated, out, seed, "nearfar bundle train --data {} --out runs/bundle")
 
 
 @app.command()
@@ -258,7 +266,7 @@ def bench(
         compare(
             paths, run.checkpoint / "jobs", settings, names, splits or chosen.splits,
             seeds or chosen.seeds,
-            missing=chosen.missing if missing is None else _shares(missing),
+            missing=chosen.missing if missing is None else _shares(missing), large=chosen.large,
             processes=processes_of(processes), quiet=quiet,
         )
     )  # fmt: skip

@@ -50,7 +50,7 @@ def comparison(folder: Path, records: Sequence[Record], report: Report) -> list[
         every = [r for r in records if r.dataset == dataset]
         own = [r for r in every if not missing_of(r)]
         splits, seeds = len({r.split for r in own}), len({r.seed for r in own})
-        over = f"mean ± standard deviation over {splits} splits"
+        over = f"mean ± standard deviation over {splits} splits (without ±: one)"
         if seeds > 1:
             most = [m for m in methods_of(own) if len({r.seed for r in own if r.method == m}) > 1]
             over += f", {seeds} seeds each of {', '.join(most)}"

@@ -9,12 +9,15 @@ that is trained on. Chance comes from one seed.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from nearfar_bundle.catalogue import Catalogue, catalogue_of
+from nearfar_kit.atomic import replacing
 
-__all__ = ["simulate"]
+__all__ = ["simulate", "write_simulated"]
 
 STYLES = ("running", "hiking", "office", "beach", "ski", "yoga", "cycling", "party")
 KINDS = ("shirt", "trousers", "shoes", "jacket", "hat", "bag", "socks", "watch")
@@ -72,3 +75,21 @@ def simulate(items: int = 800, bundles: int = 600, users: int = 300, *, seed: in
         known, texts={"title": titles}, labels={"kind": [(KINDS[k],) for k in kind]},
         prices=prices.round(2),
     )  # fmt: skip
+
+
+def write_simulated(folder: Path, *, seed: int = 0) -> None:
+    """``items.csv``, ``bundles.csv`` and ``feedback.csv``, as a shop has them."""
+    known = simulate(seed=seed)
+    holder, held = known.bundles.nonzero()
+    user, taken = known.feedback.nonzero()
+    frames = {
+        "items": {
+            "item": known.items, "title": known.texts["title"],
+            "category": [kinds[0] for kinds in known.labels["kind"]], "price": known.prices,
+        },
+        "bundles": {"bundle": known.bundle_names[holder], "item": known.items[held]},
+        "feedback": {"user": [f"user {n}" for n in user], "item": known.items[taken]},
+    }  # fmt: skip
+    for name, columns in frames.items():
+        with replacing(folder / f"{name}.csv") as beside:
+            pl.DataFrame(columns).write_csv(beside)

@@ -1,4 +1,4 @@
-"""``nearfar-dna``: demo, train, evaluate, embed, cluster, classify, bin, bench."""
+"""``nearfar-dna``: demo, simulate, train, evaluate, embed, cluster, classify, bin, bench."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nearfar_kit.command import (
 )
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
-from nearfar_kit.verb import begin, device_of, end
+from nearfar_kit.verb import begin, device_of, end, simulated
 
 app = new_app("Species-aware DNA embedding: cluster, classify with few labels, bin (DNABERT-S).")
 
@@ -61,6 +61,14 @@ def demo(
     run, metrics = begin("dna", "demo", out, settings, seed=seed, resume=resume, packages=TOLD)
     Console().print(run_demo(run, metrics, settings, seed, quiet).terminal())
     end(run)
+
+
+@app.command()
+def simulate(out: Out = Path("runs/fragments"), seed: Seed = 0) -> None:
+    """Simulated genomes, and contigs of other species, to try the other verbs on."""
+    from nearfar_dna.simulate import write_simulated
+
+    simulated(write_simulated, out, seed, "nearfar dna train --data {}/genomes --out runs/dna")
 
 
 @app.command()

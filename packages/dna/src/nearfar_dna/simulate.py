@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
-from nearfar_dna.alphabet import Codes
+from nearfar_dna.alphabet import Codes, decode
+from nearfar_dna.fragments import draw_fragment
 from nearfar_dna.genomes import Genome, Genomes
+from nearfar_kit.atomic import write_atomic
 
-__all__ = ["simulate"]
+__all__ = ["simulate", "write_simulated"]
 
 ORDER = 3  # bases that the next one depends on
 GENE = 1200  # bases of a gene, on average
@@ -59,3 +63,43 @@ def _chain(logits: NDArray[np.float64], length: int, rng: np.random.Generator) -
         out[step] = base
         context = (context * 4 + base) % len(logits)
     return out.T.reshape(-1)[:length]
+
+
+def write_simulated(folder: Path, *, seed: int = 0) -> None:
+    """``genomes/``, a FASTA a species; of eight other species contigs, and a few that are labelled.
+
+    ``contigs.fa`` has 60 of each, of 3 to 7 kb; ``labelled.fa`` three more, the species in their
+    headers; ``species.tsv`` tells what each contig is.
+    """
+    rng = np.random.default_rng(seed)
+    genomes = simulate(seed=seed).genomes
+    known, other = genomes[:16], genomes[16:]
+
+    def species(genome: Genome) -> str:
+        return genome.species.replace(" ", "_")
+
+    (folder / "genomes").mkdir()
+    for genome in known:
+        sequence = decode(genome.pieces[0])
+        write_atomic(
+            folder / "genomes" / f"{species(genome)}__1.fna", f">{species(genome)}\n{sequence}\n"
+        )
+
+    def drawn(genome: Genome) -> str:
+        return decode(draw_fragment(genome, int(rng.integers(3000, 7000)), rng))
+
+    contigs = [(genome, drawn(genome)) for genome in other for _ in range(60)]
+    contigs = [contigs[n] for n in rng.permutation(len(contigs))]
+    few = [(genome, drawn(genome)) for genome in other for _ in range(3)]
+    write_atomic(
+        folder / "contigs.fa",
+        "".join(f">contig_{n}\n{bases}\n" for n, (_, bases) in enumerate(contigs)),
+    )
+    write_atomic(
+        folder / "labelled.fa",
+        "".join(f">few_{n} {species(genome)}\n{bases}\n" for n, (genome, bases) in enumerate(few)),
+    )
+    write_atomic(
+        folder / "species.tsv",
+        "".join(f"contig_{n}\t{species(genome)}\n" for n, (genome, _) in enumerate(contigs)),
+    )

@@ -1,4 +1,4 @@
-"""``nearfar-har``: demo, train, evaluate, classify, bench."""
+"""``nearfar-har``: demo, simulate, train, evaluate, classify, bench."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from nearfar_kit.command import (
 )  # fmt: skip
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
-from nearfar_kit.verb import begin, device_of, end
+from nearfar_kit.verb import begin, device_of, end, simulated
 
 app = new_app("Activity recognition from several body-worn sensors with few labels (ColloSSL).")
 
@@ -68,6 +68,16 @@ def demo(
     table = run_demo(run, metrics, settings, seed, quiet)
     Console().print(table.terminal())
     end(run)
+
+
+@app.command()
+def simulate(out: Out = Path("runs/recordings"), seed: Seed = 0) -> None:
+    """Simulated recordings of six wearers as a file, to try the other verbs on."""
+    from nearfar_har.simulate import write_simulated
+
+    simulated(
+        write_simulated, out, seed, "nearfar har train --data {}/recordings.parquet --out runs/har"
+    )
 
 
 @app.command()

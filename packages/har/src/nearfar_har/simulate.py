@@ -14,12 +14,15 @@ something else than the activity (carry a load, hold a phone); noise.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 
-from nearfar_har.recording import Collection, Recording
+from nearfar_har.recording import CHANNELS, Collection, Recording
+from nearfar_kit.atomic import replacing
 
-__all__ = ["ACTIVITIES", "DEVICES", "simulate"]
+__all__ = ["ACTIVITIES", "DEVICES", "simulate", "write_simulated"]
 
 DEVICES = ("torso", "right_arm", "left_arm", "right_leg", "left_leg")
 GRAVITY = 9.81  # m/s^2
@@ -218,3 +221,24 @@ def _rotation(turn: np.ndarray) -> np.ndarray:
     k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     rotation: np.ndarray = np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
     return rotation
+
+
+def write_simulated(folder: Path, *, seed: int = 0) -> None:
+    """``recordings.parquet``: six wearers, half a minute an activity, a sample a row."""
+    found = simulate(subjects=6, minutes_per_activity=0.5, seed=seed)
+    names = np.array(found.activities)
+    frames = [
+        pl.DataFrame(
+            {
+                "subject": [recording.subject] * len(recording.signals),
+                "device": [device] * len(recording.signals),
+                "time": recording.start + np.arange(len(recording.signals)) / recording.rate,
+                **dict(zip(CHANNELS, recording.signals[:, number].T, strict=True)),
+                "activity": names[recording.activity],
+            }
+        )
+        for recording in found.recordings
+        for number, device in enumerate(recording.devices)
+    ]
+    with replacing(folder / "recordings.parquet") as beside:
+        pl.concat(frames).write_parquet(beside)

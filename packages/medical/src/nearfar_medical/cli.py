@@ -1,4 +1,4 @@
-"""``nearfar-medical``: demo, pretrain, train, segment, evaluate, export, separate, bench."""
+"""``nearfar-medical``: demo, simulate, pretrain, train, segment, evaluate, export, bench."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from nearfar_kit.command import (
 )  # fmt: skip
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings, preset_values
-from nearfar_kit.verb import begin, device_of, end
+from nearfar_kit.verb import begin, device_of, end, simulated
 from nearfar_medical.settings import PRESETS, MedicalSettings
 
 app = new_app("Segmentation of volumes from few labels, by global and local contrast.")
@@ -74,6 +74,14 @@ def demo(
     table = run_demo(run, metrics, settings, seed, quiet)
     Console().print(table.terminal())
     end(run)
+
+
+@app.command()
+def simulate(out: Out = Path("runs/volumes"), seed: Seed = 0) -> None:
+    """Simulated volumes as NIfTI files, to try the other verbs on."""
+    from nearfar_medical.simulate import write_simulated
+
+    simulated(write_simulated, out, seed, "nearfar medical train --data {} --out runs/medical")
 
 
 @app.command()

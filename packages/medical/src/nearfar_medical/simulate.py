@@ -76,7 +76,7 @@ def _smooth(rng: np.random.Generator, width: float) -> NDArray[np.float64]:
     return result
 
 
-def write_simulated(folder: Path, volumes: int, *, seed: int = 0) -> None:
+def write_simulated(folder: Path, volumes: int = 12, *, seed: int = 0) -> None:
     """``images/`` and ``labels/`` of NIfTI files, the first half in RAS and the others in LPS."""
     for kind in ("images", "labels"):
         (folder / kind).mkdir(parents=True, exist_ok=True)

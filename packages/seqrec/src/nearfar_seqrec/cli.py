@@ -1,4 +1,4 @@
-"""``nearfar-seqrec``: demo, train, evaluate, recommend, export, bench."""
+"""``nearfar-seqrec``: demo, simulate, train, evaluate, recommend, export, bench."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nearfar_kit.command import (
 )  # fmt: skip
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
-from nearfar_kit.verb import begin, device_of, end
+from nearfar_kit.verb import begin, device_of, end, simulated
 from nearfar_seqrec.settings import SeqrecSettings, Unknown
 
 app = new_app("Sequential recommendation: MCLRec and its peers, on RecBole.")
@@ -64,6 +64,16 @@ def demo(
     run, metrics = begin("seqrec", "demo", out, settings, seed=seed, resume=resume, packages=TOLD)
     Console().print(run_demo(run, metrics, settings, seed, quiet).terminal())
     end(run)
+
+
+@app.command()
+def simulate(out: Out = Path("runs/shoppers"), seed: Seed = 0) -> None:
+    """Simulated shoppers' histories as a file, to try the other verbs on."""
+    from nearfar_seqrec.simulate import write_simulated
+
+    simulated(
+        write_simulated, out, seed, "nearfar seqrec train --data {}/clicks.csv --out runs/seqrec"
+    )
 
 
 @app.command()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from nearfar_kit.atomic import write_atomic
 from nearfar_kit.metrics import Metrics
 from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
@@ -15,7 +13,7 @@ from nearfar_seqrec.data import split_from
 from nearfar_seqrec.recommend import histories_of, recommend
 from nearfar_seqrec.report import by_method, training_curve, write_comparison
 from nearfar_seqrec.settings import SeqrecSettings
-from nearfar_seqrec.simulate import simulate
+from nearfar_seqrec.simulate import CLICKS, simulate, write_clicks
 from nearfar_seqrec.train import train
 
 __all__ = ["DEMO", "run_demo"]
@@ -34,7 +32,8 @@ def run_demo(
     run: RunFolder, metrics: Metrics, settings: SeqrecSettings, seed: int, quiet: bool
 ) -> Table:
     """Compares, trains, recommends and reports; gives the table of the comparison."""
-    data = write_simulated(run.path / "simulated.txt", seed)
+    data = run.path / CLICKS
+    write_clicks(data, simulate(seed=seed))
     report = Report(
         "What will they take next?",
         "MCLRec on simulated shoppers. The simulator is stated in the package; its figures show "
@@ -75,13 +74,3 @@ def run_demo(
     end_report(report, run, metrics)
     caption = "Simulated shoppers: the last thing of each among all, mean ± deviation over 3 seeds."
     return by_method(metrics.records, ("hit@10", "ndcg@10", "mrr"), caption)
-
-
-def write_simulated(path: Path, seed: int) -> Path:
-    """The simulated histories as a text file, which every verb reads."""
-    known = simulate(seed=seed)
-    lines = [
-        "\t".join([str(user), *known.names(known.of(n))]) for n, user in enumerate(known.users)
-    ]
-    write_atomic(path, "\n".join([*lines, ""]))
-    return path

@@ -18,7 +18,7 @@ def k_core(sequences: Sequences, user_min: int = 5, item_min: int = 5) -> Sequen
     Items keep their order and are numbered anew.
 
     Raises:
-        UserError: nothing is left.
+        UserError: fewer than two items are left, among which nothing is to be foretold.
     """
     user, item = sequences.user_of, sequences.flat
     kept = np.ones(len(item), dtype=bool)
@@ -29,13 +29,14 @@ def k_core(sequences: Sequences, user_min: int = 5, item_min: int = 5) -> Sequen
         if enough.sum() == kept.sum():
             break
         kept = enough
-    if not kept.any():
+    items = np.flatnonzero(of_item)
+    if len(items) < 2:
+        left = "one item" if len(items) else "nothing"
         raise UserError(
-            f"filter: nothing is left of {len(sequences)} users and {len(sequences.items)} items; "
+            f"filter: {left} is left of {len(sequences)} users and {len(sequences.items)} items; "
             f"expected some with {user_min} interactions a user and {item_min} an item "
             "(settings user_min, item_min)"
         )
-    items = np.flatnonzero(of_item)
     number = np.zeros(len(of_item), dtype=np.int64)
     number[items] = np.arange(1, len(items) + 1)
     part = sequences.where(kept)
@@ -47,7 +48,8 @@ def dense_core(
 ) -> Sequences:
     """The last interactions of each user in the first k-core that leaves at most ``most``.
 
-    Both minima are raised together; if they were, a note tells.
+    Both minima are raised together; if they were, or if the first minima leave less than half of
+    the interactions, a note tells.
 
     Args:
         most: interactions, those of a user beyond ``recent`` not counted; 0: any number.
@@ -57,6 +59,12 @@ def dense_core(
         UserError: nothing is left.
     """
     core, raised = k_core(sequences, user_min, item_min), 0
+    if 2 * len(core.flat) < len(sequences.flat):
+        note = (
+            f"at least {user_min} interactions a user and {item_min} an item: {len(core.flat)} of "
+            f"{len(sequences.flat)} are left (settings user_min, item_min)"
+        )
+        core = replace(core, notes=(*core.notes, note))
     kept = most_recent(core, recent) if recent else core
     while most and len(kept.flat) > most:
         raised += 1

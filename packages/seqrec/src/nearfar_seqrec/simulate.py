@@ -10,11 +10,17 @@ in common is what is worth learning.
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+import polars as pl
+
+from nearfar_kit.atomic import replacing
 from nearfar_seqrec.sequences import Sequences, sequences_of
 
-__all__ = ["SHELVES", "simulate"]
+__all__ = ["CLICKS", "SHELVES", "simulate", "write_clicks", "write_simulated"]
+
+CLICKS = "clicks.csv"
 
 SHELVES = (
     "apples", "salads", "bread", "cheese", "eggs", "milk", "yoghurt", "fish", "meat", "ice", "rice",
@@ -53,3 +59,19 @@ def simulate(
         taken = [f"{SHELVES[s]} {t}" for s, t in zip(shelf, thing, strict=True)]
         rows.append((f"person {person}", taken))
     return sequences_of(rows)
+
+
+def write_clicks(path: Path, known: Sequences) -> None:
+    """CSV of user, item and time, a row each thing that somebody took."""
+    rows = [
+        (str(user), item, time)
+        for number, user in enumerate(known.users)
+        for time, item in enumerate(known.names(known.of(number)))
+    ]
+    with replacing(path) as beside:
+        pl.DataFrame(rows, schema=["user", "item", "time"], orient="row").write_csv(beside)
+
+
+def write_simulated(folder: Path, *, seed: int = 0) -> None:
+    """``clicks.csv`` of a smaller shop and longer histories, which the default 5-core keeps."""
+    write_clicks(folder / CLICKS, simulate(600, 12, shortest=6, longest=12, seed=seed))

@@ -1,4 +1,4 @@
-"""``nearfar-speech``: demo, train, evaluate, recognise, bench."""
+"""``nearfar-speech``: demo, simulate, train, evaluate, recognise, bench."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from nearfar_kit.command import (
 )  # fmt: skip
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings, preset_values
-from nearfar_kit.verb import begin, device_of, end
+from nearfar_kit.verb import begin, device_of, end, simulated
 from nearfar_speech.settings import PRESETS, SpeechSettings
 
 app = new_app("Spoken language understanding that learns new intents without forgetting.")
@@ -66,6 +66,19 @@ def demo(
     table = run_demo(run, metrics, settings, seed, quiet)
     Console().print(table.terminal())
     end(run)
+
+
+@app.command()
+def simulate(out: Out = Path("runs/commands"), seed: Seed = 0) -> None:
+    """Simulated spoken commands and their manifest, to try the other verbs on."""
+    from nearfar_speech.simulate import write_simulated
+
+    simulated(
+        write_simulated,
+        out,
+        seed,
+        "nearfar speech train --data {} --out runs/speech --set memory=12",
+    )
 
 
 @app.command()

@@ -8,6 +8,7 @@ these words, and nobody speaks like this.
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from nearfar_kit.atomic import replacing
 from nearfar_speech.audio import RATE
 from nearfar_speech.clip import Clip, ClipSet
 
-__all__ = ["simulate_clips", "speak"]
+__all__ = ["simulate_clips", "speak", "write_simulated"]
 
 # First and second formant of a sound in Hz.
 _SOUNDS = {
@@ -111,3 +112,23 @@ def _resonated(voice: NDArray[np.float64], formants: NDArray[np.float64]) -> NDA
             out.append(made)
         voice = np.concatenate(out)
     return voice
+
+
+def write_simulated(folder: Path, *, seed: int = 0) -> None:
+    """``manifest.csv`` beside ``wavs/``: eight speakers, six intents, three rooms."""
+    found = simulate_clips(folder / "wavs", seed=seed)
+    rows = [
+        {
+            "path": str(clip.path.relative_to(folder)), "intent": clip.intent,
+            "slots": "|".join(f"{name}={value}" for name, value in clip.slots),
+            "transcript": clip.transcript, "speaker": clip.speaker, "split": clip.split,
+        }
+        for clip in found.clips
+    ]  # fmt: skip
+    with (
+        replacing(folder / "manifest.csv") as beside,
+        beside.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

@@ -21,7 +21,7 @@ from nearfar_kit.command import (
 )
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
-from nearfar_kit.verb import begin, end
+from nearfar_kit.verb import begin, end, simulated
 from nearfar_tables.settings import TablesSettings
 
 if TYPE_CHECKING:
@@ -86,6 +86,16 @@ def demo(
     run, metrics = begin("tables", "demo", out, settings, seed=seed, packages=TOLD)
     Console().print(run_demo(run, metrics, settings, seed, quiet).terminal())
     end(run)
+
+
+@app.command()
+def simulate(out: Out = Path("runs/guides"), seed: Seed = 0) -> None:
+    """Three simulated guides to the same restaurants, to try the other verbs on."""
+    from nearfar_tables.simulate import write_simulated
+
+    simulated(
+        write_simulated, out, seed, "nearfar tables integrate --data {}/lake --out runs/tables"
+    )
 
 
 @app.command()

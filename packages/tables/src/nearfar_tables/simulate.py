@@ -7,14 +7,17 @@ careful, one is not. Chance comes from one seed.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from nearfar_kit.atomic import replacing
 from nearfar_tables.lexicon import synonyms
 from nearfar_tables.perturb import perturbed
 
-__all__ = ["simulate"]
+__all__ = ["simulate", "write_simulated"]
 
 FIRST = [
     "golden", "blue", "silver", "old", "royal", "green", "little", "grand", "red", "lucky",
@@ -66,3 +69,16 @@ def simulate(
         )
         truth.extend(listed.tolist())
     return tables, np.array(truth)
+
+
+def write_simulated(folder: Path, *, seed: int = 0) -> None:
+    """``lake/``, a CSV a guide, and ``truth.csv``: which restaurant each row is about."""
+    tables, truth = simulate(seed=seed)
+    (folder / "lake").mkdir()
+    source = [name for name, table in tables.items() for _ in range(table.height)]
+    row = [n for table in tables.values() for n in range(table.height)]
+    frames = {f"lake/{name}": table for name, table in tables.items()}
+    frames["truth"] = pl.DataFrame({"table": source, "row": row, "restaurant": truth})
+    for name, frame in frames.items():
+        with replacing(folder / f"{name}.csv") as beside:
+            frame.write_csv(beside)

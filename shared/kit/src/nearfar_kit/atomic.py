@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from nearfar_kit.errors import UserError
 
-__all__ = ["replacing", "write_atomic"]
+__all__ = ["new_folder", "replacing", "write_atomic"]
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder beside ``path`` to fill; it becomes ``path`` when the block ends well.
+
+    Raises:
+        UserError: there is something at ``path``; the disk is full, or the place not writable.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(f"{path}: exists; expected a folder that is empty or not there yet")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        beside.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 @contextmanager

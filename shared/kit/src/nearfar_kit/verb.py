@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast, get_args
+from typing import Protocol, cast, get_args
 
 import typer
 
+from nearfar_kit.atomic import new_folder
 from nearfar_kit.errors import UserError
 from nearfar_kit.launch import Device, describe_device
 from nearfar_kit.metrics import Metrics, versions_of
 from nearfar_kit.run import RunFolder
 from nearfar_kit.settings import Settings, settings_hash
 
-__all__ = ["begin", "device_of", "end"]
+__all__ = ["begin", "device_of", "end", "simulated"]
 
 
 def device_of(given: str) -> Device:
@@ -68,3 +69,20 @@ def end(run: RunFolder) -> None:
     """Says in the log and to the user that the run is done."""
     run.log("end")
     typer.echo(f"report: {run.report}")
+
+
+class Writer(Protocol):
+    """What fills a folder with simulated data."""
+
+    def __call__(self, folder: Path, *, seed: int) -> None: ...
+
+
+def simulated(write: Writer, out: Path, seed: int, then: str) -> None:
+    """Simulated data as files in the layout that a domain reads, and what may be done with them.
+
+    Args:
+        then: a command, in which ``{}`` stands for the folder.
+    """
+    with new_folder(out) as beside:
+        write(beside, seed=seed)
+    typer.echo(f"{out}: simulated data. Next: {then.format(out)}")
