@@ -16,8 +16,6 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = sorted(p.parent for f in ("shared", "packages") for p in ROOT.glob(f"{f}/*/src"))
 DOMAINS = [p.name for p in PACKAGES if p.parent.name == "packages"]
-# Those that others are changing get their py.typed and LICENSE with that.
-UNTYPED = {"nearfar_dna", "nearfar_tables"}
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +67,12 @@ def test_both_files_hold_what_belongs_in_them(built, package):
         told = wheel.read(f"{stem}.dist-info/METADATA").decode()
     assert sources <= names
     assert "License-Expression: Apache-2.0" in told
-    assert f"{module}/py.typed" in names or module in UNTYPED
+    assert f"{module}/py.typed" in names
+    assert f"{stem}.dist-info/licenses/LICENSE" in names
     with tarfile.open(built / f"{stem}.tar.gz") as sdist:
         names = {name.split("/", 1)[1] for name in sdist.getnames()}
     assert {f"src/{source}" for source in sources} <= names
-    assert {"README.md", "CHANGELOG.md", "pyproject.toml", "PKG-INFO"} <= names
+    assert {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO"} <= names
 
 
 def test_all_are_imported_and_listed(bin_folder, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -176,6 +177,12 @@ def test_clusters_and_labels(run_folder, genome_file, tmp_path):
     none = pl.read_csv(tmp_path / "none.tsv", separator="\t")
     assert (none["species"] == "unknown").all()
     assert none["nearest"].n_unique() > 1
+
+
+def test_what_is_not_installed_is_named_with_its_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "igraph", None)
+    with pytest.raises(UserError, match=r"method leiden: pip install 'nearfar-dna\[leiden\]'"):
+        leiden_bins(np.eye(3), 0.5)
 
 
 @pytest.mark.parametrize("method", ["medoid", "dbscan", "leiden"])

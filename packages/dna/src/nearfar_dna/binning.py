@@ -12,6 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch.nn.functional import threshold as zero_below
 
 from nearfar_dna.composition import Floats, unit_rows
+from nearfar_kit.errors import UserError
 
 __all__ = ["UNBINNED", "dbscan_bins", "leiden_bins", "neighbour_threshold", "species_bins"]
 
@@ -104,8 +105,15 @@ def dbscan_bins(rows: Floats, threshold: float, *, least: int = 10) -> NDArray[n
 def leiden_bins(
     rows: Floats, threshold: float, *, least: int = 10, neighbours: int = 20, seed: int = 0
 ) -> NDArray[np.int64]:
-    """Bins by the communities of the graph of nearest neighbours, as COMEBin's."""
-    import igraph
+    """Bins by the communities of the graph of nearest neighbours, as COMEBin's.
+
+    Raises:
+        UserError: igraph is not there.
+    """
+    try:
+        import igraph
+    except ImportError:
+        raise UserError("method leiden: pip install 'nearfar-dna[leiden]'") from None
 
     count = min(neighbours + 1, len(rows))
     distance, index = NearestNeighbors(n_neighbors=count).fit(rows).kneighbors(rows)
