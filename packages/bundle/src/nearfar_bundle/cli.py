@@ -247,10 +247,7 @@ def bench(
     from nearfar_kit.report import Report, end_report, write_tables
 
     chosen = profile_of(PROFILES, profile)
-    names = methods_of(methods, chosen.methods)
-    for name in names:
-        if name not in METHODS:
-            raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
+    names = methods_of(methods, METHODS, chosen.methods)
     if not data.is_dir():
         raise UserError(f"--data {data}: no such folder; expected data sets")
     paths = [

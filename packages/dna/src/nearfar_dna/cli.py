@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from nearfar_dna.settings import DnaSettings
-from nearfar_kit.bench import Methods, ProfileName, methods_of, profile_of
+from nearfar_kit.bench import Methods, Processes, ProfileName, methods_of, processes_of, profile_of
 from nearfar_kit.command import (
     Config,
     Data,
@@ -288,7 +288,7 @@ def bench(
         typer.Option(help="Some of species, strain and validation; default: the first two."),
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
-    processes: Annotated[int, typer.Option(min=1)] = 1,
+    processes: Processes = None,
     config: Config = None,
     overrides: Overrides = None,
     resume: Resume = False,
@@ -305,10 +305,7 @@ def bench(
 
     chosen = profile_of(PROFILES, profile)
     settings = load_settings(DnaSettings, config, overrides or [], base=chosen.settings)
-    names = methods_of(methods, METHODS)
-    for name in names:
-        if name not in METHODS:
-            raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
+    names = methods_of(methods, METHODS, METHODS)
     if splits is not None:
         asked = tuple(name.strip() for name in splits.split(";"))
         if not set(asked) <= set(SPLITS):
@@ -318,7 +315,7 @@ def bench(
     metrics.add(
         compare(
             data.name, data, run.checkpoint / "jobs", settings, chosen, names,
-            seeds or chosen.seeds, processes=processes, quiet=quiet,
+            seeds or chosen.seeds, processes=processes_of(processes), quiet=quiet,
         )
     )  # fmt: skip
     report = Report(

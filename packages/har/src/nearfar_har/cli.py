@@ -195,10 +195,7 @@ def bench(
 
     chosen = profile_of(PROFILES, profile)
     settings = load_settings(HarSettings, config, overrides or [], base=chosen.settings)
-    names = methods_of(methods, chosen.methods)
-    for name in names:
-        if name not in METHODS:
-            raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
+    names = methods_of(methods, METHODS, chosen.methods)
     found = data_sets(data)
     if dataset is not None:
         if dataset not in found:

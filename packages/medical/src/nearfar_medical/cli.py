@@ -318,13 +318,14 @@ def bench(
     from nearfar_medical.comparison import PROFILES, write_comparison
     from nearfar_medical.frames import save_frames
     from nearfar_medical.geometry import filled
+    from nearfar_medical.methods import METHODS
     from nearfar_medical.prepare import Preparation
     from nearfar_medical.split import split_cases
     from nearfar_medical.volume import classes_in
 
     chosen = profile_of(PROFILES, profile)
     settings = load_settings(MedicalSettings, config, overrides or [], base=chosen.settings)
-    names = methods_of(methods, chosen.methods)
+    names = methods_of(methods, METHODS, chosen.methods)
     plan = plan_of(names, chosen.labelled, seeds or chosen.draws)
     dataset = find_cases(data, layout, subjects=subjects, label_suffix=label_suffix)
     split = split_cases(

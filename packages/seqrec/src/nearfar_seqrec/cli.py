@@ -246,10 +246,7 @@ def bench(
 
     chosen = profile_of(PROFILES, profile)
     settings = load_settings(SeqrecSettings, config, overrides or [], base=chosen.settings)
-    names = methods_of(methods, chosen.methods)
-    for name in names:
-        if name not in METHODS:
-            raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
+    names = methods_of(methods, METHODS, chosen.methods)
     where = device_of(device)
     paths = data_sets(data)
     about = {}

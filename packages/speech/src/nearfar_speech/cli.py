@@ -217,6 +217,7 @@ def bench(
     from nearfar_speech.bench import jobs_of, make_features, run_jobs
     from nearfar_speech.comparison import PROFILES, write_comparison
     from nearfar_speech.continual import new_encoder
+    from nearfar_speech.methods import METHODS
     from nearfar_speech.prepare import prepare
     from nearfar_speech.readers import find_clips
 
@@ -224,7 +225,7 @@ def bench(
         raise UserError(f"--test {test}: expected valid or test")
     chosen = profile_of(PROFILES, profile)
     settings = load_settings(SpeechSettings, config, overrides or [], base=chosen.settings)
-    names = methods_of(methods, chosen.methods)
+    names = methods_of(methods, METHODS, chosen.methods)
     jobs = jobs_of(names, seeds or chosen.seeds)
     found = find_clips(data, layout, max_seconds=settings.max_seconds)
     prepare(found, settings)  # a mistake is told before the run folder is there

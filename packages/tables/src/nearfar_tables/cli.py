@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nearfar_kit.bench import Methods, Processes, processes_of
 from nearfar_kit.command import (
     Config,
     Data,
@@ -53,7 +53,6 @@ SourceColumn = Annotated[
 ]
 Ending = Annotated[str, typer.Option(help="Of the files written: csv or parquet.")]
 Lakes = Annotated[Path, typer.Option("--model", help="Run folder of integrate, or of update.")]
-Processes = Annotated[int | None, typer.Option(min=1, help="Default: one a core.")]
 JudgeOption = Annotated[
     str | None,
     typer.Option(
@@ -134,7 +133,7 @@ def integrate(
     with workplace(out, begun_with, resume=resume) as place:
         lake = Lake.of(
             sources, columns=columns, settings=settings, seed=seed, folder=place,
-            processes=processes or _cores(), quiet=quiet,
+            processes=processes_of(processes), quiet=quiet,
         )  # fmt: skip
         result = lake.result(judging)
         run, metrics = begin("tables", "integrate", out, settings, seed=seed, packages=TOLD)
@@ -339,7 +338,7 @@ def bench(
             help="Of matching; conflicts; noise; whole; published; scale. Default: all but scale."
         ),
     ] = None,
-    methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
+    methods: Methods = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 5,
     dataset: Annotated[str | None, typer.Option(help="Only this set of pairs.")] = None,
     rows: Annotated[int, typer.Option(min=1000, help="Of the part scale.")] = 1_000_000,
@@ -359,7 +358,7 @@ def bench(
     run, metrics = begin("tables", "bench", out, settings, resume=resume, packages=TOLD)
     ask = Ask(
         root=data, folder=run.checkpoint / "jobs", settings=settings, methods=_names(methods),
-        seeds=seeds, dataset=dataset, rows=rows, processes=processes or _cores(), quiet=quiet,
+        seeds=seeds, dataset=dataset, rows=rows, processes=processes_of(processes), quiet=quiet,
     )  # fmt: skip
     for table in run_bench(ask, _names(parts), run, metrics):
         Console().print(table.terminal())
@@ -370,10 +369,6 @@ def bench(
 
 def main() -> None:
     run_app(app)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def _names(given: str | None) -> list[str] | None:

@@ -30,14 +30,23 @@ def profile_of(profiles: Mapping[str, P], name: str) -> P:
     return profiles[name]
 
 
-def methods_of(given: str | None, default: Iterable[str]) -> list[str]:
+def methods_of(given: str | None, known: Iterable[str], default: Iterable[str]) -> list[str]:
     """The methods that ``--methods`` names, or else the default ones.
 
+    Raises:
+        UserError: a name is unknown.
+
     Example:
-        >>> methods_of("a; b, or c", ["d"]), methods_of(None, ["d"])
+        >>> known = ["a", "b, or c", "d"]
+        >>> methods_of("a; b, or c", known, ["d"]), methods_of(None, known, ["d"])
         (['a', 'b, or c'], ['d'])
     """
-    return [name.strip() for name in given.split(";")] if given else list(default)
+    known = list(known)
+    names = [name.strip() for name in given.split(";")] if given else list(default)
+    for name in names:
+        if name not in known:
+            raise UserError(f"--methods {name}: expected some of {'; '.join(known)}")
+    return names
 
 
 def processes_of(given: int | None) -> int:
