@@ -128,6 +128,7 @@ CLAIMS = [
     _next("MovieLens 100k", "ml-100k", "ml-100k"),
     _next("LastFM", "lastfm", "LastFM.txt"),
     _next("Beauty, its 8-core", "beauty", "Amazon_Beauty.txt"),
+    _next("Sports, its 8-core", "sports", "Amazon_Sports_and_Outdoors.txt"),
     _bundles("electronics", "bundlerec_electronic"),
     _bundles("clothing", "bundlerec_clothing"),
     _bundles("meals", "MealRecPlus_H"),

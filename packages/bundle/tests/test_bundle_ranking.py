@@ -8,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
+from nearfar_bundle.baselines import Made
+from nearfar_bundle.evaluate import among_kinds, evaluate
 from nearfar_bundle.evidence import Evidence, Items
 from nearfar_bundle.features import Block, LabelRows, TextRows, company, mean_rows, unit_rows
 from nearfar_bundle.measures import CUTS, measures
 from nearfar_bundle.ranking import best_items
+from nearfar_bundle.split import Asked
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 50), st.integers(0, 2**32 - 1))
@@ -92,3 +95,21 @@ def test_evidence_starts_as_the_weighted_sum_of_mean_cosines():
             for item in range(14):
                 want[row, item] += weight * np.mean([x[j] @ x[item] for j in own])
     assert np.allclose(found, want, atol=1e-4)
+
+
+def test_among_kinds_is_a_catalogue_of_one_kind():
+    rng = np.random.default_rng(0)
+    warm = np.arange(60) % 3 > 0
+    shown = csr_matrix((rng.random((7, 60)) < 0.1).astype(np.float32))
+    hidden = csr_matrix((rng.random((7, 60)) < 0.2).astype(np.float32)).multiply(
+        1 - shown.toarray()
+    )
+    scores = rng.random((7, 60)).astype(np.float32) + 5 * warm
+    asked = Asked(np.arange(7), shown, hidden.tocsr())
+    found = among_kinds(Made(scores), asked, warm)
+    for kind, own in (("warm", warm), ("cold", ~warm)):
+        part = Asked(np.arange(7), shown[:, own], hidden.tocsr()[:, own])
+        want = evaluate(Made(scores[:, own]), part, np.ones(own.sum(), bool))
+        for name in ("recall@20", "ndcg@20"):
+            assert found[f"among {kind} {name}"] == pytest.approx(want[f"warm {name}"])
+    assert found["among cold recall@20"] > evaluate(Made(scores), asked, warm)["cold recall@20"]

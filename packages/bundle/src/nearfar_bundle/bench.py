@@ -16,8 +16,9 @@ import torch
 from nearfar_bundle.baselines import best_blend, simple_scorers
 from nearfar_bundle.catalogue import Catalogue
 from nearfar_bundle.data import split_of
-from nearfar_bundle.evaluate import Scorer, evaluate, records_of
+from nearfar_bundle.evaluate import Scorer, among_kinds, evaluate, records_of
 from nearfar_bundle.later import with_cold_items_later
+from nearfar_bundle.raised import cold_raised
 from nearfar_bundle.readers import read
 from nearfar_bundle.settings import VARIANTS, BundleSettings
 from nearfar_bundle.train import train
@@ -28,7 +29,8 @@ from nearfar_kit.settings import load_settings
 
 __all__ = ["BLEND", "METHODS", "MISSING", "NEW", "SIMPLE", "compare", "settings_of"]
 
-SIMPLE, BLEND, NEW = "simple", "best blend", "nearfar, cold items came later"
+SIMPLE, BLEND, RAISED = "simple", "best blend", "best blend, cold items raised"
+NEW = "nearfar, cold items came later"
 NO_ITEMS, NO_BUNDLES = {"item_views": "none"}, {"bundle_views": "none"}
 # CLHE's towers, catalogue and loss without its contrasts: what other encoders of bundles stand on.
 PLAIN = VARIANTS["paper"] | NO_ITEMS | NO_BUNDLES
@@ -177,7 +179,8 @@ def measured(job: Job, known: Catalogue, settings: BundleSettings) -> list[Recor
     if job.method == SIMPLE:
         simple = simple_scorers(split)
         scorers |= simple
-        scorers[BLEND], _ = best_blend(split, simple)
+        blend, _ = best_blend(split, simple)
+        scorers |= {BLEND: blend, RAISED: cold_raised(split, blend)}
     elif job.method == NEW:
         scorers[NEW] = with_cold_items_later(split, own, job.seed)
     else:
@@ -185,7 +188,9 @@ def measured(job: Job, known: Catalogue, settings: BundleSettings) -> list[Recor
     seconds = time.process_time() - began
     records = []
     for name, scorer in scorers.items():
-        found = evaluate(scorer, split.test, split.degrees > 0) | {"cpu seconds": seconds}
+        warm = split.degrees > 0
+        found = evaluate(scorer, split.test, warm) | among_kinds(scorer, split.test, warm)
+        found |= {"cpu seconds": seconds}
         records += records_of(
             found, dataset=job.dataset, method=name, seed=job.seed, n=len(split.test),
             split=split_key(split=job.split, missing=job.missing),

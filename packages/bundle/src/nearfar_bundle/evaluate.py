@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
@@ -14,7 +16,7 @@ from nearfar_bundle.ranking import PART, Scores, best_items
 from nearfar_bundle.split import Asked
 from nearfar_kit.metrics import Record
 
-__all__ = ["CHOSEN_BY", "Scorer", "best_of", "evaluate", "records_of"]
+__all__ = ["CHOSEN_BY", "Scorer", "among_kinds", "best_of", "evaluate", "records_of"]
 
 CHOSEN_BY = ("recall@20", "ndcg@20")  # their sum, of the validation part
 BATCH = 512  # partial bundles at a time
@@ -55,6 +57,38 @@ def _batches(rows: int) -> Iterator[slice]:
 def evaluate(scorer: Scorer, asked: Asked, warm: NDArray[np.bool_]) -> dict[str, float]:
     """The measures of :func:`nearfar_bundle.measures.measures`."""
     return measures(best_of(scorer, asked.shown, max(CUTS))[0], asked.hidden, warm)
+
+
+def among_kinds(scorer: Scorer, asked: Asked, warm: NDArray[np.bool_]) -> dict[str, float]:
+    """How well warm items are ranked among warm items alone, and cold ones among cold.
+
+    What a list gives to one kind it takes from the other; here neither stands in the other's way.
+
+    Returns:
+        ``among warm recall@20`` and the like, of the measures of :data:`CHOSEN_BY`.
+    """
+    found: dict[str, float] = {}
+    for kind, kept in (("warm", warm), ("cold", ~warm)):
+        best, _ = best_of(_Among(scorer, kept), asked.shown, max(CUTS))
+        own = measures(best, asked.hidden, warm)
+        found |= {f"among {kind} {name}": own[f"{kind} {name}"] for name in CHOSEN_BY}
+    return found
+
+
+@dataclass(frozen=True)
+class _Among:
+    """A scorer of some items alone."""
+
+    scorer: Scorer
+    kept: NDArray[np.bool_]
+
+    @property
+    def size(self) -> int:
+        return self.scorer.size
+
+    def scores(self, shown: csr_matrix) -> Scores:
+        found, others = self.scorer.scores(shown), torch.from_numpy(~self.kept)
+        return lambda own: torch.as_tensor(found(own)).masked_fill(others[own], -torch.inf)
 
 
 def records_of(

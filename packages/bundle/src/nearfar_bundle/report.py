@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from nearfar_bundle.builder import Builder
 from nearfar_bundle.measures import CUTS
@@ -11,13 +12,15 @@ from nearfar_kit import plots
 from nearfar_kit.metrics import Record, parse_split
 from nearfar_kit.report import Report
 from nearfar_kit.run import RunFolder
-from nearfar_kit.table import Cell, Table, summarise
+from nearfar_kit.table import Cell, Table, gain, summarise
 
 __all__ = ["COLUMNS", "by_method", "comparison", "measured_table", "training_curve"]
 
 COLUMNS = [f"{name}@{k}" for name in ("recall", "ndcg") for k in CUTS]
 MAIN = ["recall@5", "recall@20", "recall@50", "ndcg@20"]
 APART = [f"{kind} {name}@20" for kind in ("warm", "cold") for name in ("recall", "ndcg")]
+AMONG = [f"among {kind} recall@20" for kind in ("warm", "cold")]
+BASELINE = "best blend"
 MOST = 8  # bars that one can tell apart
 
 
@@ -54,7 +57,13 @@ def comparison(folder: Path, records: Sequence[Record], report: Report) -> list[
         if seeds > 1:
             most = [m for m in methods_of(own) if len({r.seed for r in own if r.method == m}) > 1]
             over += f", {seeds} seeds each of {', '.join(most)}"
-        table = by_method(own, [*MAIN, *APART], f"{dataset}: honest split, {over}.")
+        table = by_method(own, [*MAIN, *APART, *AMONG], f"{dataset}: honest split, {over}.")
+        more = over_baseline(
+            own,
+            [*MAIN, *APART, *AMONG],
+            f"{dataset}: less the {BASELINE} of the same split, mean ± standard deviation over "
+            "splits, of each the mean over its seeds.",
+        )
         chart = by_method(own, ["recall@20", "ndcg@20"], "")
         best = sorted(chart.rows, key=_first_mean)[-MOST:]
         series = {
@@ -68,11 +77,32 @@ def comparison(folder: Path, records: Sequence[Record], report: Report) -> list[
         report.table(table)
         report.figure(path, f"Recall and NDCG at 20 of the items to be found; the best {MOST}.")
         tables.append(table)
+        if more.rows:
+            report.table(more)
+            tables.append(more)
         without = {r.method for r in every if missing_of(r)}
         if without:
             curve = [r for r in every if r.method in without and r.seed == 0]
             tables.append(missing_curve(folder, dataset, curve, report))
     return tables
+
+
+def over_baseline(records: Sequence[Record], metrics: Sequence[str], caption: str) -> Table:
+    """What methods of several splits find more than the best blend does."""
+
+    def by_split(method: str, metric: str) -> dict[str, float]:
+        found: dict[str, list[float]] = {}
+        for r in records:
+            if (r.method, r.metric) == (method, metric):
+                found.setdefault(r.split, []).append(r.value)
+        return {split: fmean(values) for split, values in found.items()}
+
+    rows: list[list[Cell | str]] = [
+        [method, *(gain(by_split(method, n), by_split(BASELINE, n)) for n in metrics)]
+        for method in methods_of(records)
+        if method != BASELINE and len(by_split(method, metrics[0])) > 1
+    ]
+    return Table(caption, ["method", *metrics], rows)
 
 
 def methods_of(records: Sequence[Record]) -> list[str]:
