@@ -119,6 +119,23 @@ class TestTable:
             "| c | **0.300 ± 0.100** | - |",
         ]
 
+    @pytest.mark.parametrize("width", [60, 80, 500])
+    @pytest.mark.parametrize("methods", [1, 2, 12])
+    def test_a_narrow_console_sees_every_figure(self, width, methods):
+        columns = ["method", *(f"measure {n}" for n in range(9))]
+        rows = [
+            [f"row {m}", *(Cell(m + n / 10, 0.001, 3) for n in range(9))] for m in range(methods)
+        ]
+        console = Console(record=True, width=width, file=open("/dev/null", "w"))  # noqa: SIM115
+        console.print(Table("What.", columns, rows).terminal())
+        text = console.export_text()
+        assert text.count("What.") == 1
+        words = [str(cell) for row in rows for cell in row] + columns
+        assert [word for word in words if word not in text] == []
+        # Turned where rows are few, in parts where they are many, else as it is.
+        parts = {60: 5, 80: 3, 500: 1}[width] if methods == 12 else 1
+        assert text.count("row 0") == parts
+
     def test_names_with_brackets_are_shown_as_they_are(self):
         console = Console(record=True, width=80, file=open("/dev/null", "w"))  # noqa: SIM115
         console.print(Table("[x]", ["[bold]"], [["[red]name"]]).terminal())

@@ -7,8 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from rich.markup import escape
-from rich.table import Table as RichTable
+from nearfar_kit.terminal import Terminal
 
 __all__ = ["Cell", "Table", "gain", "summarise"]
 
@@ -98,16 +97,6 @@ class Table:
             lines.append("| " + " | ".join(cells) + " |")
         return f"{self.caption}\n\n" + "\n".join(lines) + "\n"
 
-    def terminal(self) -> RichTable:
-        best = self.best()
-        table = RichTable(title=escape(self.caption), title_justify="left")
-        for number, column in enumerate(self.columns):
-            table.add_column(escape(column), justify="left" if number == 0 else "right")
-        for number, row in enumerate(self.rows):
-            table.add_row(
-                *(
-                    f"[bold]{cell}[/bold]" if (number, column) in best else escape(str(cell))
-                    for column, cell in enumerate(row)
-                )
-            )
-        return table
+    def terminal(self) -> Terminal:
+        """For a console, whose width it takes into account."""
+        return Terminal(self)
