@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from nearfar_dna.composition import Floats, unit_rows
+from nearfar_dna.evaluate import FEW
 from nearfar_dna.genomes import read_labels
 from nearfar_dna.model import DnaModel
 from nearfar_dna.readers import read_sequences
@@ -71,6 +72,7 @@ def classify(
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", FEW, UserWarning)
             probe = LogisticRegression(C=10.0, max_iter=3000).fit(known, number)
         probability = probe.predict_proba(rows)
     best = probability.argmax(1)

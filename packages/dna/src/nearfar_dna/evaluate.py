@@ -58,6 +58,10 @@ def cluster_scores(rows: Floats, labels: NDArray[np.int64], seed: int) -> dict[s
     }
 
 
+# What scikit-learn says of one or two labels a species.
+FEW = "The number of unique classes is greater than 50% of the number of samples"
+
+
 def few_shot_f1(rows: Floats, labels: NDArray[np.int64], shots: int, seed: int) -> float:
     """Macro F1 of logistic regression on so many labelled sequences a species, mean of repeats.
 
@@ -76,6 +80,7 @@ def few_shot_f1(rows: Floats, labels: NDArray[np.int64], shots: int, seed: int) 
         scaler = StandardScaler().fit(rows[train])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", FEW, UserWarning)
             model = LogisticRegression(C=0.5, max_iter=3000)
             model.fit(scaler.transform(rows[train]), labels[train])
         predicted = model.predict(scaler.transform(rows[test]))
