@@ -32,6 +32,13 @@ def run(*arguments):
     return app([str(argument) for argument in arguments], standalone_mode=False)
 
 
+def test_what_simulate_writes_is_read(tmp_path):
+    run("simulate", "--out", tmp_path / "s", "--seed", 3)
+    np.testing.assert_allclose(
+        read(tmp_path / "s" / "measured.csv").values, simulate(seed=3).values, rtol=1e-6
+    )
+
+
 def test_a_table_is_read_as_it_was_written(table):
     data, known = read(table), simulate(40)
     np.testing.assert_allclose(data.values, known.values, rtol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -26,7 +28,7 @@ def compare(
     data: Measured,
     dataset: str,
     settings: NewDomainSettings,
-    methods: tuple[str, ...] = METHODS,
+    methods: Sequence[str] = METHODS,
     seeds: int = 3,
     *,
     quiet: bool = True,

@@ -1,4 +1,4 @@
-"""``nearfar-newdomain``: demo, train, evaluate, bench."""
+"""``nearfar-newdomain``: demo, simulate, train, evaluate, bench."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from nearfar_kit.bench import Methods, ProfileName, methods_of, profile_of
 from nearfar_kit.command import (
     Config,
     Data,
@@ -21,7 +22,7 @@ from nearfar_kit.command import (
 )  # fmt: skip
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
-from nearfar_kit.verb import begin, end
+from nearfar_kit.verb import begin, end, simulated
 from nearfar_newdomain.settings import NewDomainSettings
 
 app = new_app("Things measured twice, told apart by what their measurements share.")
@@ -48,6 +49,15 @@ def demo(
     run, metrics = begin("newdomain", "demo", out, settings, seed=seed, resume=resume)
     Console().print(run_demo(run, metrics, settings, seed, quiet).terminal())
     end(run)
+
+
+@app.command()
+def simulate(out: Out = Path("runs/measured"), seed: Seed = 0) -> None:
+    """A simulated table of measurements, to try the other verbs on."""
+    from nearfar_newdomain.simulate import write_simulated
+
+    then = "nearfar newdomain train --data {}/measured.csv --out runs/newdomain"
+    simulated(write_simulated, out, seed, then)
 
 
 @app.command()
@@ -104,8 +114,8 @@ def evaluate(model: Model, data: Data, out: Out = Path("runs/newdomain-evaluatio
 def bench(
     data: Data,
     out: Out = Path("runs/bench-newdomain"),
-    profile: Annotated[str, typer.Option(help="smoke, cpu or gpu.")] = "cpu",
-    methods: Annotated[str | None, typer.Option(help="Names, separated by semicolons.")] = None,
+    profile: ProfileName = "cpu",
+    methods: Methods = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
     config: Config = None,
     overrides: Overrides = None,
@@ -117,17 +127,12 @@ def bench(
     from nearfar_newdomain.bench import METHODS, compare, comparison
     from nearfar_newdomain.readers import read
 
-    draws = {"smoke": 1, "cpu": 5, "gpu": 5}
-    if profile not in draws:
-        raise UserError(f"--profile {profile}: expected one of {', '.join(draws)}")
-    names = tuple(name.strip() for name in methods.split(";")) if methods else METHODS
-    for name in names:
-        if name not in METHODS:
-            raise UserError(f"--methods {name}: expected some of {'; '.join(METHODS)}")
+    draws = profile_of({"smoke": 1, "cpu": 5, "gpu": 5}, profile)
+    names = methods_of(methods, METHODS, METHODS)
     settings = load_settings(NewDomainSettings, config, overrides or [])
     measured = read(data)
     run, metrics = begin("newdomain", "bench", out, settings, resume=resume)
-    metrics.add(compare(measured, data.stem, settings, names, seeds or draws[profile], quiet=quiet))
+    metrics.add(compare(measured, data.stem, settings, names, seeds or draws, quiet=quiet))
     metrics.write(run.metrics)
     report = Report("Things measured twice", "Every method is tested on things never trained on.")
     Console().print(comparison(run, metrics.records, report).terminal())

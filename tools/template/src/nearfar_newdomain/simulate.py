@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+import polars as pl
+
+from nearfar_kit.atomic import replacing
 from nearfar_newdomain.measured import Measured
 
-__all__ = ["simulate"]
+__all__ = ["simulate", "write_simulated"]
 
 
 def simulate(things: int = 300, labels: int = 6, *, seed: int = 0) -> Measured:
@@ -21,3 +25,13 @@ def simulate(things: int = 300, labels: int = 6, *, seed: int = 0) -> Measured:
         values.reshape(-1, 32).astype(np.float32), np.repeat(np.arange(things), 2),
         np.repeat(label, 2), tuple(f"x{n}" for n in range(32)),
     )  # fmt: skip
+
+
+def write_simulated(folder: Path, *, seed: int = 0) -> None:
+    """``measured.csv``, a row a measurement."""
+    found = simulate(seed=seed)
+    frame = pl.DataFrame(found.values, schema=list(found.columns)).with_columns(
+        thing=pl.Series(found.thing), label=pl.Series(found.label)
+    )
+    with replacing(folder / "measured.csv") as beside:
+        frame.write_csv(beside)
