@@ -26,7 +26,8 @@ def random_rotations(count: int, spread: float, generator: torch.Generator) -> T
 def rotate(x: Tensor, spread: float, generator: torch.Generator) -> Tensor:
     """The sensor mounted at another angle: acceleration and angular rate turn together."""
     turn = random_rotations(len(x), spread, generator).to(x)
-    return (turn[:, None] @ x.unflatten(1, (2, 3))).flatten(1, 2)
+    turned: Tensor = turn[:, None] @ x.unflatten(1, (2, 3))
+    return turned.flatten(1, 2)
 
 
 def magnitude(x: Tensor, spread: float, generator: torch.Generator) -> Tensor:

@@ -66,7 +66,8 @@ class ActivityClassifier:
 
     def predict(self, windows: Windows) -> np.ndarray:
         """Names of activities [N]."""
-        return self.classes_[self.predict_proba(windows).argmax(1)]
+        names: np.ndarray = self.classes_[self.predict_proba(windows).argmax(1)]
+        return names
 
     def transform(self, windows: Windows, device: str) -> np.ndarray:
         """One device's embeddings [N, features]; NaN where it is absent."""

@@ -81,8 +81,9 @@ def confusion(model: HarModel, windows: Windows) -> np.ndarray:
     windows = with_activities_of(model, windows)
     probabilities, spoke = model.probabilities(windows)
     rows = (spoke > 0) & (windows.activity >= 0)
-    return confusion_matrix(
+    counts: np.ndarray = confusion_matrix(
         windows.activity[rows],
         probabilities[rows].argmax(1),
         labels=np.arange(len(model.activities)),
     )
+    return counts

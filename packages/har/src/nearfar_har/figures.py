@@ -47,7 +47,8 @@ def mean_distances(model: HarModel, windows: Windows) -> np.ndarray:
             model.scale.apply(own.signals[rows]), torch.from_numpy(own.present[rows]), most=256
         )
         per_subject.append(distances.where(~distances.isinf(), torch.nan).numpy())
-    return np.nanmean(np.stack(per_subject), axis=0)
+    means: np.ndarray = np.nanmean(np.stack(per_subject), axis=0)
+    return means
 
 
 def distance_plot(model: HarModel, windows: Windows, path: Path, title: str) -> Path:

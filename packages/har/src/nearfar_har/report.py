@@ -59,7 +59,7 @@ def by_share(records: Sequence[Record], caption: str) -> Table:
     """Macro F1 against the share of labels, mean over devices and folds."""
     shares = sorted(_columns(records, "labels"), key=float)
     means = _seed_means(records, "labels")
-    rows = [
+    rows: list[list[Cell | str]] = [
         [name, *(summarise(means.get((name, share), [])) for share in shares)]
         for name in dict.fromkeys(map(named, records))
     ]
@@ -71,7 +71,7 @@ def by_device(records: Sequence[Record], share: str, caption: str) -> Table:
     chosen = [r for r in records if parse_split(r.split).get("labels", share) == share]
     devices = _columns(chosen, "device")
     means = _seed_means(chosen, "device")
-    rows = [
+    rows: list[list[Cell | str]] = [
         [name, *(summarise(means.get((name, device), [])) for device in devices)]
         for name in dict.fromkeys(map(named, chosen))
     ]

@@ -44,7 +44,8 @@ def device_distances(signals: Tensor, present: Tensor, most: int = 48) -> Tensor
     norms = signals[:, :, :3].norm(dim=2) / ACCELERATION_UNIT  # B x devices x W
     count = norms.shape[1]
     samples = [norms[present[:, d], d][:most] for d in range(count)]
-    squared = torch.cdist(*[torch.cat(samples)] * 2).square()
+    every = torch.cat(samples)
+    squared = torch.cdist(every, every).square()
     kernel = sum((squared / (-2 * g)).exp() for g in BANDWIDTHS)
     # Means of the blocks (a, b) of the kernel matrix: the biased V-statistic.
     member = torch.nn.functional.one_hot(

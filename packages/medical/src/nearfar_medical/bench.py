@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
@@ -120,8 +121,10 @@ def run_plan(
         split: names of the volumes of ``pretraining``, of the labelled ``pool`` that labels are
             drawn from, of ``validation`` and of ``test``.
     """
-    shared = {"frames": frames, "folder": folder, "settings": settings, "split": split,
-              "classes": classes}  # fmt: skip
+    shared: dict[str, Any] = {
+        "frames": frames, "folder": folder, "settings": settings, "split": split,
+        "classes": classes,
+    }  # fmt: skip
     rounds: list[tuple[Callable[[Any], str], Sequence[Job]]] = [
         (partial(_pretrain, **shared), plan.first),
         (partial(_pretrain, **shared), plan.second),
@@ -194,18 +197,16 @@ def _tune(
     channels = training[0].image.shape[0]
     seed = 100 + job.draw
     if method.recipe == "nnunet":
-        network = train_nnunet_like(training, validation, channels, len(classes), own, seed=seed)
+        network: nn.Module = train_nnunet_like(
+            training, validation, channels, len(classes), own, seed=seed
+        )
     else:
         if method.everything:  # more labels take longer to learn from
             own = own.model_copy(update={"tuned_steps": 3 * own.tuned_steps})
-        network = new_network(own, channels, len(classes), seed)
+        ours = network = new_network(own, channels, len(classes), seed)
         if (kind := _kind(method)) is not None:
-            network.take(
-                load_checkpoint(folder / f"{kind}.safetensors"), _trained_depth(method, own)
-            )
-        tuning = Finetuning(
-            network, training, validation, own, seed=seed, pretrained=kind is not None
-        )
+            ours.take(load_checkpoint(folder / f"{kind}.safetensors"), _trained_depth(method, own))
+        tuning = Finetuning(ours, training, validation, own, seed=seed, pretrained=kind is not None)
         tuning.run()
     records = []
     scores = np.array([dice_of(segment_frame(network, f, own), f.mask, len(classes)) for f in test])

@@ -89,7 +89,7 @@ def by_labelled(records: Sequence[Record], structure: str, caption: str) -> Tabl
     """Dice by the number of labelled volumes, over draws."""
     values = _values(records, structure)
     numbers = sorted({number for _, number in values})
-    rows = [
+    rows: list[list[Cell | str]] = [
         [name, *(summarise(values.get((name, n), {}).values()) for n in numbers)]
         for name in dict.fromkeys(name for name, _ in values)
     ]

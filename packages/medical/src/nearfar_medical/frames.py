@@ -34,7 +34,7 @@ class Frame:
 
     @property
     def slices(self) -> int:
-        return self.image.shape[1]
+        return int(self.image.shape[1])
 
 
 def draw_parts(

@@ -80,7 +80,7 @@ def _inference(model: Model) -> dict[str, Any]:
          "spatial_size": _per_axis(s, -1, s.size)},
     ]  # fmt: skip
     if s.dims == 2:
-        inferer = {"_target_": "SliceInferer", "roi_size": list(s.size),
+        inferer: dict[str, object] = {"_target_": "SliceInferer", "roi_size": list(s.size),
                    "spatial_dim": s.slice_axis, "sw_batch_size": 32, "overlap": 0}  # fmt: skip
     else:
         order = [0, 1, 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from monai.networks.nets import UNet
@@ -44,7 +45,7 @@ class Network(nn.Module):
         self.widths, self.norm = tuple(widths), norm
         self.unet = UNet(**self.recipe())
 
-    def recipe(self) -> dict[str, object]:
+    def recipe(self) -> dict[str, Any]:
         """The arguments of MONAI's UNet."""
         return {
             "spatial_dims": self.dims,
@@ -62,7 +63,7 @@ class Network(nn.Module):
     @property
     def stride(self) -> int:
         """By how much the last level is smaller than the image, whose sides it must divide."""
-        return 2 ** (len(self.widths) - 2)
+        return int(2 ** (len(self.widths) - 2))
 
     @property
     def depths(self) -> int:
@@ -71,12 +72,12 @@ class Network(nn.Module):
 
     def map_widths(self, depth: int) -> int:
         """Channels of :meth:`decode`'s map."""
-        return self.widths[len(self.widths) - 2 - depth]
+        return int(self.widths[len(self.widths) - 2 - depth])
 
     def levels(self) -> tuple[list[nn.Module], list[nn.Module]]:
         """The encoder's blocks, from the image on, and the decoder's, from the last level back."""
         down, up = [], []
-        block = self.unet.model
+        block: Any = self.unet.model
         while isinstance(block, nn.Sequential) and len(block) == 3:
             down.append(block[0])
             up.append(block[2])

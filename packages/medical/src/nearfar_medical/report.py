@@ -92,7 +92,7 @@ def overlay(
     truth: NDArray[np.integer],
     found: NDArray[np.integer],
     names: Sequence[str],
-    axis: int,
+    axis: int | None,
     *,
     title: str,
     slices: int = 5,
@@ -103,18 +103,19 @@ def overlay(
 
     Args:
         truth, found: [X, Y, Z] in RAS. names: of the classes, the background first.
-        axis: across which slices are taken.
+        axis: across which slices are taken; None: the first.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    image, a, b = (np.moveaxis(v, axis, 0) for v in (volume.image[0], truth, found))
+    image, a, b = (np.moveaxis(v, axis or 0, 0) for v in (volume.image[0], truth, found))
     some = np.flatnonzero((a > 0).any((1, 2)) | (b > 0).any((1, 2)))
     first, last = (some[0], some[-1]) if len(some) else (0, len(image) - 1)
     at = np.unique(np.linspace(first, last, slices + 2)[1:-1].round().astype(int))
     low, high = np.percentile(image, [1, 99])
-    window = tuple(_window(((a > 0) | (b > 0)).any((0, 2 - n))) for n in (0, 1))
-    height, width = np.delete(np.array(volume.spacing), axis)[::-1]
+    outlined: NDArray[np.bool_] = (a > 0) | (b > 0)
+    window = tuple(_window(np.asarray(outlined.any((0, 2 - n)))) for n in (0, 1))
+    height, width = np.delete(np.array(volume.spacing), axis or 0)[::-1]
     figure = Figure(figsize=(2.1 * len(at), 6.6), layout="constrained", dpi=130)
     axes = figure.subplots(3, len(at), squeeze=False)
     for column, n in enumerate(at):

@@ -32,12 +32,14 @@ def probabilities(
         settings.image_shape, sw_batch_size=2, overlap=0.5, mode="gaussian"
     )
     logits = inferer(x[None].to(device), network)
+    assert isinstance(logits, torch.Tensor)
     return logits.softmax(1)[0].cpu().numpy()
 
 
 def segment_frame(network: nn.Module, frame: Frame, settings: MedicalSettings) -> NDArray[np.uint8]:
     """The likeliest class of each place: [S, H, W]."""
-    return probabilities(network, frame.image, settings).argmax(0).astype(np.uint8)
+    best = probabilities(network, frame.image, settings).argmax(0)
+    return np.asarray(best, dtype=np.uint8)
 
 
 def dice_of(

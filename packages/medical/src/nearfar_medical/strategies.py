@@ -55,7 +55,8 @@ class Strategy:
         if self.across and volumes > 1:
             following = (image + parts) % count
             pairs += [torch.stack([image, following], 1) + v * count for v in range(self.versions)]
-        return torch.unique(torch.cat(pairs).sort(dim=1)[0], dim=0)
+        found: Tensor = torch.unique(torch.cat(pairs).sort(dim=1)[0], dim=0)
+        return found
 
 
 # By the paper's names.

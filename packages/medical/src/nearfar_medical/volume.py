@@ -205,7 +205,8 @@ def write_mask(path: Path, mask_ras: NDArray[np.integer], grid: Grid) -> None:
         raise UserError(f"{path}: expected a name that ends in .nii.gz or .nii")
     voxels = on_file_axes(mask_ras, grid)
     second = isinstance(grid.header, nib.Nifti2Header)
-    image = (nib.Nifti2Image if second else nib.Nifti1Image)(voxels, None)
+    made: Any = nib.Nifti2Image if second else nib.Nifti1Image
+    image = made(voxels, None)
     header = image.header
     for name in _GEOMETRY:
         header[name] = grid.header[name]
@@ -290,7 +291,7 @@ def _grid(image: nib.Nifti1Image, path: Path) -> Grid:
 
 def _voxels(path: Path, dtype: type[np.floating]) -> NDArray[np.floating]:
     """All voxels [I, J, K] or [I, J, K, channels], of a file that is whole to its last byte."""
-    image = _opened(path)
+    image: Any = _opened(path)
     kind = image.get_data_dtype()
     if kind.fields is not None or kind.kind not in "iuf":
         raise UserError(f"{path}: voxels are {kind}; expected one number each")
@@ -310,7 +311,9 @@ def _voxels(path: Path, dtype: type[np.floating]) -> NDArray[np.floating]:
             file.read(1)  # at its end gzip compares the checksum, which nibabel leaves aside
         if len(content) < needed:
             raise EOFError(f"{len(content)} of {needed} bytes")
-        found = type(image).from_bytes(content).get_fdata(dtype=dtype, caching="unchanged")
+        found: NDArray[np.floating] = (
+            type(image).from_bytes(content).get_fdata(dtype=dtype, caching="unchanged")
+        )
     except (OSError, EOFError, ValueError, MemoryError, zlib.error, HeaderDataError,
             ImageFileError) as error:  # fmt: skip
         raise UserError(f"{path}: is cut short or damaged ({_line(error)})") from None

@@ -27,7 +27,7 @@ def outside_graphs(function: Callable[P, R]) -> Callable[P, R]:
         if not torch.compiler.is_compiling():
             return function(*args, **kwargs)
         if not marked:
-            marked.append(torch.compiler.disable(function))  # type: ignore[no-untyped-call]
+            marked.append(torch.compiler.disable(function))
         return marked[0](*args, **kwargs)
 
     return call

@@ -83,7 +83,7 @@ class ClassBalancedBatches(Sampler[list[int]]):
         batches: int | None = None,
         seed: int = 0,
     ) -> None:
-        self.rows = [_where(labels, c) for c in labels[labels >= 0].unique().tolist()]  # type: ignore[no-untyped-call]
+        self.rows = [_where(labels, c) for c in labels[labels >= 0].unique().tolist()]
         if not 1 <= classes <= len(self.rows) or rows_each < 1:
             raise ValueError(
                 f"classes {classes}, rows_each {rows_each}; expected 1 to {len(self.rows)} classes "

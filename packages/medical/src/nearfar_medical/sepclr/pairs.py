@@ -229,7 +229,7 @@ def read_image(path: Path) -> Tensor:
 
 def _read_volume(path: Path) -> np.ndarray:
     try:
-        volume = nib.as_closest_canonical(nib.load(path))  # type: ignore[no-untyped-call]
+        volume = nib.as_closest_canonical(nib.load(path))
         values = np.asarray(volume.dataobj, dtype=np.float32)
     except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError, MemoryError,
             zlib.error) as error:  # fmt: skip

@@ -40,7 +40,7 @@ def train_tower(
     for _, rows in zip(range(steps), batches, strict=False):
         value = loss(tower([features[i] for i in rows.tolist()]), rows)
         optimiser.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
         schedule.step()
