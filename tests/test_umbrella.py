@@ -20,7 +20,7 @@ from nearfar_kit.metrics import Metrics, parse_split
 def nearfar(*arguments, **more):
     return subprocess.run(
         [sys.executable, "-m", "nearfar_kit.umbrella", *arguments],
-        capture_output=True, text=True, env={**os.environ, "COLUMNS": "140"}, **more,
+        capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}, **more,
     )  # fmt: skip
 
 

@@ -252,6 +252,7 @@ def test_a_benchmark_is_whole_and_gone_on_with(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "draw_fragments", noted(bench.draw_fragments))
     arguments = ("bench", "--data", folder, "--out", tmp_path / "b", "--profile", "smoke",
                  "--quiet", "--methods", "TNF;MI-Mix", "--splits", "species;strain",
+                 "--processes", 1,
                  "--set=steps=2", "--set=fragments_a_genome=4", "--set=width=8")  # fmt: skip
     call(*arguments)
     table = (tmp_path / "b" / "table.md").read_text()
