@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,6 +17,7 @@ from nearfar_kit.command import run_app
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
 from nearfar_tables import TablesSettings, block
+from nearfar_tables.bench.memory import peak_memory
 from nearfar_tables.cells import COUNTS, PARSED, Cells
 from nearfar_tables.cli import app
 from nearfar_tables.evidence import gather
@@ -252,3 +256,18 @@ class TestNoise:
         where = frame.filter(pl.col("suburb").str.contains("^town [0-9]+$")).drop_nulls()
         same = where["suburb"].str.slice(5).cast(int) + 2000 == where["postcode"].cast(int)
         assert same.mean() > 0.8
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux's /proc")
+def test_memory_of_processes_that_a_process_began_counts():
+    program = "import time; held = b'x' * (200 << 20); print(len(held), flush=True); time.sleep(60)"
+    with peak_memory() as alone:
+        pass
+    with peak_memory() as peak:
+        other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+        assert other.stdout is not None
+        other.stdout.readline()
+        peak.look()
+        other.kill()
+        other.communicate()
+    assert 190 < peak.mib - alone.mib < 260

@@ -22,6 +22,7 @@ from nearfar_kit.atomic import replacing, write_atomic
 from nearfar_kit.jobs import do_jobs, read_jobs
 from nearfar_kit.metrics import Metrics, Record, split_key
 from nearfar_kit.table import Cell, Table, summarise
+from nearfar_tables.bench.memory import peak_memory
 from nearfar_tables.bench.part import Ask
 from nearfar_tables.bench.splink import SPLINK, splink_is_there, splink_sets
 from nearfar_tables.febrl import amplified, read_febrl
@@ -89,16 +90,15 @@ def _run(job: _Job, *, folder: Path, settings: TablesSettings, processes: int) -
     truth = np.load(folder / "truth.npy", allow_pickle=False)
     paths = sorted(folder.glob("register_*.parquet"))
     wall, cpu = time.monotonic(), _cpu()
-    if job.method == SPLINK:
-        sets = splink_sets({path.stem: pl.read_parquet(path) for path in paths}, RULES)
-    else:
-        sets = _integrated(paths, folder / "work", settings, processes)
+    with peak_memory() as peak:
+        if job.method == SPLINK:
+            sets = splink_sets({path.stem: pl.read_parquet(path) for path in paths}, RULES)
+        else:
+            sets = _integrated(paths, folder / "work", settings, processes)
     wall, cpu = time.monotonic() - wall, _cpu() - cpu
-    unit = 1024  # KiB in a MiB
-    own, others = (resource.getrusage(who).ru_maxrss / unit for who in WHO)
     scores = (
         *pairwise_scores(truth, sets), b_cubed(truth, sets)[2], wall, cpu,
-        own + processes * others, os.getloadavg()[2],
+        peak.mib, os.getloadavg()[2],
     )  # fmt: skip
     split = split_key(cores=len(os.sched_getaffinity(0)))
     records = [
@@ -139,4 +139,4 @@ def tables(metrics: Metrics) -> list[Table]:
         for m in dict.fromkeys(record.method for record in own)
     ]
     caption = f"Sets of {own[0].dataset}, {own[0].split.removeprefix('cores=')} cores."
-    return [Table(caption, ["method", *METRICS], rows)]
+    return [Table(caption, ["method", *METRICS], rows, least=METRICS[4:])]
