@@ -16,7 +16,7 @@ from nearfar_bundle.ranking import PART, Scores, best_items
 from nearfar_bundle.split import Asked
 from nearfar_kit.metrics import Record
 
-__all__ = ["CHOSEN_BY", "Scorer", "among_kinds", "best_of", "evaluate", "records_of"]
+__all__ = ["CHOSEN_BY", "Raised", "Scorer", "among_kinds", "best_of", "evaluate", "records_of"]
 
 CHOSEN_BY = ("recall@20", "ndcg@20")  # their sum, of the validation part
 BATCH = 512  # partial bundles at a time
@@ -69,26 +69,27 @@ def among_kinds(scorer: Scorer, asked: Asked, warm: NDArray[np.bool_]) -> dict[s
     """
     found: dict[str, float] = {}
     for kind, kept in (("warm", warm), ("cold", ~warm)):
-        best, _ = best_of(_Among(scorer, kept), asked.shown, max(CUTS))
+        alone = Raised(scorer, np.where(kept, 0, -np.inf).astype(np.float32))
+        best, _ = best_of(alone, asked.shown, max(CUTS))
         own = measures(best, asked.hidden, warm)
         found |= {f"among {kind} {name}": own[f"{kind} {name}"] for name in CHOSEN_BY}
     return found
 
 
 @dataclass(frozen=True)
-class _Among:
-    """A scorer of some items alone."""
+class Raised:
+    """A scorer's scores, and a number more [I] for each item; one of minus infinity never comes."""
 
     scorer: Scorer
-    kept: NDArray[np.bool_]
+    more: NDArray[np.float32]
 
     @property
     def size(self) -> int:
         return self.scorer.size
 
     def scores(self, shown: csr_matrix) -> Scores:
-        found, others = self.scorer.scores(shown), torch.from_numpy(~self.kept)
-        return lambda own: torch.as_tensor(found(own)).masked_fill(others[own], -torch.inf)
+        found, more = self.scorer.scores(shown), torch.from_numpy(self.more)
+        return lambda own: torch.as_tensor(found(own)) + more[own]
 
 
 def records_of(

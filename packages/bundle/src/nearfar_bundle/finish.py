@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nearfar_bundle.baselines import Made
@@ -16,15 +17,21 @@ from nearfar_bundle.builder import Builder
 from nearfar_bundle.evaluate import CHOSEN_BY, evaluate
 from nearfar_bundle.evidence import FIRST
 from nearfar_bundle.ridge import ridge_scores
-from nearfar_bundle.split import Split
+from nearfar_bundle.split import Asked, Split
 from nearfar_bundle.start import MOST
 
-__all__ = ["finish"]
+__all__ = ["OFFSETS", "finish", "worth"]
 
 KINDS = ("", "warm ", "cold ")
 PENALTIES = (10.0, 30.0, 100.0)
 WEIGHTS = (0.3, 1.0, 3.0, 10.0)
 OFFSETS = (-3.0, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
+
+
+def worth(scores: NDArray[np.float32], asked: Asked, warm: NDArray[np.bool_]) -> float:
+    """What scores [Q, I] find over all, warm and cold items, which count alike."""
+    found = evaluate(Made(scores), asked, warm)
+    return float(np.nansum([found[kind + name] for kind in KINDS for name in CHOSEN_BY]))
 
 
 @torch.no_grad()
@@ -37,8 +44,7 @@ def finish(builder: Builder, split: Split) -> None:
     whole = slice(0, builder.size)
 
     def value(scores: Tensor) -> float:
-        found = evaluate(Made(scores.numpy()), asked, warm)
-        return float(np.nansum([found[kind + name] for kind in KINDS for name in CHOSEN_BY]))
+        return worth(scores.numpy(), asked, warm)
 
     def scores() -> Tensor:
         return torch.as_tensor(builder.scores(asked.shown)(whole))

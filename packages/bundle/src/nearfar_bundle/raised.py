@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
-from nearfar_bundle.baselines import Blend, Made
-from nearfar_bundle.evaluate import CHOSEN_BY, evaluate
+from nearfar_bundle.baselines import Blend
+from nearfar_bundle.evaluate import Raised
 from nearfar_bundle.evidence import FIRST
-from nearfar_bundle.finish import KINDS, OFFSETS
-from nearfar_bundle.ranking import Scores
+from nearfar_bundle.finish import OFFSETS, worth
 from nearfar_bundle.split import Split
 
-__all__ = ["Raised", "cold_raised"]
-
-
-@dataclass(frozen=True)
-class Raised:
-    """A blend's scores, and a number more for each item."""
-
-    blend: Blend
-    more: NDArray[np.float32]
-
-    @property
-    def size(self) -> int:
-        return self.blend.size
-
-    def scores(self, shown: csr_matrix) -> Scores:
-        found, more = self.blend.scores(shown), torch.from_numpy(self.more)
-        return lambda own: torch.as_tensor(found(own)) + more[own]
+__all__ = ["cold_raised"]
 
 
 def cold_raised(split: Split, blend: Blend) -> Raised:
@@ -46,7 +24,6 @@ def cold_raised(split: Split, blend: Blend) -> Raised:
     unit = float(np.partition(made, -last, 1)[:, -last].mean()) / FIRST
 
     def value(offset: float) -> float:
-        found = evaluate(Made(made + offset * unit * cold), asked, split.degrees > 0)
-        return float(np.nansum([found[kind + name] for kind in KINDS for name in CHOSEN_BY]))
+        return worth(made + offset * unit * cold, asked, split.degrees > 0)
 
     return Raised(blend, max(OFFSETS, key=value) * unit * cold)
