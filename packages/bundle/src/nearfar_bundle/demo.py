@@ -47,7 +47,7 @@ def run_demo(
         for job in jobs:
             metrics.add(measured(job, known, settings))
             bar.advance(last=job.method)
-    (table,) = comparison(run.path, metrics.records, report)
+    table, *_ = comparison(run.path, metrics.records, report)
     split = split_of(known, settings, seed)
     builder = train(split, settings, seed, run=run, quiet=quiet)
     report.section("A trained model")
