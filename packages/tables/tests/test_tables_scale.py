@@ -25,6 +25,7 @@ from nearfar_tables.febrl import amplified
 from nearfar_tables.lake import Lake
 from nearfar_tables.matching import learn
 from nearfar_tables.noise import MIXES, inject
+from nearfar_tables.on_ray import cluster, each_on_ray
 from nearfar_tables.pair_model import PairModel
 from nearfar_tables.pretrain import new_matcher
 from nearfar_tables.similarity import Similarity
@@ -271,3 +272,40 @@ def test_memory_of_processes_that_a_process_began_counts():
         other.kill()
         other.communicate()
     assert 190 < peak.mib - alone.mib < 260
+
+
+class TestRay:
+    def test_a_cluster_finds_what_one_process_finds(self, guides, monkeypatch):
+        pytest.importorskip("ray")
+        monkeypatch.setattr(evidence_module, "CHUNK", 150)
+        frame, pairs, source = guides
+        settings = load_settings(TablesSettings, overrides=["epochs=1", "batch=64"])
+        looked = []
+        monkeypatch.setattr(
+            evidence_module, "each_on_ray",
+            lambda work, jobs, *more: looked.extend(jobs) or each_on_ray(work, jobs, *more),
+        )  # fmt: skip
+        found = [
+            learn(frame, pairs, source=source, settings=settings, ray=ray)[1]
+            for ray in (None, "local")
+        ]
+        assert len(looked) > 2
+        np.testing.assert_array_equal(found[0].score, found[1].score)
+        np.testing.assert_array_equal(found[0].probability, found[1].probability)
+
+    @pytest.mark.parametrize(
+        ("address", "told"),
+        [
+            ("nonsense", "expected local, auto, HOST:PORT or ray://HOST:PORT"),
+            (":1", "expected local"),
+            ("localhost:x", "expected local"),
+            ("127.0.0.1:1", r"no cluster answers \(.*refused"),
+            ("ray://127.0.0.1:1", r"no cluster answers \(.*refused"),
+            ("127.0.0.1:99999", "no cluster answers"),
+            ("auto", "no cluster answers"),
+        ],
+    )
+    def test_what_is_no_cluster(self, address, told):
+        pytest.importorskip("ray")
+        with pytest.raises(UserError, match=told), cluster(address):
+            pass

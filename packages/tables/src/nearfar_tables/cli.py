@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,6 +66,10 @@ Model = Annotated[
 ]
 KeyEnv = Annotated[str | None, typer.Option(help="Variable that holds the server's key.")]
 Cache = Annotated[Path | None, typer.Option(help="SQLite file that keeps a server's answers.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(help="Ray cluster that looks at pairs: local, auto, or its address HOST:PORT."),
+]
 Budget = Annotated[int | None, typer.Option(min=1, help="Tokens to spend on a server.")]
 
 
@@ -109,6 +114,7 @@ def integrate(
     cache: Cache = None,
     budget: Budget = None,
     processes: Processes = None,
+    ray: Ray = None,
     config: Config = None,
     overrides: Overrides = None,
     seed: Seed = 0,
@@ -121,6 +127,7 @@ def integrate(
     columns = _alignment(align)
     judging = _judge(judge, server_model, key_env, cache, budget)
     from nearfar_tables.lake import Lake
+    from nearfar_tables.on_ray import cluster
     from nearfar_tables.readers import read_all
     from nearfar_tables.workplace import workplace
 
@@ -130,10 +137,13 @@ def integrate(
         "settings": settings.model_dump(mode="json"), "seed": seed, "columns": columns,
         "tables": [[s.name, s.frame.height, s.frame.columns] for s in sources],
     }  # fmt: skip
-    with workplace(out, begun_with, resume=resume) as place:
+    with (
+        cluster(ray) if ray else nullcontext(),  # what is not there is told before work is done
+        workplace(out, begun_with, resume=resume) as place,
+    ):
         lake = Lake.of(
             sources, columns=columns, settings=settings, seed=seed, folder=place,
-            processes=processes_of(processes), quiet=quiet,
+            processes=processes_of(processes), ray=ray, quiet=quiet,
         )  # fmt: skip
         result = lake.result(judging)
         run, metrics = begin("tables", "integrate", out, settings, seed=seed, packages=TOLD)

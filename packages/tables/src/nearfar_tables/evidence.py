@@ -1,12 +1,14 @@
 """What a model sees of each candidate pair: a chunk at a time, on disk, by one process or many.
 
 Memory is that of a chunk, whatever the number of pairs; a chunk does not depend on who makes it, so
-any number of processes leaves the same files; those that are there already are not made again.
+any number of processes, or of machines, leaves the same files; those that are there already are not
+made again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,7 +19,9 @@ from numpy.typing import NDArray
 
 from nearfar_kit.atomic import replacing
 from nearfar_kit.jobs import do_jobs
-from nearfar_tables.cells import Cells
+from nearfar_kit.progress import Progress
+from nearfar_tables.cells import COUNTS, PARSED, Cells
+from nearfar_tables.on_ray import each_on_ray
 from nearfar_tables.pair_model import PairModel
 from nearfar_tables.similarity import ATTRIBUTE, PairFeatures
 
@@ -68,11 +72,20 @@ def gather(
     folder: Path,
     *,
     processes: int = 1,
+    ray: str | None = None,
     quiet: bool = True,
 ) -> Evidence:
-    """Looks at pairs [P, 2] of rows of ``cells``; the files lie in ``folder``."""
+    """Looks at pairs [P, 2] of rows of ``cells``; the files lie in ``folder``.
+
+    Args:
+        ray: the cluster that does it, as :func:`nearfar_tables.on_ray.each_on_ray` names it; None:
+            so many ``processes`` of this machine.
+    """
     starts = range(0, len(pairs), CHUNK)
     jobs = [_Chunk(start, min(start + CHUNK, len(pairs))) for start in starts]
+    if ray is not None:
+        _gather_on_ray(ray, model, cells, pairs, jobs, folder, quiet)
+        return Evidence(len(cells.columns), tuple(folder / job.file for job in jobs))
     processes = min(processes, len(jobs)) or 1  # one chunk is done before a process has begun
     if processes == 1:
         work = partial(_look, model=model, cells=cells, pairs=pairs, folder=folder)
@@ -97,16 +110,43 @@ class _Chunk:
         return f"evidence-{self.start:012d}.npy"
 
 
+def _gather_on_ray(
+    ray: str, model: PairModel, cells: Cells, pairs: NDArray[np.int64], jobs: Sequence[_Chunk],
+    folder: Path, quiet: bool,
+) -> None:  # fmt: skip
+    left = [job for job in jobs if not (folder / job.file).exists()]
+    if not left:
+        return
+    for name in (*COUNTS, *PARSED):  # counted once, here
+        getattr(cells, name)
+    with (
+        Progress("looking at pairs", len(jobs), done=len(jobs) - len(left), quiet=quiet) as bar,
+        closing(each_on_ray(_seen, left, (model, cells, pairs), ray)) as ended,
+    ):
+        for job, seen in ended:
+            bar.advance(last=_kept(job, seen, folder))
+
+
 def _look(
     job: _Chunk, *, model: PairModel, cells: Cells, pairs: NDArray[np.int64], folder: Path
 ) -> str:
+    return _kept(job, _seen(job, model, cells, pairs), folder)
+
+
+def _seen(
+    job: _Chunk, model: PairModel, cells: Cells, pairs: NDArray[np.int64]
+) -> NDArray[np.float32]:
     own = np.asarray(pairs[job.start : job.stop])
     rows, local = np.unique(own, return_inverse=True)
     with _one_thread():  # sums of several threads have other last bits
         features, logits = model.look(cells.part(rows), local.reshape(-1, 2))
     flat = features.attribute.reshape(len(own), -1)
+    return np.column_stack([flat, features.record, logits]).astype(np.float32)
+
+
+def _kept(job: _Chunk, seen: NDArray[np.float32], folder: Path) -> str:
     with replacing(folder / job.file) as beside, beside.open("wb") as file:
-        np.save(file, np.column_stack([flat, features.record, logits]).astype(np.float32))
+        np.save(file, seen)
     return f"pair {job.stop}"
 
 

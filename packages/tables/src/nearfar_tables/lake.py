@@ -86,6 +86,7 @@ class Lake:
         seed: int = 0,
         folder: Path | None = None,
         processes: int = 1,
+        ray: str | None = None,
         quiet: bool = True,
     ) -> Lake:
         """From its first tables; as :func:`nearfar_tables.integrate`, whose sets these are.
@@ -94,6 +95,7 @@ class Lake:
             folder: keeps candidates and what they look like, so that the same call goes on with
                 what a killed one has left.
             processes: that block and look at pairs; any number finds the same.
+            ray: the Ray cluster that looks at pairs instead: ``local``, ``auto`` or an address.
         """
         settings = settings or load_settings(TablesSettings)
         sources = read_all(tables)
@@ -110,7 +112,7 @@ class Lake:
                     np.save(file, candidates)
         model, scored = learn(
             union.frame, candidates, source=across, settings=settings, seed=seed, folder=folder,
-            processes=processes, quiet=quiet,
+            processes=processes, ray=ray, quiet=quiet,
         )  # fmt: skip
         yes = scored.match
         sets = group(

@@ -76,6 +76,7 @@ def learn(
     seed: int = 0,
     folder: Path | None = None,
     processes: int = 1,
+    ray: str | None = None,
     quiet: bool = True,
 ) -> tuple[PairModel | None, Scored]:
     """What there is to learn of candidate pairs, and what it says of them.
@@ -94,6 +95,7 @@ def learn(
         folder: where what pairs look like is kept meanwhile; with what an earlier call of the same
             arguments has left there it goes on. None: a temporary one.
         processes: that look at pairs; any number finds the same.
+        ray: the Ray cluster that looks at them instead: ``local``, ``auto`` or an address.
 
     Returns:
         The model (None without a pair), and the pairs' scores.
@@ -118,7 +120,7 @@ def learn(
     cells = Cells.of(frame)
     with _place(folder) as place:
         model = _model(cells, pairs, settings, seed, place, quiet)
-        evidence = gather(model, cells, pairs, place, processes=processes, quiet=quiet)
+        evidence = gather(model, cells, pairs, place, processes=processes, ray=ray, quiet=quiet)
         score, probability = _decided(model, evidence, pairs, source, known, seed)
     probability = np.where(known >= 0, known, probability)[:asked]
     match = probability > settings.threshold
