@@ -9,13 +9,15 @@ import subprocess
 import sys
 import tomllib
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from nearfar_kit.settings import Settings
 
+DOMAINS = sorted(entry_points(group="nearfar.domains").names)
 ROOT = Path(__file__).parent.parent
 PACKAGES = sorted(
     p.parent for folder in ("shared", "packages") for p in ROOT.glob(f"{folder}/*/src")
@@ -127,3 +129,18 @@ def test_every_setting_says_what_it_is(file):
 def test_result_tables_are_what_the_benchmarks_left():
     done = subprocess.run([ROOT / "tools" / "results", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [
+        ("demo", "--out --config --set --seed --quiet"),
+        ("simulate", "--out --seed"),
+        ("bench", "--data --out --profile --methods --seeds --processes --config --set --resume "
+                  "--quiet"),
+    ],
+)  # fmt: skip
+def test_one_vocabulary_of_options(domain, verb, options):
+    command = get_command(entry_points(group="nearfar.domains")[domain].load()).commands[verb]
+    assert {name for option in command.params for name in option.opts} >= set(options.split())

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 from nearfar_kit.atomic import write_atomic
+from nearfar_kit.gains import gains
 from nearfar_kit.metrics import Metrics
 from nearfar_kit.table import Cell, Table, summarise
-from nearfar_seqrec.report import BASELINE, over
+from nearfar_seqrec.report import BASELINE, value
 
 METRIC = "ndcg@10"
 
@@ -19,7 +20,7 @@ def rendered(folders: list[Path]) -> Table:
     columns: dict[str, dict[str, Cell | str]] = {}
     for folder in folders:
         records = Metrics.read(folder / "metrics.json").records
-        rows = over(records, BASELINE, [METRIC], "").rows
+        rows = gains(records, BASELINE, [METRIC], "", shown=value).rows
         seeds = len({record.seed for record in records})
         columns[f"{records[0].dataset}, {seeds} seeds"] = {str(name): cell for name, cell in rows}
     methods = dict.fromkeys(method for own in columns.values() for method in own)

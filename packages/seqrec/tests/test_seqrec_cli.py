@@ -10,10 +10,9 @@ import polars as pl
 import pytest
 
 from nearfar_kit.command import run_app
-from nearfar_kit.metrics import Metrics, Record
+from nearfar_kit.metrics import Metrics
 from nearfar_seqrec.cli import app
 from nearfar_seqrec.recommender import Recommender
-from nearfar_seqrec.report import over
 
 SETS = [
     f"--set={name}"
@@ -276,16 +275,6 @@ class TestBench:
             call("bench", "--data", data, "--out", tmp_path / "b", *given, status=2)
             assert message in capsys.readouterr().err
         assert not (tmp_path / "b").exists()
-
-
-def test_a_gain_is_over_the_same_seed_of_sasrec():
-    found = {("SASRec", 0): 0.1, ("SASRec", 1): 0.3, ("MCLRec", 0): 0.2, ("MCLRec", 1): 0.4}
-    records = [
-        Record("shop", "leave-one-out", method, seed, "hit@10", value, 50)
-        for (method, seed), value in {**found, ("popular", 0): 0.1}.items()
-    ]
-    table = over(records, "SASRec", ["hit@10"], "")
-    assert [[str(cell) for cell in row] for row in table.rows] == [["MCLRec", "+0.1000 ± 0.0000"]]
 
 
 class TestDemo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.gains import gains
 from nearfar_kit.metrics import Metrics, Record, parse_split, split_key, versions_of
 from nearfar_kit.report import facts
 from nearfar_kit.table import Cell, Table, gain, summarise
@@ -143,3 +145,33 @@ class TestTable:
         assert "[red]name" in text
         assert "[bold]" in text
         assert "[x]" in text
+
+
+class TestGains:
+    RECORDS = tuple(
+        Record("shop", f"split={split}", method, seed, metric, value * scale, 50)
+        for (method, split, seed), value in {
+            ("blend", 0, 0): 0.1, ("blend", 1, 0): 0.3, ("blend", 2, 0): 0.2,
+            ("ours", 0, 0): 0.2, ("ours", 0, 1): 0.4, ("ours", 1, 0): 0.4, ("ours", 1, 1): 0.4,
+            ("once", 0, 0): 0.9,
+        }.items()
+        for metric, scale in (("hit", 1), ("ndcg", -1))
+    )  # fmt: skip
+
+    def test_over_the_same_split_of_the_mean_of_its_seeds(self):
+        table = gains(self.RECORDS, "blend", ["hit", "ndcg"], "more", draw=lambda r: r.split)
+        assert table.caption == "more"
+        assert table.columns == ["method", "hit", "ndcg"]
+        # .3 - .1 and .4 - .3; what was drawn once has no spread to show.
+        assert [[str(cell) for cell in row] for row in table.rows] == [
+            ["ours", "+0.150 ± 0.071", "-0.150 ± 0.071"]
+        ]
+
+    def test_over_the_same_seed_and_as_one_likes(self):
+        table = gains(
+            self.RECORDS, "blend", ["hit"], "", shown=lambda cell: replace(cell, digits=4)
+        )
+        assert [[str(cell) for cell in row] for row in table.rows] == [["ours", "+0.1000"]]
+
+    def test_without_the_baseline_there_are_none(self):
+        assert gains(self.RECORDS, "vote", ["hit"], "").rows == []

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from nearfar_bundle.baselines import best_blend, simple_scorers
 from nearfar_bundle.catalogue import Catalogue
@@ -168,8 +165,6 @@ def settings_of(method: str, settings: BundleSettings) -> BundleSettings:
 
 def run_job(job: Job, *, paths: dict[str, Path], parts: Path, settings: BundleSettings) -> Job:
     """Does one job and writes what it found into ``parts``."""
-    if os.environ.get("OMP_NUM_THREADS") == "1":
-        torch.set_num_threads(1)
     records = measured(job, read(paths[job.dataset]), settings)
     write_atomic(parts / job.file, json.dumps({"records": [asdict(r) for r in records]}))
     return job

@@ -24,6 +24,7 @@ from nearfar_kit.command import (
 )
 from nearfar_kit.errors import UserError
 from nearfar_kit.frames import check_name, write_frame
+from nearfar_kit.run import model_of
 from nearfar_kit.settings import load_settings, preset_values
 from nearfar_kit.verb import begin, device_of, end, simulated
 
@@ -294,9 +295,7 @@ def _settings(variant: str, config: Path | None, overrides: list[str] | None) ->
 
 
 def _load(model: Path) -> Any:
-    file = model / "checkpoint" / "model.safetensors"
-    if not file.exists():
-        raise UserError(f"--model {model}: holds no trained model; expected a run folder of train")
+    file = model_of(model)
     from nearfar_bundle.builder import Builder
 
     return Builder.load(file)

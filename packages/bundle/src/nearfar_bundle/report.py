@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 
 from nearfar_bundle.builder import Builder
 from nearfar_bundle.measures import CUTS
 from nearfar_kit import plots
+from nearfar_kit.gains import gains
 from nearfar_kit.metrics import Record, parse_split
 from nearfar_kit.report import Report
 from nearfar_kit.run import RunFolder
-from nearfar_kit.table import Cell, Table, gain, summarise
+from nearfar_kit.table import Cell, Table, summarise
 
 __all__ = ["COLUMNS", "by_method", "comparison", "measured_table", "training_curve"]
 
@@ -58,11 +58,13 @@ def comparison(folder: Path, records: Sequence[Record], report: Report) -> list[
             most = [m for m in methods_of(own) if len({r.seed for r in own if r.method == m}) > 1]
             over += f", {seeds} seeds each of {', '.join(most)}"
         table = by_method(own, [*MAIN, *APART, *AMONG], f"{dataset}: honest split, {over}.")
-        more = over_baseline(
+        more = gains(
             own,
+            BASELINE,
             [*MAIN, *APART, *AMONG],
             f"{dataset}: less the {BASELINE} of the same split, mean ± standard deviation over "
             "splits, of each the mean over its seeds.",
+            draw=lambda record: record.split,
         )
         chart = by_method(own, ["recall@20", "ndcg@20"], "")
         best = sorted(chart.rows, key=_first_mean)[-MOST:]
@@ -85,24 +87,6 @@ def comparison(folder: Path, records: Sequence[Record], report: Report) -> list[
             curve = [r for r in every if r.method in without and r.seed == 0]
             tables.append(missing_curve(folder, dataset, curve, report))
     return tables
-
-
-def over_baseline(records: Sequence[Record], metrics: Sequence[str], caption: str) -> Table:
-    """What methods of several splits find more than the best blend does."""
-
-    def by_split(method: str, metric: str) -> dict[str, float]:
-        found: dict[str, list[float]] = {}
-        for r in records:
-            if (r.method, r.metric) == (method, metric):
-                found.setdefault(r.split, []).append(r.value)
-        return {split: fmean(values) for split, values in found.items()}
-
-    rows: list[list[Cell | str]] = [
-        [method, *(gain(by_split(method, n), by_split(BASELINE, n)) for n in metrics)]
-        for method in methods_of(records)
-        if method != BASELINE and len(by_split(method, metrics[0])) > 1
-    ]
-    return Table(caption, ["method", *metrics], rows)
 
 
 def methods_of(records: Sequence[Record]) -> list[str]:

@@ -12,7 +12,6 @@ it was.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nearfar_dna.baselines import BASELINES
@@ -166,8 +164,6 @@ def run_job(
     job: Job, *, genomes: Path, parts: Path, settings: DnaSettings, profile: Profile
 ) -> Job:
     """Does one job and writes its records into ``parts``."""
-    if os.environ.get("OMP_NUM_THREADS") == "1":
-        torch.set_num_threads(1)
     if genomes not in _loaded:
         _loaded[genomes] = read_genomes(genomes, min_length=settings.min_length)
     known = _loaded[genomes]

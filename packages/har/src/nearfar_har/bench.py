@@ -7,14 +7,12 @@ and each leaves a file, so that a stopped benchmark goes on where it was.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from nearfar_har.features import window_statistics
 from nearfar_har.finetune import predict
@@ -134,8 +132,6 @@ def run_job(
     shares: tuple[float, ...],
 ) -> Job:
     """Does one job and writes its records into ``parts``."""
-    if os.environ.get("OMP_NUM_THREADS") == "1":
-        torch.set_num_threads(1)
     seed_everything(job.seed)
     file = files[job.dataset]
     if file not in _loaded:

@@ -30,6 +30,7 @@ from nearfar_kit.command import (
     run_app,
 )  # fmt: skip
 from nearfar_kit.errors import UserError
+from nearfar_kit.run import model_of
 from nearfar_kit.settings import load_settings
 from nearfar_kit.verb import begin, device_of, end, simulated
 
@@ -234,10 +235,7 @@ def _new_report(title: str, subtitle: str) -> Any:
 def _load(model: Path) -> tuple[Any, HarSettings]:
     from nearfar_har.model import HarModel
 
-    file = model / "checkpoint" / "model.safetensors"
-    if not file.exists():
-        raise UserError(f"--model {model}: holds no trained model; expected a run folder of train")
-    return HarModel.load(file), load_settings(HarSettings, model / "settings.yaml")
+    return HarModel.load(model_of(model)), load_settings(HarSettings, model / "settings.yaml")
 
 
 def _windows_for(

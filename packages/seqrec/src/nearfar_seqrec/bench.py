@@ -9,15 +9,12 @@ it was.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.jobs import do_jobs, read_jobs
@@ -163,8 +160,6 @@ def run_job(
     job: Job, *, path: Path, parts: Path, settings: SeqrecSettings, device: Device = "cpu"
 ) -> Job:
     """Does one job and writes what it found into ``parts``."""
-    if os.environ.get("OMP_NUM_THREADS") == "1":
-        torch.set_num_threads(1)
     own = settings_of_job(job, settings)
     split = split_from(path, own)
     began = time.process_time()

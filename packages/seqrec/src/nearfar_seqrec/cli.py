@@ -23,6 +23,7 @@ from nearfar_kit.command import (
     run_app,
 )  # fmt: skip
 from nearfar_kit.errors import UserError
+from nearfar_kit.run import model_of
 from nearfar_kit.settings import load_settings
 from nearfar_kit.verb import begin, device_of, end, simulated
 from nearfar_seqrec.settings import SeqrecSettings, Unknown
@@ -285,9 +286,7 @@ def main() -> None:
 
 
 def _load(model: Path) -> Any:
-    file = model / "checkpoint" / "model.safetensors"
-    if not file.exists():
-        raise UserError(f"--model {model}: holds no trained model; expected a run folder of train")
+    file = model_of(model)
     from nearfar_seqrec.recommender import Recommender
 
     return Recommender.load(file)

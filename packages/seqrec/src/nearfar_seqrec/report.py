@@ -8,15 +8,16 @@ from pathlib import Path
 from types import MappingProxyType
 
 from nearfar_kit import plots
+from nearfar_kit.gains import gains
 from nearfar_kit.metrics import Metrics, Record
 from nearfar_kit.report import Report, write_tables
 from nearfar_kit.run import RunFolder
-from nearfar_kit.table import Cell, Table, gain, summarise
+from nearfar_kit.table import Cell, Table, summarise
 from nearfar_seqrec.evaluate import CUTS
 from nearfar_seqrec.recommender import Recommender
 from nearfar_seqrec.train import CHOSEN_BY
 
-__all__ = ["FIRST", "by_method", "over", "training_curve", "value", "write_comparison"]
+__all__ = ["BASELINE", "FIRST", "by_method", "training_curve", "value", "write_comparison"]
 
 BASELINE = "SASRec"
 FIRST = [f"{name}@{k}" for name in ("hit", "ndcg") for k in CUTS] + ["mrr"]
@@ -42,22 +43,6 @@ def value(cell: Cell) -> Cell:
     return replace(cell, digits=1 if abs(cell.mean) >= 1 else 4)
 
 
-def over(records: Sequence[Record], baseline: str, metrics: Sequence[str], caption: str) -> Table:
-    """What each method has more than another of the same seed, where both have several."""
-
-    def by_seed(method: str, metric: str) -> dict[int, float]:
-        own = (r for r in records if r.method == method and r.metric == metric)
-        return {r.seed: r.value for r in own}
-
-    theirs = {name: by_seed(baseline, name) for name in metrics}
-    rows: list[list[Cell | str]] = [
-        [method, *(value(gain(by_seed(method, name), theirs[name])) for name in metrics)]
-        for method in dict.fromkeys(record.method for record in records)
-        if method != baseline and len(by_seed(method, metrics[0])) > 1
-    ]
-    return Table(caption, ["method", *metrics], rows)
-
-
 def write_comparison(
     folder: Path,
     metrics: Metrics,
@@ -80,9 +65,10 @@ def write_comparison(
             FIRST,
             f"{name}: full ranking, {n} tests, {spread} (without ±: one).",
         )
-        more = over(
-            records, BASELINE, FIRST, f"{dataset}: less the {BASELINE} of the same seed; {spread}."
-        )
+        more = gains(
+            records, BASELINE, FIRST, f"{dataset}: less the {BASELINE} of the same seed; {spread}.",
+            shown=value,
+        )  # fmt: skip
         rest = by_method(
             records, BESIDE,
             f"{dataset}: share of the catalogue on anybody's list of ten; how often listed items "

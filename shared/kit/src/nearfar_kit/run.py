@@ -16,7 +16,7 @@ from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import NO_YAML, Settings, as_yaml, in_short
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "model_of"]
 
 
 class RunFolder:
@@ -91,3 +91,15 @@ class RunFolder:
         line = json.dumps({"time": round(time.time(), 3), "event": event, **fields})
         with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+
+def model_of(run: Path) -> Path:
+    """Where ``train`` left its model in the run folder that ``--model`` names.
+
+    Raises:
+        UserError: there is none.
+    """
+    file = run / "checkpoint" / "model.safetensors"
+    if not file.exists():
+        raise UserError(f"--model {run}: holds no trained model; expected a run folder of train")
+    return file

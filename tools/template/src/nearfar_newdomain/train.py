@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import nearfar.functional as F
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
-from nearfar_kit.run import RunFolder
+from nearfar_kit.run import RunFolder, model_of
 from nearfar_kit.work import carry_out
 from nearfar_newdomain.measured import Measured
 from nearfar_newdomain.settings import NewDomainSettings
@@ -100,9 +100,7 @@ def load_model(run: Path) -> Encoder:
     Raises:
         UserError: there is none, or it is another file.
     """
-    file = run / "checkpoint" / "model.safetensors"
-    if not file.exists():
-        raise UserError(f"--model {run}: holds no trained model; expected a run folder of train")
+    file = model_of(run)
     kept = load_checkpoint(file)
     try:
         columns, state = tuple(kept["columns"]), kept["encoder"]

