@@ -107,8 +107,10 @@ class TestTruth:
         found = accu(claims)
         np.testing.assert_allclose(found, [posterior[v] for v in range(claims.values)], atol=1e-6)
 
-    def test_slimfast_trusts_those_who_agree(self):
+    @pytest.mark.parametrize("rounds", [1, 2, 50])  # a wrong sign is right every other round
+    def test_slimfast_trusts_those_who_agree(self, rounds, monkeypatch):
         """Of ten items three sources say the same, two others each something else."""
+        monkeypatch.setattr("nearfar_tables.truth.ITERATIONS", rounds)
         rows = [(i, s, "true") for i in range(10) for s in (0, 1, 2)]
         rows += [(i, s, f"false {s}") for i in range(10) for s in (3, 4)]
         rows += [(10, 0, "true"), (10, 3, "a"), (10, 4, "a")]  # one of trust against two without

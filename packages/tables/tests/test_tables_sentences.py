@@ -52,6 +52,20 @@ def test_a_value_has_one_vector_of_unit_norm_in_any_company(encoder):
     assert embed_sentences([], encoder).shape == (0, 16)
 
 
+def test_a_value_is_embedded_once(encoder, monkeypatch):
+    from nearfar_tables import sentences
+
+    sentences._known.cache_clear()
+    asked = []
+    plain = sentences._embedded
+    monkeypatch.setattr(
+        sentences, "_embedded", lambda values, own: asked.extend(values) or plain(values, own)
+    )
+    embed_sentences(["red ale", "stout", "red ale"], encoder)
+    embed_sentences(["stout", "porter"], encoder)
+    assert sorted(asked) == ["porter", "red ale", "stout"]
+
+
 def test_matching_reads_it(encoder, tmp_path):
     tables, _ = simulate(30, seed=3)
     source = np.repeat(np.arange(3), [table.height for table in tables.values()])
