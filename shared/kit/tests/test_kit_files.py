@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from nearfar_kit.atomic import new_folder, replacing, write_atomic
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.command import new_app, run_app
 from nearfar_kit.errors import UserError
 from nearfar_kit.run import RunFolder
 from nearfar_kit.settings import Settings
@@ -216,6 +217,33 @@ class TestRunFolder:
     def test_resuming_nothing_begins(self, tmp_path):
         RunFolder(tmp_path / "r", Own(), resume=True)
         assert (tmp_path / "r" / "settings.yaml").exists()
+
+    def test_a_mistake_found_late_leaves_the_way_free(self, tmp_path):
+        """What has done nothing is taken back; what has done something can be resumed."""
+        app = new_app("")
+
+        @app.command()
+        def measure(done: bool = False) -> None:
+            run = RunFolder(tmp_path / "r", Own())
+            run.log("begin")
+            assert run.checkpoint.is_dir()
+            if done:
+                (run.checkpoint / "job.json").touch()
+            raise UserError("no")
+
+        def status(*arguments):
+            with pytest.raises(SystemExit) as end:
+                run_app(app, [*arguments])
+            return end.value.code or 0
+
+        assert status() == 2
+        assert list(tmp_path.iterdir()) == []
+        assert status("--done") == 2
+        assert {p.name for p in (tmp_path / "r").iterdir()} == {
+            "settings.yaml", "log.jsonl", "checkpoint"
+        }  # fmt: skip
+        assert status() == 2  # a run is there: it is not this process's to take back
+        assert (tmp_path / "r" / "checkpoint" / "job.json").exists()
 
     @pytest.mark.parametrize("content", ["[", "3", "\x00"])
     def test_damaged_settings(self, tmp_path, content):

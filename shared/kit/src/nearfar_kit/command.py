@@ -54,6 +54,9 @@ def run_app(app: typer.Typer, arguments: list[str] | None = None) -> None:
     except UserError as error:
         if debug:
             traceback.print_exc()
+        from nearfar_kit.run import take_back
+
+        take_back()
         print(f"error: {_in_a_line(str(error))}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as end:

@@ -16,7 +16,9 @@ from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import NO_YAML, Settings, as_yaml, in_short
 
-__all__ = ["RunFolder", "model_of"]
+__all__ = ["RunFolder", "model_of", "take_back"]
+
+BEGINNING = {"settings.yaml", "log.jsonl"}  # what a run has before it has done anything
 
 
 class RunFolder:
@@ -53,6 +55,8 @@ class RunFolder:
                 raise UserError(f"--out {out}: holds a run; expected a new folder, or --resume")
             self._check_settings(kept, settings)
         write_atomic(kept, as_yaml(settings))
+        if not self.resumed:
+            _begun.append(out)
 
     def _check_settings(self, kept: Path, settings: Settings) -> None:
         try:
@@ -91,6 +95,25 @@ class RunFolder:
         line = json.dumps({"time": round(time.time(), 3), "event": event, **fields})
         with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+
+_begun: list[Path] = []
+
+
+def take_back() -> None:
+    """Removes what this process began and has done nothing in, so that a command which was wrong
+    can be given again, put right; what is done stays, to be resumed."""
+    while _begun:
+        out = _begun.pop()
+        if not out.is_dir():
+            continue
+        files = [path for path in out.rglob("*") if not path.is_dir()]
+        if {str(file.relative_to(out)) for file in files} <= BEGINNING:
+            for file in files:
+                file.unlink()
+            for folder in sorted((p for p in out.rglob("*") if p.is_dir()), reverse=True):
+                folder.rmdir()
+            out.rmdir()
 
 
 def model_of(run: Path) -> Path:
