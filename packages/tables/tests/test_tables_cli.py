@@ -260,12 +260,36 @@ class TestCommands:
         pl.concat([read(union).frame, read(sets).frame.select("set")], how="horizontal").write_csv(
             labelled
         )
-        status, told, _ = call("resolve", "--data", labelled, "--sets", "set", "--source", "src",
-                               "--out", final)  # fmt: skip
+        backwards = tmp_path / "backwards.csv"
+        read(sets).frame.reverse().write_csv(backwards)
+        # As a column of the table, and as the file that group wrote, in any order.
+        for data, by in ((labelled, "set"), (union, sets), (union, backwards)):
+            status, told, _ = call("resolve", "--data", data, "--sets", by, "--source", "src",
+                                   "--out", final)  # fmt: skip
+            assert status == 0
+            assert f"{whole.conflicts.height} conflicts decided in 7 sets" in told
+            names = whole.table["name"].to_list()
+            assert read(final).frame["name"].to_list() == names
+        for data, by, what in (
+            (labelled, sets, "has a column set of its own"),
+            (folder / "a.csv", sets, "names 10 rows; expected each of"),
+        ):
+            status, _, err = call("resolve", "--data", data, "--sets", by, "--out", final)
+            assert (status, what in err) == (2, True)
+
+    def test_update_tells_a_column_that_is_new(self, call, folder, tmp_path):
+        run, more = tmp_path / "run", tmp_path / "more.csv"
+        _, told, _ = call("integrate", "--data", folder, "--out", run, "--set=epochs=0")
+        assert "10 rows of 2 tables became 7" in told
+        A.rename({"city": "place"}).write_csv(more)
+        status, told, err = call("update", "--model", run, "--data", more, "--out", tmp_path / "u")
         assert status == 0
-        assert f"{whole.conflicts.height} conflicts decided in 7 sets" in told
-        names = whole.table["name"].to_list()
-        assert read(final).frame["name"].to_list() == names
+        assert "16 rows of 3 tables became" in told
+        assert "note: column place of more is in no other table and looks like city" in err
+        assert "--align more.place=city" in err
+        assert "looks like city" in (tmp_path / "u" / "report.html").read_text()
+        status, _, err = call("update", "--model", run, "--data", more, "--out", tmp_path / "u")
+        assert (status, err.rstrip().endswith("holds a run; expected a new folder")) == (2, True)
 
     def test_given_pairs_are_scored_in_their_order(self, call, folder, tmp_path):
         pairs, out = tmp_path / "p.csv", tmp_path / "s.parquet"
@@ -295,7 +319,8 @@ class TestCommands:
             (["match", "--data", "LAKE/a.csv", "--source", "x", "--out", "o.csv"], "no column 'x'"),
             (["match", "--data", "LAKE/a.csv", "--pairs", "LAKE/b.csv", "--out", "o.csv"],
              "no column 'left'"),
-            (["resolve", "--data", "LAKE/a.csv", "--sets", "x", "--out", "o.csv"], "no column 'x'"),
+            (["resolve", "--data", "LAKE/a.csv", "--sets", "x", "--out", "o.csv"],
+             "x: is no column of"),
             (["resolve", "--data", "LAKE/a.csv", "--sets", "city", "--out", "o.xls"],
              "ends in '.xls'"),
             (["bench", "--data", "LAKE"], "expected folders ditto/er_magellan"),

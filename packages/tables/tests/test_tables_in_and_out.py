@@ -16,6 +16,7 @@ from polars.testing import assert_frame_equal
 from nearfar_kit.errors import UserError
 from nearfar_kit.spreadsheet import formula_safe
 from nearfar_tables import align, as_kind, outer_union, read, read_all, suggest_alignment, write
+from nearfar_tables.alignment import left_apart
 from nearfar_tables.dirty_csv import distinct_names
 
 
@@ -206,6 +207,36 @@ class TestAlign:
         b = pl.DataFrame({"count": ["11", "22", "33", "44"], "city": cities[::-1]})
         (only,) = suggest_alignment(read_all({"a": a, "b": b}), least=0.4)
         assert (only.left, only.right) == (("a", "town"), ("b", "city"))
+
+    def test_columns_that_stay_apart_though_they_look_alike_are_told(self):
+        cities = ["Rome", "Oslo", "Paris", "Madrid"]
+        tables = {
+            "a": pl.DataFrame({"city": cities, "year": ["1990", "1991", "1992", "1993"]}),
+            "b": pl.DataFrame({"City": cities[::-1], "zip": ["ab", "cd", "ef", "gh"]}),
+            "c": pl.DataFrame({"where": cities, "zip": ["ab", "xy", "ef", "gh"]}),
+        }
+        sources = read_all(tables)
+        assert left_apart(sources, align(sources)) == [
+            "column where of c is in no other table and looks like city: "
+            "--align c.where=city makes them one"
+        ]
+        assert left_apart(sources, align(sources, {"c": {"where": "city"}})) == []
+
+    def test_of_two_names_that_stand_alone_the_later_is_told(self):
+        cities = ["Rome", "Oslo", "Paris", "Madrid"]
+        sources = read_all({"a": pl.DataFrame({"x": cities}), "b": pl.DataFrame({"y": cities})})
+        (line,) = left_apart(sources, align(sources))
+        assert "--align b.y=x " in line
+
+    def test_what_a_table_has_itself_it_needs_from_no_other(self):
+        """b has a city beside its birthplace."""
+        cities = ["Rome", "Oslo", "Paris", "Madrid"]
+        sources = read_all({
+            "a": pl.DataFrame({"city": cities}),
+            "b": pl.DataFrame({"city": [None] * 4, "birthplace": cities},
+                              schema_overrides={"city": pl.String}),
+        })  # fmt: skip
+        assert left_apart(sources, align(sources)) == []
 
 
 class TestUnion:

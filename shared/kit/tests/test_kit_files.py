@@ -204,8 +204,11 @@ class Own(Settings):
 class TestRunFolder:
     def test_a_run_is_never_written_over(self, tmp_path):
         RunFolder(tmp_path / "r", Own())
-        with pytest.raises(UserError, match=r"--out .*r: holds a run; expected a new folder"):
-            RunFolder(tmp_path / "r", Own())
+        for resume, hint in ((None, "$"), (False, ", or --resume$")):
+            with pytest.raises(
+                UserError, match=r"--out .*r: holds a run; expected a new folder" + hint
+            ):
+                RunFolder(tmp_path / "r", Own(), resume=resume)
 
     def test_resuming_asks_for_the_same_settings(self, tmp_path):
         assert not RunFolder(tmp_path / "r", Own()).resumed

@@ -15,10 +15,11 @@ from sklearn.preprocessing import normalize
 from nearfar_kit.errors import UserError
 from nearfar_tables.source import SourceTable
 
-__all__ = ["Alignment", "Suggestion", "align", "suggest_alignment"]
+__all__ = ["Alignment", "Suggestion", "align", "left_apart", "suggest_alignment"]
 
 Alignment = dict[str, dict[str, str]]  # table -> its column -> column of the union
 
+APART = 0.3  # names that have nothing in common leave half of the score to the values
 SAMPLE = 2000  # distinct values of a column that a suggestion looks at
 
 
@@ -93,6 +94,30 @@ def suggest_alignment(sources: Sequence[SourceTable], *, least: float = 0.5) -> 
                 score = round(float(scores[i, j]), 4)
                 found.append(Suggestion((left.name, a), (right.name, b), score))
     return sorted(found, key=lambda s: -s.score)
+
+
+def left_apart(sources: Sequence[SourceTable], alignment: Alignment) -> list[str]:
+    """A line for each column that an alignment leaves in one table alone, though it looks like one
+    of another table, and how the two are joined."""
+    holders: dict[str, list[str]] = {}
+    for table, own in alignment.items():
+        for union in own.values():
+            holders.setdefault(union, []).append(table)
+    told: dict[tuple[str, str], str] = {}
+    for found in suggest_alignment(sources, least=APART):
+        # Of two that both stand alone, the later table's takes the earlier one's name.
+        for (table, column), (other, like) in (
+            (found.right, found.left),
+            (found.left, found.right),
+        ):
+            union = alignment[other][like]
+            alone = holders[alignment[table][column]] == [table] and table not in holders[union]
+            if alone and not {found.left, found.right} & told.keys():
+                told[table, column] = (
+                    f"column {column} of {table} is in no other table and looks like {union}: "
+                    f"--align {table}.{column}={union} makes them one"
+                )
+    return list(told.values())
 
 
 def _key(name: str) -> str:

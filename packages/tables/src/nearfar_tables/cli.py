@@ -147,7 +147,7 @@ def integrate(
         )  # fmt: skip
         result = lake.result(judging)
         run, metrics = begin("tables", "integrate", out, settings, seed=seed, packages=TOLD)
-        _leave(run, metrics, lake, sources, result, ending)
+        _leave(run, metrics, lake, sources, result, ending, _apart(sources, columns))
 
 
 @app.command()
@@ -173,9 +173,10 @@ def update(
 
     sources = read_all(data)
     lake = Lake.load(model / LAKE)
+    notes = _apart([lake.as_source(), *sources], columns)
     lake.update(sources, columns=columns)
     run, metrics = begin("tables", "update", out, lake.settings, seed=lake.seed, packages=TOLD)
-    _leave(run, metrics, lake, sources, lake.result(judging), ending)
+    _leave(run, metrics, lake, sources, lake.result(judging), ending, notes)
 
 
 @app.command("match-one")
@@ -282,7 +283,12 @@ def group(
 def resolve(
     data: Table,
     out: File,
-    sets: Annotated[str, typer.Option(help="Column that says which thing a row is about.")],
+    sets: Annotated[
+        str,
+        typer.Option(
+            help="Column that says which thing a row is about, or the file that group wrote."
+        ),
+    ],
     source: SourceColumn = None,
     provenance: Annotated[Path | None, typer.Option(help="File for the grounds.")] = None,
     judge: JudgeOption = None,
@@ -305,7 +311,7 @@ def resolve(
 
     frame, origin = _rows_and_source(data, source)
     if sets not in frame.columns:
-        raise UserError(f"{data}: no column {sets!r}; expected one of {', '.join(frame.columns)}")
+        frame, sets = frame.with_columns(_grouped(data, sets, frame)), "set"
     if frame[sets].null_count():
         row = int(frame[sets].is_null().arg_max() or 0)
         raise UserError(f"{data}, row {row}: {sets} is empty; expected the name of a set")
@@ -405,10 +411,10 @@ def _known_ending(ending: str) -> None:
 
 def _leave(
     run: RunFolder, metrics: Metrics, lake: Lake, sources: Sequence[SourceTable], result: Result,
-    ending: str,
+    ending: str, notes: list[str],
 ) -> None:  # fmt: skip
     """The files and the page of an integration, and what goes on from it."""
-    from nearfar_tables.report import integration_report
+    from nearfar_tables.report import in_short, integration_report
     from nearfar_tables.writers import write
 
     for name in ("table", "sets", "pairs", "conflicts", "provenance"):
@@ -416,9 +422,18 @@ def _leave(
     lake.save(run.path / LAKE)
     for line in result.mended:
         typer.echo(f"mended: {line}", err=True)
+    for line in notes:
+        typer.echo(f"note: {line}", err=True)
     metrics.write(run.metrics)
-    integration_report(run, metrics, sources, result)
+    integration_report(run, metrics, sources, result, notes=notes)
+    typer.echo(in_short(result))
     end(run)
+
+
+def _apart(sources: Sequence[SourceTable], columns: dict[str, dict[str, str]]) -> list[str]:
+    from nearfar_tables.alignment import align, left_apart
+
+    return left_apart(sources, align(sources, columns))
 
 
 def _judge(
@@ -459,6 +474,28 @@ def _rows_and_source(
         raise UserError(f"{path}: no column {source!r}; expected one of {', '.join(frame.columns)}")
     names = frame[source].cast(pl.String).fill_null("").to_numpy()
     return frame.drop(source), np.unique(names, return_inverse=True)[1]
+
+
+def _grouped(data: Path, sets: str, frame: pl.DataFrame) -> pl.Series:
+    """The column ``set`` of a frame from the table of row and set that ``group`` wrote."""
+    import numpy as np
+    import polars as pl
+
+    file = Path(sets)
+    if not file.is_file():
+        raise UserError(
+            f"--sets {sets}: is no column of {data} and no file; expected one of "
+            f"{', '.join(frame.columns)}, or what group wrote"
+        )
+    if "set" in frame.columns:
+        raise UserError(f"{data}: has a column set of its own; expected none beside --sets {sets}")
+    given = _integers(file, ("row", "set"), ())
+    if not np.array_equal(np.sort(given[:, 0]), np.arange(frame.height)):
+        raise UserError(
+            f"{file}: names {len(given)} rows; expected each of {data}'s rows 0 to "
+            f"{frame.height - 1} once"
+        )
+    return pl.Series("set", given[np.argsort(given[:, 0]), 1])
 
 
 def _integers(path: Path, needed: tuple[str, ...], optional: tuple[str, ...]) -> NDArray[np.int64]:

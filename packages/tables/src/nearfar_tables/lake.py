@@ -31,6 +31,7 @@ from nearfar_tables.union import OuterUnion, outer_union
 __all__ = ["Lake", "Partner"]
 
 Ints = NDArray[np.int64]
+ASKED = "\N{WHITE QUESTION MARK ORNAMENT}"  # the table of a row that is of none
 ROWS, MODEL, ABOUT = "rows.parquet", "pairs.safetensors", "lake.json"
 CANDIDATES = "candidates.npy"
 OWN = ("__table", "__row", "__set")  # what a row's place is called beside its columns
@@ -168,8 +169,7 @@ class Lake:
         """
         before = self.union.frame.height
         # Of a table of its own: every set may hold it.
-        name = "\N{WHITE QUESTION MARK ORNAMENT}"
-        source = SourceTable(name, pl.DataFrame([dict(row)]), "polars")
+        source = SourceTable(ASKED, pl.DataFrame([dict(row)]), "polars")
         union = self._with([source], None)
         scored = self._scored(union, before)
         best: dict[int, float] = {}
@@ -188,8 +188,9 @@ class Lake:
             for number in order
         ]  # fmt: skip
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """``rows.parquet``, ``pairs.safetensors`` and ``lake.json``."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         frame = self.union.frame.with_columns(
             self.union.rows["table"].alias(OWN[0]),
@@ -205,12 +206,13 @@ class Lake:
         write_atomic(folder / ABOUT, json.dumps(about))
 
     @classmethod
-    def load(cls, folder: Path) -> Lake:
+    def load(cls, folder: Path | str) -> Lake:
         """Of :meth:`save`; the pairs that were looked at are not kept.
 
         Raises:
             UserError: the folder holds none, or a damaged one.
         """
+        folder = Path(folder)
         if not (folder / ABOUT).exists():
             raise UserError(f"{folder}: holds no integrated tables; expected a run of integrate")
         try:
@@ -225,17 +227,22 @@ class Lake:
         except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
             raise UserError(f"{folder}: holds damaged integrated tables ({error})") from None
 
+    def as_source(self) -> SourceTable:
+        """All rows there are as one table, under a name that no file has."""
+        return SourceTable("\N{BLACK SMALL SQUARE}", self.union.frame, "polars")
+
     def _with(
         self, sources: list[SourceTable], columns: Mapping[str, Mapping[str, str]] | None
     ) -> OuterUnion:
         """All rows and those of more tables."""
-        known = SourceTable("\N{BLACK SMALL SQUARE}", self.union.frame, "polars")
+        known = self.as_source()
         alignment = align([known, *sources], columns)
         compared = set(self.model.columns if self.model else self.union.frame.columns)
         for source in sources:
             if not compared & set(alignment[source.name].values()):
+                what = "the row" if source.name == ASKED else f"table {source.name}"
                 raise UserError(
-                    f"table {source.name} has columns {', '.join(source.frame.columns)}; "
+                    f"{what} has columns {', '.join(source.frame.columns)}; "
                     f"expected some of {', '.join(sorted(compared))}"
                 )
         more = outer_union([known, *sources], alignment)

@@ -14,7 +14,7 @@ from nearfar_tables.integration import Result
 from nearfar_tables.readers import read
 from nearfar_tables.source import SourceTable
 
-__all__ = ["integration_report"]
+__all__ = ["in_short", "integration_report"]
 
 SHOWN = 50  # sets and conflicts on the page; the files hold all
 
@@ -25,18 +25,22 @@ def integration_report(
     sources: Sequence[SourceTable],
     result: Result,
     scores: Table | None = None,
+    notes: Sequence[str] = (),
 ) -> None:
-    """Writes ``report.html``; with ``scores`` where the truth is known."""
+    """Writes ``report.html``.
+
+    Args:
+        sources: the tables that came in now.
+        scores: where the truth is known. notes: on what came in.
+    """
     sets, pairs, conflicts = (
         read(part).frame for part in (result.sets, result.pairs, result.conflicts)
     )
-    count = sets["set"].n_unique()
     report = Report(
         "Tables made one",
-        f"{sets.height} rows of {len(sources)} tables became {count}; {conflicts.height} cells "
-        "in which they disagree were decided.",
+        in_short(result),
     )
-    report.section("What came in", *result.mended)
+    report.section("What came in", *result.mended, *notes)
     rows = [[s.name, str(s.frame.height), ", ".join(s.frame.columns)] for s in sources]
     report.table(Table("Tables, their rows and columns.", ["table", "rows", "columns"], rows))
     report.section(
@@ -68,3 +72,12 @@ def integration_report(
     report.section("How this was made")
     report.facts(facts(metrics))
     report.write(run.report)
+
+
+def in_short(result: Result) -> str:
+    """How many rows of how many tables became how many."""
+    sets, conflicts = read(result.sets).frame, read(result.conflicts).frame
+    return (
+        f"{sets.height} rows of {sets['table'].n_unique()} tables became "
+        f"{sets['set'].n_unique()}; {conflicts.height} cells in which they disagree were decided."
+    )

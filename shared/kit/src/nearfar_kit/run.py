@@ -25,8 +25,8 @@ class RunFolder:
     """A folder for one run.
 
     A folder that already holds a run is refused without ``resume``, so that nothing is lost; with
-    it, its settings must be those of this run. Of several processes (torchrun) the first alone
-    checks and writes.
+    it, its settings must be those of this run; None: the command has no ``--resume``. Of several
+    processes (torchrun) the first alone checks and writes.
 
     Attributes:
         writes: whether this process is the one that writes.
@@ -37,7 +37,7 @@ class RunFolder:
             asked; the settings differ (the keys are named).
     """
 
-    def __init__(self, out: Path, settings: Settings, *, resume: bool = False) -> None:
+    def __init__(self, out: Path, settings: Settings, *, resume: bool | None = None) -> None:
         self.path = out
         self.writes = os.environ.get("RANK", "0") == "0"
         self.resumed = (out / "settings.yaml").exists()
@@ -52,7 +52,8 @@ class RunFolder:
         kept = out / "settings.yaml"
         if kept.exists():
             if not resume:
-                raise UserError(f"--out {out}: holds a run; expected a new folder, or --resume")
+                hint = "" if resume is None else ", or --resume"
+                raise UserError(f"--out {out}: holds a run; expected a new folder{hint}")
             self._check_settings(kept, settings)
         write_atomic(kept, as_yaml(settings))
         if not self.resumed:

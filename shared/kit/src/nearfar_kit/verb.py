@@ -37,12 +37,13 @@ def begin(
     *,
     device: str = "cpu",
     seed: int = 0,
-    resume: bool = False,
+    resume: bool | None = None,
     packages: tuple[str, ...] = (),
 ) -> tuple[RunFolder, Metrics]:
     """The run folder and the metrics of a run that begins, all chance seeded.
 
     Args:
+        resume: whether ``--resume`` was given; None: the verb has no such option.
         packages: whose versions the metrics tell, beside the house's own.
     """
     # torch takes seconds to import: --help and a mistake in the call answer at once.
@@ -50,7 +51,7 @@ def begin(
     from nearfar_kit.seeds import seed_everything
 
     run = RunFolder(out, settings, resume=resume)
-    run.log("begin", verb=verb, seed=seed, resume=resume)
+    run.log("begin", verb=verb, seed=seed, resume=bool(resume))
     seed_everything(seed)
     described = describe_device(device_of(device))
     metrics = Metrics(

@@ -107,9 +107,10 @@ def _jobs(found: Mapping[str, Path], ask: Ask) -> list[_Job]:
             if splink_is_there() and (ask.methods is None or SPLINK in ask.methods):
                 jobs.append(_Job(name, SPLINK, 0, out))
             for method in methods:
-                # Without perturbed copies there is no chance in it.
+                # Without perturbed copies there is no chance in it; MiniLM takes minutes a seed.
                 learns = ask.settings.model_copy(update=METHODS[method]).epochs
-                jobs += [_Job(name, method, s, out) for s in range(ask.seeds if learns else 1)]
+                several = learns and method != READS
+                jobs += [_Job(name, method, s, out) for s in range(ask.seeds if several else 1)]
     return jobs
 
 
