@@ -64,6 +64,23 @@ class TestTrain:
         assert "No subject was held out" in (tmp_path / "r" / "report.html").read_text()
 
 
+    def test_people_in_another_column(self, call, table, tmp_path):
+        # Each begins where the one before has ended.
+        later = 1000.0 * pl.col("subject").str.slice(1).cast(pl.Int64)
+        own = table.with_columns(pl.col("time") + later).rename({"subject": "person"})
+        own.write_csv(tmp_path / "own.csv")
+        arguments = ["train", "--data", tmp_path / "own.csv", "--out", tmp_path / "r", *QUICK]
+        status, _, err = call(*arguments)
+        assert status == 2
+        note, error = err.splitlines()
+        assert note.startswith("note: ")
+        assert "--read columns.subject=person says which column names the subjects" in note
+        assert "expected two or more (--read columns.subject=NAME says" in error
+        status, out, err = call(*arguments, "--read", "columns.subject=person")
+        assert (status, err) == (0, "")
+        assert "tested on s3" in out
+
+
 def shuffled_rows(t):
     return t.sample(fraction=1.0, shuffle=True, seed=0)
 

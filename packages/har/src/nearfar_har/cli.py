@@ -100,11 +100,12 @@ def train(
 ) -> None:
     """Pre-train on all windows, train a classifier a device, test on the subjects held out."""
     settings = load_settings(HarSettings, config, overrides or [])
-    from nearfar_har.data import held_out_subjects, read_options, windows_from
+    from nearfar_har.data import held_out_subjects, read_options, recordings_from, windows_of
     from nearfar_har.train import train as run_training
     from nearfar_kit.launch import launch
 
-    windows = windows_from(data, settings, layout=layout, options=read_options(read))
+    recordings = recordings_from(data, layout=layout, options=read_options(read), tell=_tell)
+    windows = windows_of(recordings, settings)
     held_out = held_out_subjects(windows, hold_out)
     rest, test = windows.split_by_subject(held_out) if held_out else (windows, None)
     if test is not None:
@@ -202,7 +203,7 @@ def bench(
         if dataset not in found:
             raise UserError(f"--dataset {dataset}: expected one of {', '.join(found)}")
         found = {dataset: found[dataset]}
-    windows = {name: windows_from(path, settings) for name, path in found.items()}
+    windows = {name: windows_from(path, settings, tell=_tell) for name, path in found.items()}
     windows = usable_sets(windows, needed=dataset is not None)
     run, metrics = begin("har", "bench", out, settings, resume=resume, packages=TOLD)
     compare(
@@ -232,6 +233,11 @@ def _new_report(title: str, subtitle: str) -> Any:
     return Report(title, subtitle)
 
 
+def _tell(note: str) -> None:
+    """What was taken for granted or cannot be used, on stderr."""
+    typer.echo(f"note: {note}", err=True)
+
+
 def _load(model: Path) -> tuple[Any, HarSettings]:
     from nearfar_har.model import HarModel
 
@@ -244,7 +250,7 @@ def _windows_for(
     from nearfar_har.data import read_options, windows_from
 
     return windows_from(
-        data, settings, layout=layout, options=read_options(read), rate=trained.rate
+        data, settings, layout=layout, options=read_options(read), rate=trained.rate, tell=_tell
     )
 
 

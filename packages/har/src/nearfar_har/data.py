@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,16 @@ from typing import Any
 import yaml
 
 from nearfar_har.readers import LAYOUTS, find_layout, read
+from nearfar_har.readers.table import UNNAMED
+from nearfar_har.recording import Collection
 from nearfar_har.settings import HarSettings
 from nearfar_har.windows import Windows, cut_windows
 from nearfar_kit.errors import UserError
 
-__all__ = ["data_sets", "held_out_subjects", "read_options", "windows_from"]
+__all__ = [
+    "data_sets", "held_out_subjects", "read_options", "recordings_from", "windows_from",
+    "windows_of",
+]  # fmt: skip
 
 
 def read_options(items: Sequence[str] | None) -> dict[str, Any]:
@@ -33,15 +38,24 @@ def read_options(items: Sequence[str] | None) -> dict[str, Any]:
     return options
 
 
-def windows_from(
+def recordings_from(
     path: Path,
-    settings: HarSettings,
     *,
     layout: str | None = None,
     options: dict[str, Any] | None = None,
     rate: float | None = None,
-) -> Windows:
-    """Windows of a data set; ``rate`` (Hz) resamples where the layout's reader can."""
+    tell: Callable[[str], None] | None = None,
+) -> Collection:
+    """Recordings of a data set.
+
+    Args:
+        options: the reader's own.
+        rate: Hz to resample to, where the layout's reader can.
+        tell: gets each note of the reader.
+
+    Raises:
+        UserError: there is none of a known layout, or it has a fault.
+    """
     options = dict(options or {})
     if not path.exists():
         raise UserError(f"--data {path}: no such file or folder; expected a data set")
@@ -51,7 +65,19 @@ def windows_from(
         if "rate" in parameters:
             options.setdefault("rate", rate)
     collection = replace(read(path, layout, **options), name=str(path))
-    return cut_windows(collection, settings.window_seconds, settings.overlap, settings.purity)
+    for note in collection.notes if tell else ():
+        tell(note)
+    return collection
+
+
+def windows_of(recordings: Collection, settings: HarSettings) -> Windows:
+    """Recordings cut as the settings say."""
+    return cut_windows(recordings, settings.window_seconds, settings.overlap, settings.purity)
+
+
+def windows_from(path: Path, settings: HarSettings, **how: Any) -> Windows:
+    """Windows of a data set, read as :func:`recordings_from` does and cut as the settings say."""
+    return windows_of(recordings_from(path, **how), settings)
 
 
 def data_sets(path: Path) -> dict[str, Path]:
@@ -90,8 +116,10 @@ def held_out_subjects(windows: Windows, named: Sequence[str] | None) -> list[str
     if named:
         return list(named)
     if len(windows.subjects) < 2:
+        (only,) = windows.subjects
+        unnamed = " (--read columns.subject=NAME says which column names them)"
         raise UserError(
-            f"one subject only ({windows.subjects[0]}): nobody to test on; expected two or more, "
-            "or --hold-out none to train without a test"
+            f"one subject only ({only}): nobody to test on; expected two or more"
+            f"{unnamed if only == UNNAMED else ''}, or --hold-out none to train without a test"
         )
     return list(windows.subjects[-max(1, len(windows.subjects) // 5) :])
