@@ -237,6 +237,9 @@ class TestNewRecordings:
         assert (own >= p.max(1) - 1e-4).all()  # they are rounded to four digits
         np.testing.assert_allclose(frame["probability"], own)
         assert (frame["end"] - frame["start"]).unique().to_list() == [2.0]
+        in_ms = table.with_columns((pl.col("time") * 1000).round().cast(pl.Int64))
+        same, *_ = self.labels(call, trained_run, in_ms, tmp_path)
+        np.testing.assert_allclose(same["start"], frame["start"])  # seconds, too
         assert set(frame["subject"]) == {"s1", "s2", "s3"}
 
     def test_without_labels_with_one_device_and_unknown_ones(
@@ -245,8 +248,22 @@ class TestNewRecordings:
         kept = table.drop("activity").filter(pl.col("device").is_in(["torso", "left_arm"]))
         renamed = kept.with_columns(pl.col("device").replace("left_arm", "ärmel"))
         frame, _, err = self.labels(call, trained_run, renamed, tmp_path, name="neu ü.csv")
-        assert "not used, unknown to the model: ärmel" in err
+        assert err == (
+            "note: devices not used, unknown to the model: ärmel; "
+            "it knows left_arm, left_leg, right_arm, right_leg, torso\n"
+        )
         assert frame["devices"].unique().to_list() == [1]
+
+    def test_an_unknown_device_is_told_by_the_quiet_and_by_evaluate(
+        self, call, trained_run, table, tmp_path
+    ):
+        own = table.with_columns(pl.col("device").replace("torso", "Torso"))
+        own.write_parquet(tmp_path / "own.parquet")
+        for verb, out in (("classify", "l.csv"), ("evaluate", "e")):
+            status, _, err = call(verb, "--model", trained_run, "--data", tmp_path / "own.parquet",
+                                  "--out", tmp_path / out, "--quiet")  # fmt: skip
+            assert status == 0, err
+            assert "note: devices not used, unknown to the model: Torso; it knows left_arm" in err
 
     def test_at_another_rate(self, call, trained_run, table, tmp_path):
         half = table.filter((pl.col("time") * 25).round().cast(pl.Int64) % 2 == 0)

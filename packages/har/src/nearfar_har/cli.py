@@ -139,7 +139,6 @@ def evaluate(
     windows = _windows_for(trained, settings, data, layout, read)
     if subjects:
         _, windows = windows.split_by_subject(subjects)
-    trained.check(windows)
     with_activities_of(trained, windows)  # refused before anything is written
     run, metrics = begin("har", "evaluate", out, settings, packages=TOLD)
     _report(run, metrics, trained, windows, windows, data.stem, settings, 0)
@@ -155,7 +154,11 @@ def classify(
     read: Read = None,
     quiet: Quiet = False,
 ) -> None:
-    """Label new recordings, window by window, with whatever devices there are."""
+    """Label new recordings, window by window, with whatever devices there are.
+
+    Start and end of a window are in seconds, whatever the unit of the data: of its own clock, or
+    since 1970 where it has dates or UNIX time.
+    """
     from nearfar_har.classify import classify as label_windows
     from nearfar_har.classify import write_labels
     from nearfar_kit.frames import check_ending
@@ -165,13 +168,10 @@ def classify(
     windows = _windows_for(trained, settings, data, layout, read)
     frame = label_windows(trained, windows)
     write_labels(frame, out)
+    left_out = len(windows) - len(frame)
+    if left_out:
+        _tell(f"{left_out} windows left out: no known device was present")
     if not quiet:
-        unknown = [name for name in windows.devices if name not in trained.classifiers]
-        if unknown:
-            typer.echo(f"not used, unknown to the model: {', '.join(unknown)}", err=True)
-        left_out = len(windows) - len(frame)
-        if left_out:
-            typer.echo(f"{left_out} windows left out: no known device was present", err=True)
         typer.echo(f"{len(frame)} windows labelled: {out}")
 
 
@@ -249,9 +249,17 @@ def _windows_for(
 ) -> Any:
     from nearfar_har.data import read_options, windows_from
 
-    return windows_from(
+    windows = windows_from(
         data, settings, layout=layout, options=read_options(read), rate=trained.rate, tell=_tell
     )
+    trained.check(windows)
+    unknown = [name for name in windows.devices if name not in trained.classifiers]
+    if unknown:
+        _tell(
+            f"devices not used, unknown to the model: {', '.join(unknown)}; "
+            f"it knows {', '.join(trained.classifiers)}"
+        )
+    return windows
 
 
 def _all_trained(rest: Any, test: Any) -> None:
