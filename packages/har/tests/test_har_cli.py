@@ -63,6 +63,17 @@ class TestTrain:
         assert Metrics.read(tmp_path / "r" / "metrics.json").records == []
         assert "No subject was held out" in (tmp_path / "r" / "report.html").read_text()
 
+    def test_an_activity_that_no_window_shows_is_noted(self, call, table, tmp_path):
+        short = pl.when(pl.col("time") % 4 < 1).then(pl.lit("turning"))
+        own = table.with_columns(short.otherwise(pl.col("activity")).alias("activity"))
+        own.write_parquet(tmp_path / "own.parquet")
+        status, _, err = call("train", "--data", tmp_path / "own.parquet", "--out",
+                              tmp_path / "r", *QUICK)  # fmt: skip
+        assert status == 0, err
+        assert err.startswith(
+            "note: not learnt: no window of the training subjects is at least 75%"
+        )
+        assert "turning (longest stretch 1 s)" in err
 
     def test_people_in_another_column(self, call, table, tmp_path):
         # Each begins where the one before has ended.
@@ -107,6 +118,14 @@ FAULTS = {
             .then(None).otherwise(pl.col("activity")).alias("activity")
         ),
         "activity running: occurs only among the subjects held out",
+    ),
+    "an activity too short for a window": (
+        lambda t: t.with_columns(
+            pl.when((pl.col("time") % 4 < 1) | ((pl.col("subject") == "s3") & (pl.col("time") < 9)))
+            .then(pl.lit("turning")).otherwise(pl.col("activity")).alias("activity")
+        ),
+        "activity turning: no window of the training subjects is at least 75% turning (longest "
+        "stretch 1 s); expected windows shorter than 2 s, --set window_seconds=...",
     ),
     "no activity": (lambda t: t.with_columns(activity=pl.lit(None, pl.String)), "labels: no"),
     "one activity": (
@@ -289,3 +308,14 @@ class TestNewRecordings:
         first = Metrics.read(trained_run / "metrics.json").records
         assert [(r.split, r.value, r.n) for r in again] == [(r.split, r.value, r.n) for r in first]
         assert {"report.html", "confusion.png"} <= contents(out)
+        assert err == ""
+
+    def test_evaluation_of_subjects_trained_on_says_so(
+        self, call, trained_run, table_file, tmp_path
+    ):
+        status, told, err = call("evaluate", "--model", trained_run, "--data", table_file, "--out",
+                                 tmp_path / "r", "--quiet")  # fmt: skip
+        assert status == 0, err
+        assert "note: 2 of these 3 subjects were trained on, by their names: s1, s2;" in err
+        assert "tested on s1, s2, s3, of whom s1, s2 were trained on." in " ".join(told.split())
+        assert "held-out" not in (tmp_path / "r" / "report.html").read_text()

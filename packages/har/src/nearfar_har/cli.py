@@ -100,7 +100,13 @@ def train(
 ) -> None:
     """Pre-train on all windows, train a classifier a device, test on the subjects held out."""
     settings = load_settings(HarSettings, config, overrides or [])
-    from nearfar_har.data import held_out_subjects, read_options, recordings_from, windows_of
+    from nearfar_har.data import (
+        check_trained,
+        held_out_subjects,
+        read_options,
+        recordings_from,
+        windows_of,
+    )  # fmt: skip
     from nearfar_har.train import train as run_training
     from nearfar_kit.launch import launch
 
@@ -108,8 +114,9 @@ def train(
     windows = windows_of(recordings, settings)
     held_out = held_out_subjects(windows, hold_out)
     rest, test = windows.split_by_subject(held_out) if held_out else (windows, None)
-    if test is not None:
-        _all_trained(rest, test)
+    if note := check_trained(recordings, rest, test, settings):
+        _tell(note)
+    del recordings  # its memory is not needed in training
     fabric = launch(device_of(device))
     run, metrics = begin(
         "har", "train", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
@@ -140,6 +147,12 @@ def evaluate(
     if subjects:
         _, windows = windows.split_by_subject(subjects)
     with_activities_of(trained, windows)  # refused before anything is written
+    if known := trained.trained_on(windows):
+        _tell(
+            f"{len(known)} of these {len(set(windows.subject.tolist()))} subjects were trained on, "
+            f"by their names: {', '.join(known)}; scores tell nothing of new people there, "
+            "--subject NAME tests one alone"
+        )
     run, metrics = begin("har", "evaluate", out, settings, packages=TOLD)
     _report(run, metrics, trained, windows, windows, data.stem, settings, 0)
     end(run)
@@ -262,19 +275,6 @@ def _windows_for(
     return windows
 
 
-def _all_trained(rest: Any, test: Any) -> None:
-    """A class seen in the test alone could only be wrong: say so before hours of training."""
-    import numpy as np
-
-    alone = np.setdiff1d(test.activity[test.activity >= 0], rest.activity)
-    if len(alone):
-        names = ", ".join(rest.activities[a] for a in alone)
-        raise UserError(
-            f"activity {names}: occurs only among the subjects held out; expected every activity "
-            "to be trained on, choose others with --hold-out"
-        )
-
-
 def _report(
     run: Any,
     metrics: Any,
@@ -298,14 +298,20 @@ def _report(
     shown = rest if test is None else test
     if test is not None:
         metrics.add(scores(model, test, dataset, settings.pretext, seed))
-        people = ", ".join(test.subjects[s] for s in sorted(set(test.subject.tolist())))
-        table = by_device(metrics.records, "1.0", f"Macro F1 by device; tested on {people}.")
+        people = [test.subjects[s] for s in sorted(set(test.subject.tolist()))]
+        known = model.trained_on(test)
+        seen = f", of whom {', '.join(known)} were trained on" if known else ""
+        caption = f"Macro F1 by device; tested on {', '.join(people)}{seen}."
+        table = by_device(metrics.records, "1.0", caption)
+        counted = f", {len(known)} of them trained on" if known else ""
+        what = f"tested on {len(people)} subject{'s' * (len(people) > 1)}{counted}"
         report.section("How well it tells activities apart")
         report.table(table)
         Console().print(table.terminal())
     else:
         report.section("Not tested", "No subject was held out: these pictures show training data.")
-    training_pictures(report, run, model, rest, shown, "held-out subjects" if test else "training")
+        what = "training data"
+    training_pictures(report, run, model, rest, shown, what)
     end_report(report, run, metrics)
 
 

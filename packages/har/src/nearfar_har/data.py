@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from nearfar_har.readers import LAYOUTS, find_layout, read
@@ -18,8 +19,8 @@ from nearfar_har.windows import Windows, cut_windows
 from nearfar_kit.errors import UserError
 
 __all__ = [
-    "data_sets", "held_out_subjects", "read_options", "recordings_from", "windows_from",
-    "windows_of",
+    "check_trained", "data_sets", "held_out_subjects", "read_options", "recordings_from",
+    "windows_from", "windows_of",
 ]  # fmt: skip
 
 
@@ -65,8 +66,9 @@ def recordings_from(
         if "rate" in parameters:
             options.setdefault("rate", rate)
     collection = replace(read(path, layout, **options), name=str(path))
-    for note in collection.notes if tell else ():
-        tell(note)
+    if tell is not None:
+        for note in collection.notes:
+            tell(note)
     return collection
 
 
@@ -123,3 +125,53 @@ def held_out_subjects(windows: Windows, named: Sequence[str] | None) -> list[str
             f"{unnamed if only == UNNAMED else ''}, or --hold-out none to train without a test"
         )
     return list(windows.subjects[-max(1, len(windows.subjects) // 5) :])
+
+
+def check_trained(
+    recordings: Collection, rest: Windows, test: Windows | None, settings: HarSettings
+) -> str | None:
+    """Whether every activity can be learnt: a note on those that cannot, though they occur.
+
+    Args:
+        recordings: what both were cut from.
+        rest: windows to train on. test: those held out.
+
+    Raises:
+        UserError: an activity of ``test`` has no window in ``rest``. It could only be told wrongly,
+            and it is better to say so before hours of training.
+    """
+    learnt = set(rest.activity.tolist())
+    tested = set() if test is None else set(test.activity.tolist()) - {-1}
+    longest = _longest_stretches(recordings, {rest.subjects[s] for s in set(rest.subject.tolist())})
+    names = rest.activities
+    cut_up = {a: seconds for a, seconds in longest.items() if a not in learnt}
+    told = (
+        f"no window of the training subjects is at least {settings.purity:.0%} "
+        + " or ".join(f"{names[a]} (longest stretch {s:.2g} s)" for a, s in cut_up.items())
+        + f"; expected windows shorter than {settings.window_seconds:g} s, --set "
+        "window_seconds=..., or of less of one activity, --set purity=0.5"
+    )
+    if lacking := tested & cut_up.keys():
+        raise UserError(f"activity {', '.join(names[a] for a in sorted(lacking))}: {told}")
+    if alone := tested - learnt:
+        raise UserError(
+            f"activity {', '.join(names[a] for a in sorted(alone))}: occurs only among the "
+            "subjects held out; expected every activity to be trained on, choose others with "
+            "--hold-out"
+        )
+    # Where nothing at all is labelled, training has its own word for it.
+    return f"not learnt: {told}" if cut_up and learnt - {-1} else None
+
+
+def _longest_stretches(recordings: Collection, subjects: set[str]) -> dict[int, float]:
+    """Seconds of the longest unbroken stretch of each activity that these subjects did."""
+    found: dict[int, float] = {}
+    for one in recordings.recordings:
+        if one.subject in subjects:
+            new = (np.diff(one.activity) != 0) | (np.diff(one.segment) != 0)
+            edges = np.concatenate([[0], np.flatnonzero(new) + 1, [len(one)]])
+            for activity, samples in zip(one.activity[edges[:-1]], np.diff(edges), strict=True):
+                if activity >= 0:
+                    known = found.get(int(activity), 0.0)
+                    found[int(activity)] = max(known, float(samples) / one.rate)
+    return dict(sorted(found.items()))

@@ -107,9 +107,7 @@ def read_table(
             recordings.append(
                 Recording(subject, name, rate, devices, signals, activity, segment, start)
             )
-    return Collection(
-        path.stem, tuple(recordings), activities, devices, _notes(path, without)
-    )
+    return Collection(path.stem, tuple(recordings), activities, devices, _notes(path, without))
 
 
 def is_table(path: Path) -> bool:
