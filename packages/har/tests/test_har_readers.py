@@ -519,7 +519,10 @@ def test_files_without_subjects_are_subjects_and_units_are_a_files_own(tmp_path)
     one, two = found.recordings
     assert two.start - one.start == pytest.approx(5)
     assert np.isnan(two.signals[:, 0]).all()
-    assert "is taken as one subject by its name (s01, s02)" in found.notes[0]
+    assert found.notes[0].endswith(
+        "is taken as one subject by its name (s01, s02); where there are several, add a column "
+        "'subject'"
+    )
     (tmp_path / "s02.csv").write_text("time,acc_x\n")
     with pytest.raises(UserError, match=r"s02\.csv: no column 'device' for device"):
         read(tmp_path)

@@ -169,8 +169,7 @@ def classify(
 ) -> None:
     """Label new recordings, window by window, with whatever devices there are.
 
-    Start and end of a window are in seconds, whatever the unit of the data: of its own clock, or
-    since 1970 where it has dates or UNIX time.
+    Start and end are in seconds: of the data's own clock, or since 1970.
     """
     from nearfar_har.classify import classify as label_windows
     from nearfar_har.classify import write_labels

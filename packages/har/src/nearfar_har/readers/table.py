@@ -134,7 +134,9 @@ def _notes(path: Path, without: Mapping[Path, list[str]]) -> tuple[str, ...]:
 
 def _named_by(unused: Sequence[str]) -> str:
     """How to say which column names the subjects, of those that are not used."""
-    left = f"columns not used: {', '.join(unused)}" if unused else "no column is left over"
+    if not unused:
+        return "where there are several, add a column 'subject'"
+    left = f"columns not used: {', '.join(unused)}"
     name = unused[0] if len(unused) == 1 else "NAME"
     return f"{left}; --read columns.subject={name} says which column names the subjects"
 
