@@ -41,7 +41,8 @@ CASES = {  # what the file holds, the ids that are written, the exit status, wha
     "10 bp": (fasta(("a", BASES), ("b", BASES[:10])), ["a"], 0,
               "1 sequence left out: shorter than 1000 bp"),
     "10 bp alone": (fasta(("b", BASES[:10])), None, 2,
-                    "no sequence is left (1 sequence left out: shorter than 1000 bp)"),
+                    "no sequence is left (1 sequence left out: shorter than 1000 bp); --min-length "
+                    "N takes shorter ones"),
     "all N": (fasta(("a", BASES), ("b", "N" * 2000)), ["a"], 0,
               "1 sequence left out: more than half of the bases unknown"),
     "all N alone": (fasta(("b", "N" * 2000)), None, 2,

@@ -8,6 +8,7 @@ import pytest
 
 from nearfar_dna.alphabet import decode
 from nearfar_dna.genomes import read_genomes, read_labels
+from nearfar_dna.headers import species_of_header
 from nearfar_dna.readers import Tally, read_sequences
 from nearfar_kit.errors import UserError
 
@@ -107,3 +108,74 @@ def test_species_from_files_headers_and_a_table(tmp_path):
     table.write_text("x\n")
     with pytest.raises(UserError, match="row 1: has no label"):
         read_labels(table)
+
+
+@pytest.mark.parametrize(
+    ("header", "species", "genome"),
+    [
+        ("Escherichia coli str. K-12 substr. MG1655, complete genome",
+         "Escherichia coli", "Escherichia coli str. K-12 substr. MG1655"),
+        ("Escherichia coli strain X plasmid pA, complete sequence",
+         "Escherichia coli", "Escherichia coli strain X"),
+        ("MAG: Candidatus Pelagibacter ubique isolate Q contig_1, whole genome shotgun sequence",
+         "Candidatus Pelagibacter ubique", "Candidatus Pelagibacter ubique isolate Q"),
+        ("[Clostridium] innocuum DNA, complete genome",
+         "[Clostridium] innocuum", "[Clostridium] innocuum"),
+        ("Pseudomonas sp. A1 chromosome, complete genome",
+         "Pseudomonas sp. A1", "Pseudomonas sp. A1"),
+    ],
+)  # fmt: skip
+def test_headers_of_ncbi(header, species, genome):
+    assert species_of_header(header) == (species, genome)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Escherichia coli", "Escherichia_coli", "E. coli", "species 01", "Escherichia coli K"],
+)
+def test_a_plain_header_is_a_species_whole(header):
+    assert species_of_header(header) == (header, header)
+
+
+DNA = "ACGT" * 20
+
+
+def test_species_of_an_ncbi_file_are_told(tmp_path):
+    path = tmp_path / "refseq.fna"
+    path.write_text(
+        f">NC_1 Escherichia coli str. K-12, complete genome\n{DNA}\n"
+        f">NC_2 Escherichia coli str. K-12 plasmid pA, complete sequence\n{DNA}\n"
+        f">NC_3 Escherichia coli O157:H7 str. Sakai DNA, complete genome\n{DNA}\n"
+        f">NC_4 Bacillus subtilis\n{DNA}\n"
+    )
+    genomes = read_genomes(path, min_length=10)
+    assert genomes.counted == "3 genomes of 2 species"
+    (note,) = genomes.notes
+    assert "3 headers say more than a species; of 'Escherichia coli str. K-12, complete" in note
+    table = tmp_path / "labels.tsv"
+    table.write_text("".join(f"NC_{n}\ts{n}\n" for n in range(1, 5)))
+    assert read_genomes(path, table, min_length=10).notes == ()
+
+
+def test_where_each_is_a_species_of_its_own_a_note_says_what_is_expected(tmp_path):
+    for name in ("Aa_b-NC_1.fna", "Aa_b-NC_2.fna"):
+        (tmp_path / name).write_text(f">x\n{DNA}\n")
+    (note,) = read_genomes(tmp_path, min_length=10).notes
+    assert "which Aa_b-NC_1.fna has not; expected SPECIES__STRAIN.fna, or a genomes.tsv" in note
+    for old in list(tmp_path.iterdir()):
+        old.rename(tmp_path / old.name.replace("-", "__"))
+    assert read_genomes(tmp_path, min_length=10).notes == ()
+    one = tmp_path / "one.txt"
+    one.write_text(f">x A 1\n{DNA}\n>y A 2\n{DNA}\n")
+    (note,) = read_genomes(one, min_length=10).notes
+    assert "each record is a species of its own" in note
+    assert "--labels TSV of id, species and genome" in note
+
+
+def test_genomes_all_too_short_name_the_setting(tmp_path):
+    (tmp_path / "A__1.fna").write_text(f">x\n{DNA}\n")
+    with pytest.raises(UserError, match=r"no sequence has 1000 bases; .* setting min_length"):
+        read_genomes(tmp_path, min_length=1000)
+    (tmp_path / "B__1.fna").write_text(f">x\n{DNA * 20}\n")
+    (note,) = read_genomes(tmp_path, min_length=1000).notes
+    assert "1 of 2 files left out: no sequence has 1000 bases" in note

@@ -226,10 +226,42 @@ def test_two_contigs_are_no_failure(run_folder, genomes, tmp_path):
     call("cluster", "--model", run_folder, "--data", path, "--out", tmp_path / "c.tsv")
 
 
-def test_evaluate_leaves_a_report(run_folder, genome_file, tmp_path):
-    call("evaluate", "--model", run_folder, "--data", genome_file, "--out", tmp_path / "e",
-         "--length", 500, "--per-species", 15)  # fmt: skip
+def test_evaluate_leaves_a_report_and_says_what_was_trained_on(
+    run_folder, genome_file, tmp_path, capsys
+):
+    arguments = ("evaluate", "--model", run_folder, "--length", 500, "--per-species", 15)
+    call(*arguments, "--data", genome_file, "--out", tmp_path / "e")
     assert (tmp_path / "e" / "report.html").exists()
+    out, err = capsys.readouterr()
+    assert out.startswith("6 genomes of 6 species\n")
+    assert "6 species, 6 of them trained on, 500 bp." in out
+    assert "note: trained on: 6 of these genomes, 6 of these 6 species (by their names: " in err
+    new = tmp_path / "new.fa"
+    for n, name in enumerate("AB"):
+        bases = "".join(np.random.default_rng(n).choice(list("ACGT"), 3000))
+        with new.open("a") as file:
+            file.write(f">{name}1 {name}\n{bases[:1500]}\n>{name}2 {name}\n{bases[1500:]}\n")
+    call(*arguments, "--data", new, "--out", tmp_path / "n")
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "2 species, 500 bp." in out
+
+
+def test_evaluate_on_one_species_is_refused(run_folder, tmp_path):
+    one = tmp_path / "one.fa"
+    one.write_text(f">x A\n{'ACGTTGCA' * 200}\n")
+    with pytest.raises(UserError, match=r"one\.fa: one species only \(A\); expected two or more"):
+        call("evaluate", "--model", run_folder, "--data", one, "--out", tmp_path / "e")
+    assert not (tmp_path / "e").exists()
+
+
+def test_train_tells_what_it_learnt_from(genome_file, tmp_path, capsys):
+    call("train", "--data", genome_file, "--out", tmp_path / "r", "--device", "cpu", "--quiet",
+         "--set=steps=1", "--set=fragments_a_genome=4", "--set=width=8",
+         "--set=min_length=500")  # fmt: skip
+    out, _ = capsys.readouterr()
+    assert out.startswith("6 genomes of 6 species\n")
+    assert "trained: 1 steps of c2lr; nothing was held out" in out
 
 
 def test_a_benchmark_is_whole_and_gone_on_with(tmp_path, monkeypatch):

@@ -63,6 +63,34 @@ class TestTrain:
         assert Metrics.read(tmp_path / "r" / "metrics.json").records == []
         assert "No subject was held out" in (tmp_path / "r" / "report.html").read_text()
 
+    def test_an_activity_that_no_window_shows_is_noted(self, call, table, tmp_path):
+        short = pl.when(pl.col("time") % 4 < 1).then(pl.lit("turning"))
+        own = table.with_columns(short.otherwise(pl.col("activity")).alias("activity"))
+        own.write_parquet(tmp_path / "own.parquet")
+        status, _, err = call("train", "--data", tmp_path / "own.parquet", "--out",
+                              tmp_path / "r", *QUICK)  # fmt: skip
+        assert status == 0, err
+        assert err.startswith(
+            "note: not learnt: no window of the training subjects is at least 75%"
+        )
+        assert "turning (longest stretch 1 s)" in err
+
+    def test_people_in_another_column(self, call, table, tmp_path):
+        # Each begins where the one before has ended.
+        later = 1000.0 * pl.col("subject").str.slice(1).cast(pl.Int64)
+        own = table.with_columns(pl.col("time") + later).rename({"subject": "person"})
+        own.write_csv(tmp_path / "own.csv")
+        arguments = ["train", "--data", tmp_path / "own.csv", "--out", tmp_path / "r", *QUICK]
+        status, _, err = call(*arguments)
+        assert status == 2
+        note, error = err.splitlines()
+        assert note.startswith("note: ")
+        assert "--read columns.subject=person says which column names the subjects" in note
+        assert "expected two or more (--read columns.subject=NAME says" in error
+        status, out, err = call(*arguments, "--read", "columns.subject=person")
+        assert (status, err) == (0, "")
+        assert "tested on s3" in out
+
 
 def shuffled_rows(t):
     return t.sample(fraction=1.0, shuffle=True, seed=0)
@@ -90,6 +118,14 @@ FAULTS = {
             .then(None).otherwise(pl.col("activity")).alias("activity")
         ),
         "activity running: occurs only among the subjects held out",
+    ),
+    "an activity too short for a window": (
+        lambda t: t.with_columns(
+            pl.when((pl.col("time") % 4 < 1) | ((pl.col("subject") == "s3") & (pl.col("time") < 9)))
+            .then(pl.lit("turning")).otherwise(pl.col("activity")).alias("activity")
+        ),
+        "activity turning: no window of the training subjects is at least 75% turning (longest "
+        "stretch 1 s); expected windows shorter than 2 s, --set window_seconds=...",
     ),
     "no activity": (lambda t: t.with_columns(activity=pl.lit(None, pl.String)), "labels: no"),
     "one activity": (
@@ -220,6 +256,9 @@ class TestNewRecordings:
         assert (own >= p.max(1) - 1e-4).all()  # they are rounded to four digits
         np.testing.assert_allclose(frame["probability"], own)
         assert (frame["end"] - frame["start"]).unique().to_list() == [2.0]
+        in_ms = table.with_columns((pl.col("time") * 1000).round().cast(pl.Int64))
+        same, *_ = self.labels(call, trained_run, in_ms, tmp_path)
+        np.testing.assert_allclose(same["start"], frame["start"])  # seconds, too
         assert set(frame["subject"]) == {"s1", "s2", "s3"}
 
     def test_without_labels_with_one_device_and_unknown_ones(
@@ -228,8 +267,22 @@ class TestNewRecordings:
         kept = table.drop("activity").filter(pl.col("device").is_in(["torso", "left_arm"]))
         renamed = kept.with_columns(pl.col("device").replace("left_arm", "ärmel"))
         frame, _, err = self.labels(call, trained_run, renamed, tmp_path, name="neu ü.csv")
-        assert "not used, unknown to the model: ärmel" in err
+        assert err == (
+            "note: devices not used, unknown to the model: ärmel; "
+            "it knows left_arm, left_leg, right_arm, right_leg, torso\n"
+        )
         assert frame["devices"].unique().to_list() == [1]
+
+    def test_an_unknown_device_is_told_by_the_quiet_and_by_evaluate(
+        self, call, trained_run, table, tmp_path
+    ):
+        own = table.with_columns(pl.col("device").replace("torso", "Torso"))
+        own.write_parquet(tmp_path / "own.parquet")
+        for verb, out in (("classify", "l.csv"), ("evaluate", "e")):
+            status, _, err = call(verb, "--model", trained_run, "--data", tmp_path / "own.parquet",
+                                  "--out", tmp_path / out, "--quiet")  # fmt: skip
+            assert status == 0, err
+            assert "note: devices not used, unknown to the model: Torso; it knows left_arm" in err
 
     def test_at_another_rate(self, call, trained_run, table, tmp_path):
         half = table.filter((pl.col("time") * 25).round().cast(pl.Int64) % 2 == 0)
@@ -255,3 +308,14 @@ class TestNewRecordings:
         first = Metrics.read(trained_run / "metrics.json").records
         assert [(r.split, r.value, r.n) for r in again] == [(r.split, r.value, r.n) for r in first]
         assert {"report.html", "confusion.png"} <= contents(out)
+        assert err == ""
+
+    def test_evaluation_of_subjects_trained_on_says_so(
+        self, call, trained_run, table_file, tmp_path
+    ):
+        status, told, err = call("evaluate", "--model", trained_run, "--data", table_file, "--out",
+                                 tmp_path / "r", "--quiet")  # fmt: skip
+        assert status == 0, err
+        assert "note: 2 of these 3 subjects were trained on, by their names: s1, s2;" in err
+        assert "tested on s1, s2, s3, of whom s1, s2 were trained on." in " ".join(told.split())
+        assert "held-out" not in (tmp_path / "r" / "report.html").read_text()

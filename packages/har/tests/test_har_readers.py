@@ -479,6 +479,58 @@ def test_table_with_other_names_units_and_no_labels(tmp_path):
     assert cut_windows(found).present.all()
 
 
+def test_table_without_subjects_says_so_and_names_the_column(tmp_path):
+    table = long_table().head(200).rename({"subject": "person"})
+    found = read(csv(tmp_path, table))
+    assert found.subjects == ("unnamed",)
+    with pytest.raises(UserError, match=r"before .*; columns not used: person; --read columns\.s"):
+        read(csv(tmp_path, long_table().rename({"subject": "person"}), "two.csv"))
+    (note,) = found.notes
+    assert "own.csv: no column 'subject', all of it is taken as one, unnamed" in note
+    assert "columns not used: person; --read columns.subject=person says" in note
+    named = read(csv(tmp_path, table), columns={"subject": "person"})
+    assert (named.subjects, named.notes) == (("Zoë",), ())
+
+
+def test_a_folder_of_tables_is_read_as_one(tmp_path):
+    for name, part in long_table().partition_by("subject", as_dict=True).items():
+        part.write_parquet(tmp_path / f"{name[0]}.parquet")
+    (tmp_path / "README.md").write_text("mine")
+    (tmp_path / ".hidden.csv").write_text("no table")
+    own = csv(tmp_path.parent, long_table(), "whole.csv")
+    whole, found = read(own), read(tmp_path)
+    assert (found.subjects, found.activities, found.devices, found.notes) == (
+        whole.subjects, whole.activities, whole.devices, (),
+    )  # fmt: skip
+    for one, same in zip(whole.recordings, found.recordings, strict=True):
+        np.testing.assert_array_equal(one.signals, same.signals)
+        np.testing.assert_array_equal(one.activity, same.activity)
+    assert read(tmp_path, subjects=["李"]).subjects == ("李",)
+
+
+def test_files_without_subjects_are_subjects_and_units_are_a_files_own(tmp_path):
+    part = long_table().head(300).drop("subject")
+    csv(tmp_path, part, "s01.csv")
+    later = part.with_columns((pl.col("time") * 1000 + 5000).cast(pl.Int64))
+    csv(tmp_path, later.filter(pl.col("device") == "wrist"), "s02.csv")
+    found = read(tmp_path)
+    assert found.subjects == ("s01", "s02")
+    assert found.devices == ("hüfte", "wrist")
+    one, two = found.recordings
+    assert two.start - one.start == pytest.approx(5)
+    assert np.isnan(two.signals[:, 0]).all()
+    assert found.notes[0].endswith(
+        "is taken as one subject by its name (s01, s02); where there are several, add a column "
+        "'subject'"
+    )
+    (tmp_path / "s02.csv").write_text("time,acc_x\n")
+    with pytest.raises(UserError, match=r"s02\.csv: no column 'device' for device"):
+        read(tmp_path)
+    np.savez(tmp_path / "other.npz", imu=np.zeros(1))
+    with pytest.raises(UserError, match="no known layout"):  # several sets, not one
+        read(tmp_path)
+
+
 def test_table_with_dates(tmp_path):
     table = long_table().head(200)
     moments = pl.from_epoch((table["time"] * 1e6).cast(pl.Int64), time_unit="us")
@@ -528,7 +580,7 @@ def test_table_faults_give_one_line_each(tmp_path):
         ([head], "has a header and no rows"),
         ([head, rows[0]], "wrist: no two rows with rising time among 1"),
         ([head.replace("device", "sensor"), *rows], "no column 'device' for device; the file has"),
-        ([head.replace("acc_y", "ay"), *rows], "no column 'acc_y' for acc_y"),
+        ([head.replace("acc_y", "ay"), *rows], r"acc_y; .*: map it \(--read columns\.acc_y=NAME\)"),
         ([head.replace("gyro_y", "gy"), *rows], "no column 'gyro_y' for gyro_y"),
         ([head, *cell(4, "acc_y", "fast")], "row 6, column acc_y: 'fast'; expected a number"),
         ([head, *cell(4, "gyro_z", "inf")], "row 6, column gyro_z: 'inf'; expected a number"),

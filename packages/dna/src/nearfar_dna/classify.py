@@ -48,7 +48,10 @@ def labelled_rows(
             raise UserError(f"{labels}: has no row for {sequence.id} of {path}")
         codes.append(sequence.codes)
     if len(set(names)) < 2:
-        raise UserError(f"{path}: {len(set(names))} species of {min_length} bp; expected two")
+        raise UserError(
+            f"{path}: {len(set(names))} species with a sequence of {min_length} bp (--min-length); "
+            "expected two"
+        )
     return model.embed(codes), names
 
 

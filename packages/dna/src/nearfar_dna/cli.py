@@ -94,6 +94,8 @@ def train(
 
     genomes = read_genomes(data, labels, min_length=settings.min_length)
     fabric = launch(device_of(device))
+    if fabric.is_global_zero:
+        _count(genomes)
     run, metrics = begin(
         "dna", "train", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
     )
@@ -104,7 +106,7 @@ def train(
             typer.echo(f"{model.settings.pretrained}: {'; '.join(model.keys.lines())}", err=True)
         report = Report(
             "An embedding of DNA",
-            f"{settings.method} on {len(genomes.genomes)} genomes of {len(genomes.names)} species.",
+            f"{settings.method} on {genomes.counted}.",
         )
         shown = genomes.of_species(genomes.names[:20])
         fragments, species = draw_fragments(shown, 20, 5000, seed)
@@ -115,6 +117,10 @@ def train(
         report.section("What was learnt")
         report.figure(picture, "t-SNE of fragments of up to 20 species that were trained on.")
         end_report(report, run, metrics)
+        typer.echo(
+            f"trained: {settings.steps} steps of {settings.method}; nothing was held out, "
+            f"evaluate --model {out} tests it on other genomes"
+        )
         end(run)
 
 
@@ -145,6 +151,16 @@ def evaluate(
 
     trained = _load(model, device)
     genomes = read_genomes(data, labels, min_length=trained.settings.min_length)
+    _count(genomes)
+    if len(genomes.names) < 2:
+        raise UserError(f"{data}: one species only ({genomes.names[0]}); expected two or more")
+    seen, species_seen = trained.known(genomes)
+    if species_seen or seen:
+        _note(
+            f"trained on: {len(seen)} of these genomes, {len(species_seen)} of these "
+            f"{len(genomes.names)} species (by their names: {_some(species_seen)}); scores tell "
+            "nothing of what is new there"
+        )
     fragments, species = draw_fragments(genomes, per_species, length, seed, errors)
     run, metrics = begin("dna", "evaluate", out, trained.settings, seed=seed, packages=TOLD)
     rows = {"trained": trained.embed(fragments), TARGET: BASELINES[TARGET](fragments, seed)}
@@ -161,7 +177,9 @@ def evaluate(
         )
         names = list(found)
         shown.append([method, *(summarise([value]) for value in found.values())])
-    table = Table(f"{len(genomes.names)} species, {length} bp.", ["method", *names], shown)
+    known = f", {len(species_seen)} of them trained on" if species_seen else ""
+    caption = f"{len(genomes.names)} species{known}, {length} bp."
+    table = Table(caption, ["method", *names], shown)
     report = Report("A trained embedding of DNA", f"on {data}")
     report.table(table)
     path = run.path / "embedding.png"
@@ -250,7 +268,10 @@ def classify(
 def bin_(
     model: Model,
     data: Data,
-    out: Annotated[Path, typer.Option("--out", help="Folder to write, new.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="Folder to write, new: bins.tsv, bins/N.fna, unbinned.fna."),
+    ],
     method: Annotated[str, typer.Option(help="medoid, dbscan or leiden.")] = "medoid",
     threshold: Annotated[
         float | None, typer.Option(min=-1, max=1, help="Similarity; default: looked for.")
@@ -343,6 +364,22 @@ def _load(model: Path, device: str) -> Any:
     if loaded.keys is not None:
         typer.echo(f"{model}: {'; '.join(loaded.keys.lines())}", err=True)
     return loaded
+
+
+def _note(line: str) -> None:
+    typer.echo(f"note: {line}", err=True)
+
+
+def _count(genomes: Any) -> None:
+    """How many genomes of how many species were read, and what was taken for granted."""
+    typer.echo(genomes.counted)
+    for line in genomes.notes:
+        _note(line)
+
+
+def _some(names: list[str]) -> str:
+    """The first names of many."""
+    return ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])]) or "none"
 
 
 def _write(table: Any, path: Path) -> None:

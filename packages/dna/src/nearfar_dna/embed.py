@@ -55,7 +55,8 @@ def embedded(
             yield _rows(model, some)
     if not tally.kept:
         reason = "; ".join(filter(None, [*tally.lines(min_length), tally.mistake]))
-        raise UserError(f"{path}: no sequence is left ({reason})")
+        how = "; --min-length N takes shorter ones" if tally.short else ""
+        raise UserError(f"{path}: no sequence is left ({reason}){how}")
 
 
 def _rows(model: DnaModel, some: list[Sequence]) -> tuple[list[str], list[int], Floats]:

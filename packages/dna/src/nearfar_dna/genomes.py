@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfar_dna.alphabet import Codes
+from nearfar_dna.headers import species_of_header
 from nearfar_dna.readers import Tally, is_sequence_file, read_sequences
 from nearfar_kit.errors import UserError
 
@@ -25,17 +27,27 @@ class Genome:
     species: str
     pieces: tuple[Codes, ...]
 
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same bases in the same pieces, whatever the file is called."""
+        mark = hashlib.sha256()
+        for piece in self.pieces:
+            mark.update(len(piece).to_bytes(8, "little") + piece.tobytes())
+        return mark.hexdigest()[:32]
+
 
 @dataclass(frozen=True)
 class Genomes:
     """Genomes, species by number.
 
     Attributes:
+        notes: what was taken for granted in reading, a line each.
         names: of species, sorted.
         species: [G] the number of each genome's species.
     """
 
     genomes: tuple[Genome, ...]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.genomes:
@@ -49,6 +61,12 @@ class Genomes:
     def species(self) -> NDArray[np.int64]:
         number = {name: n for n, name in enumerate(self.names)}
         return np.array([number[genome.species] for genome in self.genomes])
+
+    @property
+    def counted(self) -> str:
+        """How many genomes of how many species."""
+        genomes = f"{len(self.genomes)} genome{'s' * (len(self.genomes) > 1)}"
+        return f"{genomes} of {len(self.names)} species"
 
     def of_species(self, names: Iterable[str]) -> Genomes:
         """The genomes of these species alone."""
@@ -83,8 +101,12 @@ def read_genomes(path: Path, labels: Path | None = None, *, min_length: int = 20
     - A folder with ``genomes.tsv`` (columns ``file`` and ``species``): one genome a file.
     - A folder of FASTA files: one genome a file, its species the name up to ``__`` or the ending.
     - A file: species from ``labels`` (columns id and species), or else from the header after the
-      id. All of a species' records are one genome: a record that is one of several strains can be
-      told apart by a third column of ``labels``, its genome.
+      id, of which NCBI's are understood. All of a species' records are one genome: a record that
+      is one of several strains can be told apart by a third column of ``labels``, its genome, or
+      by an NCBI header.
+
+    Where each file or record is a species of its own, though its name was not meant to tell, a note
+    says what is expected.
 
     Args:
         min_length: of a piece; shorter ones are left out.
@@ -95,8 +117,22 @@ def read_genomes(path: Path, labels: Path | None = None, *, min_length: int = 20
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; expected genomes in FASTA")
     if path.is_dir():
-        return Genomes(tuple(_of_files(_species_of_files(path), min_length)))
-    return Genomes(tuple(_of_records(path, labels, min_length)))
+        files = _species_of_files(path)
+        found = list(_of_files(files, min_length))
+        notes = _notes_of_files(path, found)
+        if len(found) < len(files):
+            notes += (
+                f"{path}: {len(files) - len(found)} of {len(files)} files left out: no sequence "
+                f"has {min_length} bases, the setting min_length",
+            )
+    else:
+        found, notes = _of_records(path, labels, min_length)
+    if not found:
+        raise UserError(
+            f"{path}: no sequence has {min_length} bases; expected longer ones, or a smaller "
+            "setting min_length"
+        )
+    return Genomes(tuple(found), notes)
 
 
 def read_labels(path: Path) -> dict[str, tuple[str, ...]]:
@@ -157,9 +193,24 @@ def _of_files(files: Sequence[tuple[Path, str]], min_length: int) -> Iterator[Ge
             yield Genome(file.name, species, pieces)
 
 
-def _of_records(path: Path, labels: Path | None, min_length: int) -> Iterator[Genome]:
+def _notes_of_files(folder: Path, genomes: Sequence[Genome]) -> tuple[str, ...]:
+    plain = [g.name for g in genomes if "__" not in g.name]
+    species = {genome.species for genome in genomes}
+    if (folder / "genomes.tsv").exists() or not plain or len(species) < len(genomes):
+        return ()
+    return (
+        f"{folder}: each file is a species of its own, by its name up to '__', which {plain[0]} "
+        "has not; expected SPECIES__STRAIN.fna, or a genomes.tsv of file and species, where a "
+        "species has several genomes",
+    )
+
+
+def _of_records(
+    path: Path, labels: Path | None, min_length: int
+) -> tuple[list[Genome], tuple[str, ...]]:
     known = None if labels is None else read_labels(labels)
     pieces: dict[tuple[str, str], list[Codes]] = {}
+    cut: dict[str, str] = {}  # headers that say more than a species, and the species
     for sequence in read_sequences(path, min_length=min_length):
         if known is None:
             if not sequence.description:
@@ -167,12 +218,32 @@ def _of_records(path: Path, labels: Path | None, min_length: int) -> Iterator[Ge
                     f"{path}: record {sequence.id} has no species after its id; expected one, or "
                     "--labels"
                 )
-            key = (sequence.description, sequence.description)
+            key = species_of_header(sequence.description)
+            if key[0] != sequence.description:
+                cut[sequence.description] = key[0]
         elif sequence.id in known:
             species = known[sequence.id]
             key = (species[0], species[1] if len(species) > 1 else species[0])
         else:
             raise UserError(f"{labels}: has no row for {sequence.id} of {path}")
         pieces.setdefault(key, []).append(sequence.codes)
-    for (name, genome), own in pieces.items():
-        yield Genome(genome, name, tuple(own))
+    found = [Genome(genome, name, tuple(own)) for (name, genome), own in pieces.items()]
+    return found, () if known else _notes_of_records(path, found, cut)
+
+
+def _notes_of_records(
+    path: Path, genomes: Sequence[Genome], cut: dict[str, str]
+) -> tuple[str, ...]:
+    notes = []
+    if cut:
+        first, species = next(iter(cut.items()))
+        notes.append(
+            f"{path}: {len(cut)} headers say more than a species; of {first!r} it is taken to be "
+            f"{species!r}; a --labels TSV of id, species and genome says it otherwise"
+        )
+    if len({g.species for g in genomes}) == sum(len(g.pieces) for g in genomes) > 1:
+        notes.append(
+            f"{path}: each record is a species of its own, by its header after the id; expected "
+            "'>id SPECIES', or a --labels TSV of id, species and genome, where one has several"
+        )
+    return tuple(notes)

@@ -22,6 +22,7 @@ from nearfar_dna.encoders import (
     TransformerEncoder,
     encode,
 )
+from nearfar_dna.genomes import Genomes
 from nearfar_dna.pretrained import KeyReport, is_pretrained, read_pretrained
 from nearfar_dna.settings import DnaSettings
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
@@ -39,6 +40,7 @@ class DnaModel:
 
     Attributes:
         keys: what became of published weights, where it was made of them.
+        learnt_from: (fingerprint, species) of each genome trained on, as far as known.
 
     Example:
         >>> from nearfar_dna.alphabet import encode as codes_of
@@ -49,9 +51,21 @@ class DnaModel:
     """
 
     def __init__(
-        self, settings: DnaSettings, encoder: Encoder, keys: KeyReport | None = None
+        self,
+        settings: DnaSettings,
+        encoder: Encoder,
+        keys: KeyReport | None = None,
+        learnt_from: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.settings, self.encoder, self.keys = settings, encoder.eval(), keys
+        self.learnt_from = tuple((mark, species) for mark, species in learnt_from)
+
+    def known(self, genomes: Genomes) -> tuple[list[str], list[str]]:
+        """Names of the genomes that were trained on, by their bases; and of such species."""
+        marks = {mark for mark, _ in self.learnt_from}
+        species = {name for _, name in self.learnt_from}
+        here = [genome.name for genome in genomes.genomes if genome.fingerprint in marks]
+        return here, [name for name in genomes.names if name in species]
 
     @torch.no_grad()
     def embed(self, sequences: Sequence[Codes]) -> NDArray[np.float32]:
@@ -89,6 +103,7 @@ class DnaModel:
                 "settings": self.settings.model_dump(mode="json"),
                 "tokenizer": tokenizer,
                 "encoder": dict(self.encoder.state_dict()),
+                "learnt_from": [list(one) for one in self.learnt_from],
             },
         )
 
@@ -118,7 +133,7 @@ class DnaModel:
         except (KeyError, RuntimeError, ValueError) as error:
             first = str(error).splitlines()[0]
             raise UserError(f"{path}: does not hold together ({first})") from None
-        return cls(settings, own)
+        return cls(settings, own, learnt_from=state.get("learnt_from", ()))
 
 
 def new_encoder(settings: DnaSettings, tokenizer: Tokenizer | None = None) -> Encoder:

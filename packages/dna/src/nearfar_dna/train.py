@@ -219,7 +219,8 @@ def train(
         training, settings.steps, f"training ({settings.method})", begun_with, run,
         shown=training.live, quiet=quiet,
     )  # fmt: skip
-    model = DnaModel(training.settings, training.encoder.cpu(), training.keys)
+    learnt_from = [(genome.fingerprint, genome.species) for genome in genomes.genomes]
+    model = DnaModel(training.settings, training.encoder.cpu(), training.keys, learnt_from)
     if run is not None and run.writes:
         model.save(run.checkpoint / "model.safetensors")
         run.log("trained", steps=training.done)

@@ -100,15 +100,23 @@ def train(
 ) -> None:
     """Pre-train on all windows, train a classifier a device, test on the subjects held out."""
     settings = load_settings(HarSettings, config, overrides or [])
-    from nearfar_har.data import held_out_subjects, read_options, windows_from
+    from nearfar_har.data import (
+        check_trained,
+        held_out_subjects,
+        read_options,
+        recordings_from,
+        windows_of,
+    )  # fmt: skip
     from nearfar_har.train import train as run_training
     from nearfar_kit.launch import launch
 
-    windows = windows_from(data, settings, layout=layout, options=read_options(read))
+    recordings = recordings_from(data, layout=layout, options=read_options(read), tell=_tell)
+    windows = windows_of(recordings, settings)
     held_out = held_out_subjects(windows, hold_out)
     rest, test = windows.split_by_subject(held_out) if held_out else (windows, None)
-    if test is not None:
-        _all_trained(rest, test)
+    if note := check_trained(recordings, rest, test, settings):
+        _tell(note)
+    del recordings  # its memory is not needed in training
     fabric = launch(device_of(device))
     run, metrics = begin(
         "har", "train", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
@@ -138,8 +146,13 @@ def evaluate(
     windows = _windows_for(trained, settings, data, layout, read)
     if subjects:
         _, windows = windows.split_by_subject(subjects)
-    trained.check(windows)
     with_activities_of(trained, windows)  # refused before anything is written
+    if known := trained.trained_on(windows):
+        _tell(
+            f"{len(known)} of these {len(set(windows.subject.tolist()))} subjects were trained on, "
+            f"by their names: {', '.join(known)}; scores tell nothing of new people there, "
+            "--subject NAME tests one alone"
+        )
     run, metrics = begin("har", "evaluate", out, settings, packages=TOLD)
     _report(run, metrics, trained, windows, windows, data.stem, settings, 0)
     end(run)
@@ -154,7 +167,10 @@ def classify(
     read: Read = None,
     quiet: Quiet = False,
 ) -> None:
-    """Label new recordings, window by window, with whatever devices there are."""
+    """Label new recordings, window by window, with whatever devices there are.
+
+    Start and end are in seconds: of the data's own clock, or since 1970.
+    """
     from nearfar_har.classify import classify as label_windows
     from nearfar_har.classify import write_labels
     from nearfar_kit.frames import check_ending
@@ -164,13 +180,10 @@ def classify(
     windows = _windows_for(trained, settings, data, layout, read)
     frame = label_windows(trained, windows)
     write_labels(frame, out)
+    left_out = len(windows) - len(frame)
+    if left_out:
+        _tell(f"{left_out} windows left out: no known device was present")
     if not quiet:
-        unknown = [name for name in windows.devices if name not in trained.classifiers]
-        if unknown:
-            typer.echo(f"not used, unknown to the model: {', '.join(unknown)}", err=True)
-        left_out = len(windows) - len(frame)
-        if left_out:
-            typer.echo(f"{left_out} windows left out: no known device was present", err=True)
         typer.echo(f"{len(frame)} windows labelled: {out}")
 
 
@@ -202,7 +215,7 @@ def bench(
         if dataset not in found:
             raise UserError(f"--dataset {dataset}: expected one of {', '.join(found)}")
         found = {dataset: found[dataset]}
-    windows = {name: windows_from(path, settings) for name, path in found.items()}
+    windows = {name: windows_from(path, settings, tell=_tell) for name, path in found.items()}
     windows = usable_sets(windows, needed=dataset is not None)
     run, metrics = begin("har", "bench", out, settings, resume=resume, packages=TOLD)
     compare(
@@ -232,6 +245,11 @@ def _new_report(title: str, subtitle: str) -> Any:
     return Report(title, subtitle)
 
 
+def _tell(note: str) -> None:
+    """What was taken for granted or cannot be used, on stderr."""
+    typer.echo(f"note: {note}", err=True)
+
+
 def _load(model: Path) -> tuple[Any, HarSettings]:
     from nearfar_har.model import HarModel
 
@@ -243,22 +261,17 @@ def _windows_for(
 ) -> Any:
     from nearfar_har.data import read_options, windows_from
 
-    return windows_from(
-        data, settings, layout=layout, options=read_options(read), rate=trained.rate
+    windows = windows_from(
+        data, settings, layout=layout, options=read_options(read), rate=trained.rate, tell=_tell
     )
-
-
-def _all_trained(rest: Any, test: Any) -> None:
-    """A class seen in the test alone could only be wrong: say so before hours of training."""
-    import numpy as np
-
-    alone = np.setdiff1d(test.activity[test.activity >= 0], rest.activity)
-    if len(alone):
-        names = ", ".join(rest.activities[a] for a in alone)
-        raise UserError(
-            f"activity {names}: occurs only among the subjects held out; expected every activity "
-            "to be trained on, choose others with --hold-out"
+    trained.check(windows)
+    unknown = [name for name in windows.devices if name not in trained.classifiers]
+    if unknown:
+        _tell(
+            f"devices not used, unknown to the model: {', '.join(unknown)}; "
+            f"it knows {', '.join(trained.classifiers)}"
         )
+    return windows
 
 
 def _report(
@@ -284,14 +297,20 @@ def _report(
     shown = rest if test is None else test
     if test is not None:
         metrics.add(scores(model, test, dataset, settings.pretext, seed))
-        people = ", ".join(test.subjects[s] for s in sorted(set(test.subject.tolist())))
-        table = by_device(metrics.records, "1.0", f"Macro F1 by device; tested on {people}.")
+        people = [test.subjects[s] for s in sorted(set(test.subject.tolist()))]
+        known = model.trained_on(test)
+        seen = f", of whom {', '.join(known)} were trained on" if known else ""
+        caption = f"Macro F1 by device; tested on {', '.join(people)}{seen}."
+        table = by_device(metrics.records, "1.0", caption)
+        counted = f", {len(known)} of them trained on" if known else ""
+        what = f"tested on {len(people)} subject{'s' * (len(people) > 1)}{counted}"
         report.section("How well it tells activities apart")
         report.table(table)
         Console().print(table.terminal())
     else:
         report.section("Not tested", "No subject was held out: these pictures show training data.")
-    training_pictures(report, run, model, rest, shown, "held-out subjects" if test else "training")
+        what = "training data"
+    training_pictures(report, run, model, rest, shown, what)
     end_report(report, run, metrics)
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from nearfar_har.encoder import ENCODERS, Encoder, make_encoder
 from nearfar_har.finetune import Classifier, predict, tuned_head
 from nearfar_har.probe import embed
+from nearfar_har.readers.table import UNNAMED
 from nearfar_har.scale import Scale
 from nearfar_har.windows import Windows
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
@@ -29,6 +30,7 @@ class HarModel:
     Attributes:
         rate: samples a second. samples: W, of a window.
         classifiers: by device.
+        subjects: names of those trained on, sorted; none where a model older than this was read.
     """
 
     encoder_name: str
@@ -40,11 +42,20 @@ class HarModel:
     overlap: float
     activities: tuple[str, ...]
     classifiers: dict[str, Classifier]
+    subjects: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
         """Length of a window."""
         return self.samples / self.rate
+
+    def trained_on(self, windows: Windows) -> list[str]:
+        """Which of the windows' subjects were trained on, by their names, as far as they have any.
+
+        People of two data sets may be called alike, so this is a hint and no proof.
+        """
+        here = {windows.subjects[s] for s in set(windows.subject.tolist())} - {UNNAMED}
+        return sorted(here & set(self.subjects))
 
     def check(self, windows: Windows) -> None:
         """Raises UserError where the windows are not of this model's kind."""
@@ -105,6 +116,7 @@ class HarModel:
                 "overlap": self.overlap,
                 "activities": self.activities,
                 "classifiers": {d: dict(c.state_dict()) for d, c in self.classifiers.items()},
+                "subjects": self.subjects,
             },
         )
 
@@ -130,6 +142,7 @@ class HarModel:
                 overlap=state["overlap"],
                 activities=tuple(state["activities"]),
                 classifiers=classifiers,
+                subjects=tuple(state.get("subjects", ())),
             )
         except (RuntimeError, KeyError, TypeError, AttributeError) as error:
             first = str(error).splitlines()[0]

@@ -68,12 +68,17 @@ class Recording:
 
 @dataclass(frozen=True)
 class Collection:
-    """Recordings that share their devices and their list of activities."""
+    """Recordings that share their devices and their list of activities.
+
+    Attributes:
+        notes: what the reader took for granted, a line each, for its user to judge.
+    """
 
     name: str
     recordings: tuple[Recording, ...]
     activities: tuple[str, ...]
     devices: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.recordings:

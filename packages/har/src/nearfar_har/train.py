@@ -78,6 +78,7 @@ def train(
         overlap=settings.overlap,
         activities=windows.activities,
         classifiers=classifiers,
+        subjects=tuple(windows.subjects[s] for s in np.unique(windows.subject)),
     )
     if run is not None:
         if run.writes:

@@ -16,7 +16,7 @@ from nearfar_har.readers.opportunity import read_opportunity
 from nearfar_har.readers.pamap2 import NAME as PAMAP2_FILE
 from nearfar_har.readers.pamap2 import read_pamap2
 from nearfar_har.readers.realworld import read_realworld
-from nearfar_har.readers.table import read_table
+from nearfar_har.readers.table import is_table, read_table, tables_in
 from nearfar_har.recording import Collection
 from nearfar_har.windows import Windows, cut_windows, load_npz
 from nearfar_kit import layouts
@@ -56,8 +56,11 @@ def _arrays(path: Path) -> set[str]:
         return set()
 
 
-def _is_table(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in (".csv", ".parquet", ".pq")
+def _has_tables(path: Path) -> bool:
+    """A table, or a folder of tables; one with arrays beside them holds several sets."""
+    if not path.is_dir():
+        return is_table(path)
+    return bool(tables_in(path)) and next(path.glob("*.npz"), None) is None
 
 
 LAYOUTS = {
@@ -88,7 +91,7 @@ LAYOUTS = {
     "realworld": Layout(
         "proband1/data/acc_walking_csv.zip", _holds("proband*/data/*acc_*"), read_realworld
     ),
-    "table": Layout("a .csv or .parquet file", _is_table, read_table),
+    "table": Layout("a .csv or .parquet file, or a folder of them", _has_tables, read_table),
 }
 
 

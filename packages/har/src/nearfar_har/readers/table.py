@@ -1,7 +1,8 @@
 """A user's own table, CSV or Parquet: one row a device's sample.
 
 Columns: time, device, acc_x, acc_y, acc_z, gyro_x, gyro_y, gyro_z; subject, session and activity
-where known. Devices may have clocks, rates and gaps of their own.
+where known. Devices may have clocks, rates and gaps of their own. A folder of such tables is read
+as one; without a column of subjects each of its files is one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from nearfar_har.clock import (
 from nearfar_har.recording import CHANNELS, Collection, Recording
 from nearfar_kit.errors import UserError
 
-__all__ = ["read_table"]
+__all__ = ["UNNAMED", "is_table", "read_table", "tables_in"]
+
+UNNAMED = "unnamed"  # the one subject of a file that names none
+_ENDINGS = (".csv", ".parquet", ".pq")
 
 _NAMES = ("device", "subject", "session", "activity")
 _ABSENT = ["", "NaN", "nan", "NA", "null", "None"]
@@ -47,6 +51,8 @@ def read_table(
 ) -> Collection:
     """A long table as recordings: one a subject, session, and stretch between long silences.
 
+    A folder's tables may differ in their devices, activities and units; a session is of one file.
+
     Args:
         columns: our names to the file's, where they differ: {"time": "timestamp"}.
         rate: Hz of the common clock; None: the slowest device's own, to the nearest whole number.
@@ -57,23 +63,39 @@ def read_table(
         silence: s; when no device has a sample for longer, a new recording begins.
     """
     path = Path(path)
-    table = _loaded(path, dict(columns or {}))
+    mapped = dict(columns or {})
+    files = tables_in(path) if path.is_dir() else [path]
+    if not files:
+        raise UserError(f"{path}: holds no table; expected .csv or .parquet files")
+    tables, without = {}, {}
+    for file in files:
+        alone = UNNAMED if len(files) == 1 else file.stem
+        tables[file], others = _loaded(file, mapped, alone)
+        if others is not None:
+            without[file] = others
     if subjects is not None:
-        known = table["subject"].unique().sort().to_list()
-        table = table.filter(pl.col("subject").is_in(list(subjects)))
-        if not len(table):
+        known = list(_values(tables, "subject"))
+        own = {f: t.filter(pl.col("subject").is_in(list(subjects))) for f, t in tables.items()}
+        tables = {file: table for file, table in own.items() if len(table)}
+        if not tables:
             raise UserError(f"{path}: none of the subjects {list(subjects)}; expected of {known}")
-    devices = tuple(table["device"].unique().sort().to_list())
-    activities = tuple(table["activity"].drop_nulls().unique().sort().to_list())
-    second = _seconds_of(table, path, time)
-    scale = _scales(table, path, devices, acc_unit, gyro_unit)
-    runs = [
-        (subject, session, rows, _streams(rows, path, scale, second))
-        for (subject, session), rows in _groups(table, ["subject", "session"])
-    ]
+    devices, activities = _values(tables, "device"), _values(tables, "activity")
+    runs = []
+    for file, table in tables.items():
+        second = _seconds_of(table, file, time)
+        scale = _scales(table, file, acc_unit, gyro_unit)
+        for (subject, session), rows in _groups(table, ["subject", "session"]):
+            session = session if len(files) == 1 else f"{file.stem}-{session}"
+            try:
+                streams = _streams(rows, file, scale, second)
+            except UserError as error:
+                # Several people's clocks run back where one ends and the next begins.
+                hint = f"; {_named_by(without[file])}" if file in without else ""
+                raise UserError(f"{error}{hint}") from None
+            runs.append((subject, session, rows, second, streams))
     rate = rate or _common_rate([s for *_, streams in runs for s in streams.values()], path)
     recordings = []
-    for subject, session, rows, streams in runs:
+    for subject, session, rows, second, streams in runs:
         label_time, label = _labels(rows, activities, second)
         place = {stream.name: devices.index(device) for device, stream in streams.items()}
         for number, part in enumerate(sessions(list(streams.values()), silence), start=1):
@@ -85,11 +107,57 @@ def read_table(
             recordings.append(
                 Recording(subject, name, rate, devices, signals, activity, segment, start)
             )
-    return Collection(path.stem, tuple(recordings), activities, devices)
+    return Collection(path.stem, tuple(recordings), activities, devices, _notes(path, without))
 
 
-def _loaded(path: Path, columns: dict[str, str]) -> pl.DataFrame:
-    """The file's columns under our names and in our types, checked, with their row numbers."""
+def is_table(path: Path) -> bool:
+    """Whether a file's name ends as those of tables do, and is not an editor's or the system's."""
+    return path.is_file() and path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
+
+
+def tables_in(folder: Path) -> list[Path]:
+    """The tables that lie in a folder, by name."""
+    return [path for path in sorted(folder.iterdir()) if is_table(path)]
+
+
+def _notes(path: Path, without: Mapping[Path, list[str]]) -> tuple[str, ...]:
+    """That no column tells whose samples they are, of the files and their unused columns."""
+    if not without:
+        return ()
+    whose = "all of it is taken as one, unnamed"
+    if path.is_dir():
+        stems = ", ".join(file.stem for file in without)
+        whose = f"each file without one is taken as one subject by its name ({stems})"
+    unused = list(dict.fromkeys(name for names in without.values() for name in names))
+    return (f"{path}: no column 'subject', {whose}; {_named_by(unused)}",)
+
+
+def _named_by(unused: Sequence[str]) -> str:
+    """How to say which column names the subjects, of those that are not used."""
+    if not unused:
+        return "where there are several, add a column 'subject'"
+    left = f"columns not used: {', '.join(unused)}"
+    name = unused[0] if len(unused) == 1 else "NAME"
+    return f"{left}; --read columns.subject={name} says which column names the subjects"
+
+
+def _values(tables: Mapping[Path, pl.DataFrame], column: str) -> tuple[str, ...]:
+    """Different values of a column of all tables, sorted."""
+    found = {value for table in tables.values() for value in table[column].drop_nulls().unique()}
+    return tuple(sorted(found))
+
+
+def _loaded(
+    path: Path, columns: dict[str, str], subject: str
+) -> tuple[pl.DataFrame, list[str] | None]:
+    """The file's columns under our names and in our types, checked, with their row numbers.
+
+    Args:
+        subject: whose the rows are that name none.
+
+    Returns:
+        The table; and, where it has no column of subjects, the columns of which none is used.
+    """
     ours = ("time", *_NAMES, *CHANNELS)
     for name in columns:
         if name not in ours:
@@ -115,17 +183,20 @@ def _loaded(path: Path, columns: dict[str, str]) -> pl.DataFrame:
         if theirs[name] not in table.columns:
             raise UserError(
                 f"{path}: no column {theirs[name]!r} for {name}; the file has "
-                f"{', '.join(table.columns)}: map it or add it"
+                f"{', '.join(table.columns)}: map it (--read columns.{name}=NAME) or add it"
             )
     if not len(table):
         raise UserError(f"{path}: has a header and no rows; expected samples")
+    unused = None
+    if theirs["subject"] not in table.columns:
+        unused = [column for column in table.columns if column not in wanted]
     table = table.select(pl.col(c).alias(wanted[c]) for c in table.columns if c in wanted)
     first = 1 if parquet else 2  # a CSV's first row is its header
     table = table.with_row_index(_ROW, offset=first)
-    return _typed(table, path)
+    return _typed(table, path, subject), unused
 
 
-def _typed(table: pl.DataFrame, path: Path) -> pl.DataFrame:
+def _typed(table: pl.DataFrame, path: Path, subject: str) -> pl.DataFrame:
     text = [name for name in table.columns if table[name].dtype == pl.String]
     table = table.with_columns(pl.col(text).str.strip_chars().replace(dict.fromkeys(_ABSENT)))
     table = _time_as_number(table)
@@ -152,7 +223,7 @@ def _typed(table: pl.DataFrame, path: Path) -> pl.DataFrame:
         row = table[_ROW][int(missing.arg_max() or 0)]
         raise UserError(f"{path}: row {row}, column device is empty; expected a device's name")
     lacking = [pl.lit(None, pl.Float64).alias(c) for c in CHANNELS if c not in table.columns]
-    unnamed = [pl.col("subject").fill_null("unnamed"), pl.col("session").fill_null("session")]
+    unnamed = [pl.col("subject").fill_null(subject), pl.col("session").fill_null("session")]
     return table.with_columns(*lacking, *unnamed)
 
 
@@ -194,13 +265,12 @@ def _seconds_of(table: pl.DataFrame, path: Path, unit: str | None) -> float:
 def _scales(
     table: pl.DataFrame,
     path: Path,
-    devices: tuple[str, ...],
     acc_unit: str | None,
     gyro_unit: str,
 ) -> dict[str, np.ndarray]:
     """Factors [6] of each device to m/s^2 and rad/s."""
     scales = {}
-    for device in devices:
+    for device in table["device"].unique().sort().to_list():
         own = table.filter(pl.col("device") == device).select(CHANNELS).to_numpy()
         name = f"{path}: device {device}"
         if not np.isfinite(own[:, :3]).any():
@@ -236,7 +306,7 @@ def _common_rate(streams: Sequence[Stream], path: Path) -> float:
 
 
 def _labels(
-    rows: pl.DataFrame, activities: tuple[str, ...], second: float
+    rows: pl.DataFrame, activities: Sequence[str], second: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Times [n] in s, rising, and labels int64 [n] of all devices' rows; -1 where empty."""
     time = rows["time"].to_numpy() * second
