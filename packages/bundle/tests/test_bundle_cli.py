@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
 import pytest
 
 from nearfar_bundle.bench import FIRST, METHODS, MISSING, PEERS, jobs_of
+from nearfar_bundle.builder import Builder
 from nearfar_bundle.cli import app
 from nearfar_bundle.readers import read
 from nearfar_kit.command import run_app
@@ -71,6 +73,48 @@ class TestTrain:
         records = Metrics.read(tmp_path / "e" / "metrics.json").records
         assert {r.metric: r.value for r in records if r.method == "default"} == want
         assert {"popularity", "best blend", "title cosine"} <= {r.method for r in records}
+
+
+@pytest.fixture(scope="module")
+def third(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("seed") / "run"
+    call("train", "--data", data, "--out", out, "--quiet", "--set=epochs=1", "--seed", 3)
+    return out
+
+
+class TestSeedOfTheTraining:
+    def measured(self, run):
+        return {
+            r.metric: r.value
+            for r in Metrics.read(run / "metrics.json").records
+            if r.method == "default"
+        }
+
+    @pytest.mark.parametrize("told_by", ["model", "log", "neither"])
+    def test_evaluation_splits_by_it(self, third, data, tmp_path, capsys, told_by):
+        run = shutil.copytree(third, tmp_path / "run")
+        if told_by != "model":  # as models of older days
+            file = run / "checkpoint" / "model.safetensors"
+            builder = Builder.load(file)
+            builder.seed = None
+            builder.save(file)
+        if told_by == "neither":
+            (run / "log.jsonl").unlink()
+        capsys.readouterr()
+        call("evaluate", "--model", run, "--data", data, "--out", tmp_path / "e")
+        seen = "may be among those" in capsys.readouterr().err
+        same = self.measured(tmp_path / "e") == self.measured(third)
+        assert (same, seen) == ((False, True) if told_by == "neither" else (True, False))
+
+    def test_another_is_refused(self, third, data, tmp_path, capsys):
+        ask = ["evaluate", "--model", third, "--data", data, "--out", tmp_path / "e"]
+        call(*ask, "--seed", 0, status=2)
+        err = capsys.readouterr().err
+        assert f"--seed 0: --model {third} was trained with seed 3" in err
+        assert err.count("\n") == 1
+        assert not (tmp_path / "e").exists()
+        call(*ask, "--seed", 3)
+        assert capsys.readouterr().out.count("recall@20") == 1  # one table for all methods
 
 
 class TestConstruct:
@@ -182,6 +226,7 @@ class TestCheckLeak:
         call("check-leak", "--data", planted)
         out = capsys.readouterr().out
         assert "LEAK  nearly all items in one user's feedback, as it comes: 100.0%" in out
+        assert "train leaves it out by its own split" in out.splitlines()[0]
         assert "fine  nearly all items in one user's feedback: 0.0%" in out
 
     def test_parts_that_a_data_set_gives(self, tmp_path, capsys):
