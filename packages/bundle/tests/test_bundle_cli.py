@@ -161,6 +161,8 @@ class TestConstruct:
             (["--item", "item 1", "--exclude", "soap"], "--exclude: item 'soap' is not"),
             (["--item", "item 1", "--budget", "1"], "costs"),
             (["--item", "item 1", "--each", "hat"], "--each hat: expected LABEL=N"),
+            (["--item", "item 1", "--each", "Trousers=0"], "label 'Trousers'; the nearest: trou"),
+            (["--item", "item 1", "--each", "ööö=0"], "label 'ööö'; the first of"),
             (["--item", "item 1", "--out", "x.txt"], "ends in .csv or .parquet"),
             (["--data", "/nowhere.csv"], "no such file"),
         ],
@@ -233,6 +235,39 @@ class TestCheckLeak:
         write_clhe(tmp_path, train="0, 0, 1\n1, 2, 3\n2, 4, 1, 3, 5\n")
         call("check-leak", "--data", tmp_path, "--set=split=given", status=1)
         assert "LEAK  a Jaccard index above 0.5 with a training" in capsys.readouterr().out
+
+
+class TestColumnsOfItems:
+    """A column by another name is told of; a shop without text stays possible."""
+
+    @pytest.mark.parametrize(
+        ("columns", "told"),
+        [
+            (
+                {"title": "name"},
+                "items.csv: no column title; found item, name, price, category (not read: name; "
+                "rename one if it is meant), so no text is known of any item",
+            ),
+            ({"category": "Category"}, "items.csv: no column category; found item, title, price, "),
+            ({"title": None}, "no column title; found item, price, category, so no text is known"),
+            ({"category": None, "price": None}, None),
+            ({}, None),
+        ],
+    )
+    def test_notes(self, shop, tmp_path, columns, told):
+        folder = write_shop(tmp_path / "s", shop)
+        frame = pl.read_csv(folder / "items.csv")
+        frame = frame.drop([old for old, new in columns.items() if new is None])
+        frame.rename({a: b for a, b in columns.items() if b}).write_csv(folder / "items.csv")
+        notes = read(folder).notes
+        assert len(notes) == (told is not None)
+        assert told is None or told in notes[0]
+
+    def test_training_goes_on_without_text(self, shop, tmp_path, capsys):
+        folder = write_shop(tmp_path / "s", shop)
+        pl.read_csv(folder / "items.csv").drop("title").write_csv(folder / "items.csv")
+        call("train", "--data", folder, "--out", tmp_path / "o", "--quiet", "--set=epochs=1")
+        assert "so no text is known of any item" in capsys.readouterr().err
 
 
 class TestBadData:

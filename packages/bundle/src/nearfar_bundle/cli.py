@@ -350,6 +350,7 @@ def _with_new(builder: Any, folder: Path) -> Any:
     known = builder.description
     text, label = ",".join(known.texts), ",".join(known.labels)
     own = described(folder, file, text, label, "price")
+    _tell(own.notes)
     return builder.with_items(own.items, own.texts, own.labels, own.vectors, own.prices)
 
 

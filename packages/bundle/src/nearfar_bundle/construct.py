@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ __all__ = ["Limits", "construct", "numbers_of"]
 
 POOL = 200  # best items among which limits and diversity choose
 WORDS = 3
+TOLD_LABELS = 8  # of an error, where none is near
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,7 @@ def construct(
         start.append(own)
     if limits.budget is not None and builder.prices is None:
         raise UserError("--budget: no item has a price; expected a column of prices")
-    if limits.each and not builder.labels:
-        raise UserError("--each: no item has a label; expected a column of labels")
+    _check_labels(builder, limits.each)
     pairs = [(row, item) for row, own in enumerate(start) for item in own]
     shown = incidence(np.array(pairs, np.int64).reshape(-1, 2), len(start), builder.size)
     excluded = numbers_of(number, limits.exclude, "--exclude", some=False)
@@ -118,6 +119,23 @@ def numbers_of(
     if some and not found:
         raise UserError(f"{where}: is empty; expected one item or more")
     return found
+
+
+def _check_labels(builder: Builder, each: Mapping[str, int]) -> None:
+    """Refuses limits of labels that no item has."""
+    if each and not builder.labels:
+        raise UserError("--each: no item has a label; expected a column of labels")
+    known = {label for of in builder.labels.values() for own in of for label in own}
+    for label in each:
+        if label == "*" or label in known:
+            continue
+        by_lower = {own.lower(): own for own in sorted(known)}
+        near = difflib.get_close_matches(label.lower(), by_lower, n=3, cutoff=0.5)
+        told = ", ".join([by_lower[own] for own in near] or sorted(known)[:TOLD_LABELS])
+        raise UserError(
+            f"--each: no item has the label {label!r}; "
+            f"{'the nearest' if near else f'the first of {len(known)}'}: {told}"
+        )
 
 
 def _chosen(
