@@ -209,6 +209,20 @@ class TestConstruct:
         assert message in err
         assert err.count("\n") == 1
 
+    def test_places_left_are_told_of(self, run, shop, capsys):
+        price = dict(zip(shop.items.tolist(), shop.prices.tolist(), strict=True))
+        budget = price["item 1"] + min(own for item, own in price.items() if item != "item 1") + 1
+        ask = ["construct", "--model", run, "--item", "item 1", "-k", 4]
+        capsys.readouterr()
+        call(*ask, "--budget", budget)
+        told = capsys.readouterr()
+        assert len(told.out.splitlines()) == 2
+        assert told.err == (
+            f"note: bundle new: 3 of 4 places left: nothing else within the budget of {budget:g}\n"
+        )
+        call(*ask)
+        assert capsys.readouterr().err == ""
+
     def test_an_empty_bundle(self, run, tmp_path, capsys):
         partial = tmp_path / "partial.csv"
         partial.write_text("bundle,item\na,\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -193,7 +194,7 @@ def construct(
         raise UserError("--data or --item: expected one of them")
     if out is not None:
         check_name(out)
-    from nearfar_bundle.construct import Limits
+    from nearfar_bundle.construct import Limits, places_left
     from nearfar_bundle.construct import construct as build
     from nearfar_kit.spreadsheet import formula_safe
 
@@ -205,6 +206,7 @@ def construct(
         frozenset(exclude or ()), tuple(include or ()), budget, _each(each or []), diversity
     )
     frame = build(builder, bundles, k, limits)
+    _tell(places_left(frame, bundles, k, limits))
     if out is None:
         typer.echo(formula_safe(frame).write_csv(), nl=False)
         return
@@ -389,7 +391,7 @@ def _each(given: list[str]) -> dict[str, int]:
     return found
 
 
-def _tell(notes: tuple[str, ...]) -> None:
+def _tell(notes: Iterable[str]) -> None:
     """What was put right or left out, on stderr."""
     for note in notes:
         typer.echo(f"note: {note}", err=True)
