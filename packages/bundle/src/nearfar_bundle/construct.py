@@ -86,8 +86,8 @@ def construct(
     for row, name in enumerate(bundles):
         found = _chosen(builder, name, start[row], best[row], scores[row], k, limits)
         if len(found) < k and best[row, -1] >= 0:  # what fits may stand anywhere
-            all_of = best_of(builder, shown[row], builder.size, left_out=left_out[row])
-            found = _chosen(builder, name, start[row], all_of[0][0], all_of[1][0], k, limits)
+            every = best_of(builder, shown[row], builder.size, left_out=left_out[row])
+            found = _chosen(builder, name, start[row], every[0][0], every[1][0], k, limits)
         chosen.append(found)
     told = reasons(builder, shown, [[item for item, _ in found] for found in chosen])
     rows: list[tuple[str, int, str, float | None, str]] = []
