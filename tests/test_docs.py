@@ -57,10 +57,14 @@ class TestTinyExamples:
 
     @pytest.mark.parametrize("name", ["ratings.csv", "baskets.txt"])
     def test_seqrec(self, tmp_path, name):
+        from nearfar_seqrec.data import split_of
         from nearfar_seqrec.readers import read
+        from nearfar_seqrec.settings import SeqrecSettings
 
         known = read(files("domains/seqrec.md", tmp_path) / name)
         assert len(known.users) == 2
+        # What the page trains it with leaves something to train on.
+        assert len(split_of(known, SeqrecSettings(user_min=1, item_min=1)).test) == 2
 
     def test_bundle(self, tmp_path):
         from nearfar_bundle.readers import read

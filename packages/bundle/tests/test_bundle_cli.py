@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
 import pytest
 
 from nearfar_bundle.bench import FIRST, METHODS, MISSING, PEERS, jobs_of
+from nearfar_bundle.builder import Builder
 from nearfar_bundle.cli import app
 from nearfar_bundle.readers import read
 from nearfar_kit.command import run_app
@@ -73,6 +75,48 @@ class TestTrain:
         assert {"popularity", "best blend", "title cosine"} <= {r.method for r in records}
 
 
+@pytest.fixture(scope="module")
+def third(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("seed") / "run"
+    call("train", "--data", data, "--out", out, "--quiet", "--set=epochs=1", "--seed", 3)
+    return out
+
+
+class TestSeedOfTheTraining:
+    def measured(self, run):
+        return {
+            r.metric: r.value
+            for r in Metrics.read(run / "metrics.json").records
+            if r.method == "default"
+        }
+
+    @pytest.mark.parametrize("told_by", ["model", "log", "neither"])
+    def test_evaluation_splits_by_it(self, third, data, tmp_path, capsys, told_by):
+        run = shutil.copytree(third, tmp_path / "run")
+        if told_by != "model":  # as models of older days
+            file = run / "checkpoint" / "model.safetensors"
+            builder = Builder.load(file)
+            builder.seed = None
+            builder.save(file)
+        if told_by == "neither":
+            (run / "log.jsonl").unlink()
+        capsys.readouterr()
+        call("evaluate", "--model", run, "--data", data, "--out", tmp_path / "e")
+        seen = "may be among those" in capsys.readouterr().err
+        same = self.measured(tmp_path / "e") == self.measured(third)
+        assert (same, seen) == ((False, True) if told_by == "neither" else (True, False))
+
+    def test_another_is_refused(self, third, data, tmp_path, capsys):
+        ask = ["evaluate", "--model", third, "--data", data, "--out", tmp_path / "e"]
+        call(*ask, "--seed", 0, status=2)
+        err = capsys.readouterr().err
+        assert f"--seed 0: --model {third} was trained with seed 3" in err
+        assert err.count("\n") == 1
+        assert not (tmp_path / "e").exists()
+        call(*ask, "--seed", 3)
+        assert capsys.readouterr().out.count("recall@20") == 1  # one table for all methods
+
+
 class TestConstruct:
     def test_partial_bundles_under_limits(self, run, shop, tmp_path):
         partial = tmp_path / "partial.csv"
@@ -117,6 +161,8 @@ class TestConstruct:
             (["--item", "item 1", "--exclude", "soap"], "--exclude: item 'soap' is not"),
             (["--item", "item 1", "--budget", "1"], "costs"),
             (["--item", "item 1", "--each", "hat"], "--each hat: expected LABEL=N"),
+            (["--item", "item 1", "--each", "Trousers=0"], "label 'Trousers'; the nearest: trou"),
+            (["--item", "item 1", "--each", "ööö=0"], "label 'ööö'; the first of"),
             (["--item", "item 1", "--out", "x.txt"], "ends in .csv or .parquet"),
             (["--data", "/nowhere.csv"], "no such file"),
         ],
@@ -163,6 +209,20 @@ class TestConstruct:
         assert message in err
         assert err.count("\n") == 1
 
+    def test_places_left_are_told_of(self, run, shop, capsys):
+        price = dict(zip(shop.items.tolist(), shop.prices.tolist(), strict=True))
+        budget = price["item 1"] + min(own for item, own in price.items() if item != "item 1") + 1
+        ask = ["construct", "--model", run, "--item", "item 1", "-k", 4]
+        capsys.readouterr()
+        call(*ask, "--budget", budget)
+        told = capsys.readouterr()
+        assert len(told.out.splitlines()) == 2
+        assert told.err == (
+            f"note: bundle new: 3 of 4 places left: nothing else within the budget of {budget:g}\n"
+        )
+        call(*ask)
+        assert capsys.readouterr().err == ""
+
     def test_an_empty_bundle(self, run, tmp_path, capsys):
         partial = tmp_path / "partial.csv"
         partial.write_text("bundle,item\na,\n")
@@ -182,12 +242,46 @@ class TestCheckLeak:
         call("check-leak", "--data", planted)
         out = capsys.readouterr().out
         assert "LEAK  nearly all items in one user's feedback, as it comes: 100.0%" in out
+        assert "train leaves it out by its own split" in out.splitlines()[0]
         assert "fine  nearly all items in one user's feedback: 0.0%" in out
 
     def test_parts_that_a_data_set_gives(self, tmp_path, capsys):
         write_clhe(tmp_path, train="0, 0, 1\n1, 2, 3\n2, 4, 1, 3, 5\n")
         call("check-leak", "--data", tmp_path, "--set=split=given", status=1)
         assert "LEAK  a Jaccard index above 0.5 with a training" in capsys.readouterr().out
+
+
+class TestColumnsOfItems:
+    """A column by another name is told of; a shop without text stays possible."""
+
+    @pytest.mark.parametrize(
+        ("columns", "told"),
+        [
+            (
+                {"title": "name"},
+                "items.csv: no column title; found item, name, price, category (not read: name; "
+                "rename one if it is meant), so no text is known of any item",
+            ),
+            ({"category": "Category"}, "items.csv: no column category; found item, title, price, "),
+            ({"title": None}, "no column title; found item, price, category, so no text is known"),
+            ({"category": None, "price": None}, None),
+            ({}, None),
+        ],
+    )
+    def test_notes(self, shop, tmp_path, columns, told):
+        folder = write_shop(tmp_path / "s", shop)
+        frame = pl.read_csv(folder / "items.csv")
+        frame = frame.drop([old for old, new in columns.items() if new is None])
+        frame.rename({a: b for a, b in columns.items() if b}).write_csv(folder / "items.csv")
+        notes = read(folder).notes
+        assert len(notes) == (told is not None)
+        assert told is None or told in notes[0]
+
+    def test_training_goes_on_without_text(self, shop, tmp_path, capsys):
+        folder = write_shop(tmp_path / "s", shop)
+        pl.read_csv(folder / "items.csv").drop("title").write_csv(folder / "items.csv")
+        call("train", "--data", folder, "--out", tmp_path / "o", "--quiet", "--set=epochs=1")
+        assert "so no text is known of any item" in capsys.readouterr().err
 
 
 class TestBadData:

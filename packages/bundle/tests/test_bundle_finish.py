@@ -18,11 +18,12 @@ from nearfar_bundle.company import company_blocks, same_kin
 from nearfar_bundle.evaluate import evaluate
 from nearfar_bundle.evidence import FIRST, sparse_tensor
 from nearfar_bundle.features import Block, company
-from nearfar_bundle.finish import PENALTIES, WEIGHTS, finish
+from nearfar_bundle.finish import PENALTIES, STEEPEST, WEIGHTS, finish
 from nearfar_bundle.later import only, with_cold_items_later
 from nearfar_bundle.objective import _without_kin, found_by_score, objective
 from nearfar_bundle.ridge import POWER, holders_of, ridge_scores, solved
 from nearfar_bundle.settings import BundleSettings
+from nearfar_bundle.simulate import simulate
 from nearfar_bundle.split import split_bundles
 from nearfar_bundle.train import Training
 
@@ -87,6 +88,18 @@ class TestFinish:
         before = together(builder, split)
         finish(builder, split)
         assert together(builder, split) >= before
+
+    def test_where_hardly_any_company_is_shared_its_weight_stays_bounded(self):
+        """The twentieth best of a cart has no company in common with it: scores of millions."""
+        shop = simulate(items=3000, bundles=300, users=5)
+        bare = replace(shop, texts={}, labels={}, feedback=shop.feedback[:0])
+        sparse = split_bundles(bare, 0)
+        builder = Training(sparse, BundleSettings(epochs=1), 0).builder()
+        finish(builder, sparse)
+        weight, penalty = builder.model.evidence.ridge.tolist()
+        part = ridge_scores(builder.blocks, sparse.valid.shown, penalty)(slice(0, 3000))
+        best = weight * float(part.max(1).values.mean())
+        assert 0 < best < 1.01 * max(WEIGHTS) * FIRST * STEEPEST
 
     def test_ridge_is_weighed_where_company_tells(self, split):
         """Nothing is known but who holds what: bundles of two kinds of items."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -55,6 +56,22 @@ class TestTrain:
         }
         assert {r.n for r in metrics.records} == {40}
 
+    def test_popularity_stands_beside_the_model(self, run, data, tmp_path, capsys):
+        from nearfar_seqrec.baselines import Popular
+        from nearfar_seqrec.evaluate import evaluate
+        from nearfar_seqrec.readers import read
+        from nearfar_seqrec.split import leave_one_out
+
+        split = leave_one_out(read(data))
+        want = evaluate(Popular(split), split, split.test, longest=6)
+        records = Metrics.read(run / "metrics.json").records
+        assert {r.metric: r.value for r in records if r.method == "popular"} == want
+        call("train", "--data", data, "--out", tmp_path / "r", "--device=cpu", "--quiet", *SETS)
+        header = next(row for row in capsys.readouterr().out.splitlines() if "measure" in row)
+        assert "mclrec" in header
+        assert "popular" in header
+        assert "popular" in (tmp_path / "r" / "report.html").read_text()
+
     def test_resumed_once_more_is_the_same(self, run, data):
         before = Metrics.read(run / "metrics.json").records
         call("train", "--data", data, "--out", run, "--device=cpu", "--quiet", "--resume", *SETS)
@@ -104,11 +121,17 @@ class TestRecommend:
     def test_unknown_items(self, run, tmp_path, capsys):
         new = tmp_path / "new.txt"
         new.write_text("zoë\titem 1\tsoap\n", encoding="utf-8")
-        call("recommend", "--model", run, "--data", new, status=2)
+        call("recommend", "--model", run, "--data", new)
+        assert "note: 1 of 2 interactions are of unknown items" in capsys.readouterr().err
+        call("recommend", "--model", run, "--data", new, "--unknown", "error", status=2)
         assert f"error: {new}: item 'soap' of user 'zoë' is unknown to the model, 1 of 2" in (
             capsys.readouterr().err
         )
         new.write_text("al\tsoap\nzoë\tsoap\titem 1\tsoap\n", encoding="utf-8")
+        call("recommend", "--model", run, "--data", new, status=2)  # as another shop's file
+        err = capsys.readouterr().err
+        assert "item 'soap' of user 'al' is unknown to the model, 3 of 4" in err
+        assert "or --unknown skip" in err
         call("recommend", "--model", run, "--data", new, "--unknown", "skip")
         skipped = capsys.readouterr()
         assert "note: 3 of 4 interactions are of unknown items" in skipped.err
@@ -175,20 +198,69 @@ class TestRecommend:
 class TestEvaluate:
     def test_on_the_same_data_equals_training(self, run, data, tmp_path):
         call("evaluate", "--model", run, "--data", data, "--out", tmp_path / "e", "--quiet")
-        want = {r.metric: r.value for r in Metrics.read(run / "metrics.json").records}
+        records = Metrics.read(run / "metrics.json").records
+        want = {r.metric: r.value for r in records if r.method != "popular"}
         got = {r.metric: r.value for r in Metrics.read(tmp_path / "e" / "metrics.json").records}
         assert got == want
 
     def test_an_unknown_item(self, run, tmp_path, capsys):
         other = tmp_path / "other.txt"
         other.write_text("a\titem 1\titem 2\tsoap\n", encoding="utf-8")
-        call("evaluate", "--model", run, "--data", other, "--out", tmp_path / "e", status=2)
+        ask = ["evaluate", "--model", run, "--data", other, "--out", tmp_path / "e"]
+        call(*ask, "--unknown=error", status=2)
         assert "item 'soap' of user 'a' is unknown to the model" in capsys.readouterr().err
         assert not (tmp_path / "e").exists()
         other.write_text("a\titem 1\titem 2\tsoap\titem 5\titem 4\nb\tsoap\n", encoding="utf-8")
-        call("evaluate", "--model", run, "--data", other, "--out", tmp_path / "e", "--unknown=skip")
+        call(*ask)
         assert "note: 2 of 6 interactions are of unknown items" in capsys.readouterr().err
         assert {r.n for r in Metrics.read(tmp_path / "e" / "metrics.json").records} == {1}
+
+
+@pytest.fixture(scope="module")
+def rare(circle_rows, tmp_path_factory):
+    path = tmp_path_factory.mktemp("rare") / "rare.txt"
+    rows = ["\t".join([user, *items[:4]]) for user, items in circle_rows]
+    rows += [f"once {n}\trare {n}\trarer {n}\titem 1" for n in range(200)]
+    path.write_text("\n".join(rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def filtered(rare, tmp_path_factory):
+    out = tmp_path_factory.mktemp("rare") / "run"
+    sets = [*SETS, "--set=user_min=3", "--set=item_min=3"]
+    call("train", "--data", rare, "--out", out, "--device", "cpu", "--quiet", *sets)
+    return out
+
+
+class TestFiltered:
+    """The training file itself, most of whose items are too rare for the filter."""
+
+    @pytest.mark.parametrize("verb", ["recommend", "evaluate"])
+    def test_it_is_taken_with_a_note(self, filtered, rare, tmp_path, capsys, verb):
+        capsys.readouterr()
+        out = tmp_path / ("lists.csv" if verb == "recommend" else "e")
+        call(verb, "--model", filtered, "--data", rare, "--out", out)
+        assert (
+            "note: 400 of 760 interactions are of unknown items, left out (400 of items that were "
+            "too rare in training, setting item_min)" in capsys.readouterr().err
+        )
+
+    def test_models_of_older_days_and_other_shops(self, filtered, rare, tmp_path, capsys):
+        model = tmp_path / "checkpoint" / "model.safetensors"
+        model.parent.mkdir()
+        old = Recommender.load(filtered / "checkpoint" / "model.safetensors")
+        assert len(old.sequences.dropped) == 400
+        old.sequences = replace(old.sequences, dropped=np.empty(0, np.str_))
+        old.save(model)
+        call("recommend", "--model", tmp_path, "--data", rare, status=2)
+        assert "400 of 760 interactions are; expected" in capsys.readouterr().err
+
+    def test_users_and_items_by_hand(self, filtered, capsys):
+        call("recommend", "--model", filtered, "--user", "once 1", status=2)
+        assert "users of fewer than 3 interactions" in capsys.readouterr().err
+        call("recommend", "--model", filtered, "--item", "rare 1", status=2)
+        assert "unknown to the model (it was too rare in training" in capsys.readouterr().err
 
 
 class TestExport:

@@ -79,6 +79,6 @@ def test_the_command_on_two_processes_leaves_one_run(circle_rows, tmp_path):
     names = {path.name for path in out.iterdir()}
     assert names >= {"settings.yaml", "metrics.json", "log.jsonl", "checkpoint", "report.html"}
     records = Metrics.read(out / "metrics.json").records
-    assert len({r.metric for r in records}) == len(records)  # written once
+    assert len({(r.method, r.metric) for r in records}) == len(records)  # written once
     words = [json.loads(line)["event"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert words.count("trained") == 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from html.parser import HTMLParser
 
 import matplotlib as mpl
 import numpy as np
+import pytest
 from PIL import Image
 
 from nearfar_kit import plots
@@ -44,6 +46,24 @@ def test_each_plot_draws_its_data(tmp_path):
         tmp_path / "e.png", np.zeros((0, 2)), np.zeros(0), ["a"], title="t"
     )
     assert ink(empty) < ink(drawn["scatter"])
+
+
+@pytest.mark.parametrize(("x", "whole"), [([1, 2, 3], True), ([0.5, 1, 2], False)])
+def test_whole_numbers_have_ticks_at_whole_numbers(tmp_path, monkeypatch, x, whole):
+    """Epochs are never 1.5."""
+    drawing, seen = plots._drawing, []
+
+    @contextmanager
+    def seeing(*given):
+        with drawing(*given) as axes:
+            yield axes
+            seen.extend(axes.get_xticks())
+
+    monkeypatch.setattr(plots, "_drawing", seeing)
+    cells = [*CELLS, CELLS[0]]
+    plots.lines(tmp_path / "l.png", x, {"a": cells}, title="t", x_label="epoch", y_label="y")
+    assert len(seen) > 2
+    assert all(float(tick).is_integer() for tick in seen) == whole
 
 
 def test_the_callers_style_is_left_alone(tmp_path):

@@ -41,6 +41,7 @@ class Builder:
         blocks: modalities, the content's before the company's.
         labels, prices: of the items, for limits and budgets.
         history: measures of each validation.
+        seed: of the training, and of its split; None where a model of older days does not tell.
     """
 
     settings: BundleSettings
@@ -52,6 +53,7 @@ class Builder:
     labels: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     prices: NDArray[np.float64] | None = None
     history: list[dict[str, float]] = field(default_factory=list)
+    seed: int | None = None
 
     @property
     def size(self) -> int:
@@ -145,6 +147,7 @@ class Builder:
             {m: [*old, *labels.get(m, [()] * n)] for m, old in self.labels.items()},
             paid,
             self.history,
+            self.seed,
         )
 
     def save(self, path: Path) -> None:
@@ -164,6 +167,7 @@ class Builder:
                 "labels": {m: [list(own) for own in of] for m, of in self.labels.items()},
                 "prices": None if self.prices is None else torch.tensor(self.prices),
                 "history": self.history,
+                "seed": self.seed,
             },
         )
 
@@ -190,7 +194,7 @@ class Builder:
                 settings, np.array(state["items"], dtype=np.str_),
                 Description.from_state(state["description"]), blocks, features, model.eval(),
                 {m: [tuple(own) for own in of] for m, of in state["labels"].items()},
-                None if prices is None else prices.numpy(), state["history"],
+                None if prices is None else prices.numpy(), state["history"], state.get("seed"),
             )  # fmt: skip
         except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
             first = str(error).splitlines()[0]

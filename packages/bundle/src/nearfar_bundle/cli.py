@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,7 +106,8 @@ def train(
         f"{settings.variant} on {known.name}: {len(known)} items, {len(split.train)} training "
         f"bundles, {len(known.feedback)} pairs of feedback.",
     )
-    _measure(report, metrics, builder, split, settings.variant, seed)
+    table = _measure(report, metrics, builder, split, settings.variant, seed)
+    Console().print(table.terminal())
     training_curve(report, run, builder)
     end_report(report, run, metrics)
     end(run)
@@ -116,24 +119,40 @@ def evaluate(
     data: Data,
     out: Out = Path("runs/bundle-evaluation"),
     layout: LayoutName = None,
-    seed: Seed = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the training, which the model tells by itself.")
+    ] = None,
 ) -> None:
-    """A trained model and all simple scores on the test part; --seed is that of the training."""
+    """A trained model and all simple scores on the test part of the split it was trained on."""
     from nearfar_bundle.baselines import best_blend, simple_scorers
     from nearfar_bundle.bench import BLEND
     from nearfar_bundle.data import split_from
+    from nearfar_bundle.report import APART, MAIN, SHOWN, by_method
     from nearfar_kit.report import Report, end_report
 
     builder = _load(model)
+    seed = _seed_of(builder, model, seed)
     split = split_from(data, builder.settings, seed, layout)
+    _tell((*split.catalogue.notes, *split.notes))
     if split.catalogue.items.tolist() != builder.items.tolist():
         raise UserError(f"{data}: has other items than --model {model} was trained with")
+    if (split.degrees != builder.features.degrees.numpy()).any():
+        _tell(
+            (
+                f"{data}: its training part is not what --model {model} learnt from; bundles that "
+                "are tested here may be among those",
+            )
+        )
     run, metrics = begin("bundle", "evaluate", out, builder.settings, seed=seed, packages=TOLD)
     report = Report("Bundle construction", f"{model} on {data.name}.")
     simple = simple_scorers(split)
     scorers: dict[str, Any] = {**simple, BLEND: best_blend(split, simple)[0]}
     for name, scorer in {**scorers, builder.settings.variant: builder}.items():
         _measure(report, metrics, scorer, split, name, seed)
+    caption = f"{data.name}: {len(split.test)} partial bundles, {builder.size} items."
+    report.section("All of them side by side")
+    report.table(by_method(metrics.records, [*MAIN, *APART], caption))
+    Console().print(by_method(metrics.records, SHOWN, caption).terminal())
     end_report(report, run, metrics)
     end(run)
 
@@ -175,7 +194,7 @@ def construct(
         raise UserError("--data or --item: expected one of them")
     if out is not None:
         check_name(out)
-    from nearfar_bundle.construct import Limits
+    from nearfar_bundle.construct import Limits, places_left
     from nearfar_bundle.construct import construct as build
     from nearfar_kit.spreadsheet import formula_safe
 
@@ -187,6 +206,7 @@ def construct(
         frozenset(exclude or ()), tuple(include or ()), budget, _each(each or []), diversity
     )
     frame = build(builder, bundles, k, limits)
+    _tell(places_left(frame, bundles, k, limits))
     if out is None:
         typer.echo(formula_safe(frame).write_csv(), nl=False)
         return
@@ -212,7 +232,9 @@ def check_leak(
 
     known = read(data, layout)
     if (raw := raw_leak(known, seed)) is not None:
-        typer.echo(f"{'LEAK' if raw.found else 'fine'}  {raw}")
+        mended = raw.found and settings.split == "kin"
+        but = "; train leaves it out by its own split, as the lines below tell" if mended else ""
+        typer.echo(f"{'LEAK' if raw.found else 'fine'}  {raw}{but}")
     split = split_of(known, settings, seed)
     _tell(split.notes)
     leaks = look(split, seed, settings.near)
@@ -301,6 +323,26 @@ def _load(model: Path) -> Any:
     return Builder.load(file)
 
 
+def _seed_of(builder: Any, model: Path, given: int | None) -> int:
+    """The seed of the training: by another the test part would hold bundles it has learnt from."""
+    seed = builder.seed if builder.seed is not None else _logged_seed(model)
+    if given is not None and given != seed:
+        raise UserError(
+            f"--seed {given}: --model {model} was trained with seed {seed}, and by another its own "
+            "training bundles would be tested; leave --seed out"
+        )
+    return int(seed)
+
+
+def _logged_seed(run: Path) -> int:
+    """The seed that the log of a run folder begins with; 0 where there is no such log."""
+    try:
+        with (run / "log.jsonl").open(encoding="utf-8") as file:
+            return int(json.loads(file.readline())["seed"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
 def _with_new(builder: Any, folder: Path) -> Any:
     from nearfar_bundle.readers.shop import described, table_of
 
@@ -310,6 +352,7 @@ def _with_new(builder: Any, folder: Path) -> Any:
     known = builder.description
     text, label = ",".join(known.texts), ",".join(known.labels)
     own = described(folder, file, text, label, "price")
+    _tell(own.notes)
     return builder.with_items(own.items, own.texts, own.labels, own.vectors, own.prices)
 
 
@@ -348,14 +391,14 @@ def _each(given: list[str]) -> dict[str, int]:
     return found
 
 
-def _tell(notes: tuple[str, ...]) -> None:
+def _tell(notes: Iterable[str]) -> None:
     """What was put right or left out, on stderr."""
     for note in notes:
         typer.echo(f"note: {note}", err=True)
 
 
-def _measure(report: Any, metrics: Any, scorer: Any, split: Any, method: str, seed: int) -> None:
-    """Measures on the test part, into metrics, report and terminal."""
+def _measure(report: Any, metrics: Any, scorer: Any, split: Any, method: str, seed: int) -> Any:
+    """Measures on the test part, into metrics and report; gives their table."""
     from nearfar_bundle.evaluate import evaluate as measure
     from nearfar_bundle.evaluate import records_of
     from nearfar_bundle.report import measured_table
@@ -368,7 +411,7 @@ def _measure(report: Any, metrics: Any, scorer: Any, split: Any, method: str, se
     table = measured_table(found, f"{method}: {n} partial bundles, {scorer.size} items.")
     report.section(f"What {method} finds")
     report.table(table)
-    Console().print(table.terminal())
+    return table
 
 
 if __name__ == "__main__":

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
-import torch
-from scipy.sparse import csr_matrix
 
-from nearfar_bundle.batches import queries_of
 from nearfar_bundle.builder import Builder
 from nearfar_bundle.catalogue import incidence
 from nearfar_bundle.evaluate import best_of
-from nearfar_bundle.evidence import Items
+from nearfar_bundle.reasons import reasons
 from nearfar_kit.errors import UserError
 
-__all__ = ["Limits", "construct", "numbers_of"]
+__all__ = ["Limits", "construct", "numbers_of", "places_left"]
 
 POOL = 200  # best items among which limits and diversity choose
-WORDS = 3
+TOLD_LABELS = 8  # of an error, where none is near
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,7 @@ def construct(
         start.append(own)
     if limits.budget is not None and builder.prices is None:
         raise UserError("--budget: no item has a price; expected a column of prices")
-    if limits.each and not builder.labels:
-        raise UserError("--each: no item has a label; expected a column of labels")
+    _check_labels(builder, limits.each)
     pairs = [(row, item) for row, own in enumerate(start) for item in own]
     shown = incidence(np.array(pairs, np.int64).reshape(-1, 2), len(start), builder.size)
     excluded = numbers_of(number, limits.exclude, "--exclude", some=False)
@@ -85,15 +82,23 @@ def construct(
         left_out = incidence(np.array(pairs + never, np.int64), len(start), builder.size)
     pool = k if limits == Limits(exclude=limits.exclude, include=limits.include) else POOL
     best, scores = best_of(builder, shown, min(builder.size, max(pool, k)), left_out=left_out)
+    chosen = []
+    for row, name in enumerate(bundles):
+        found = _chosen(builder, name, start[row], best[row], scores[row], k, limits)
+        if len(found) < k and best[row, -1] >= 0:  # what fits may stand anywhere
+            every = best_of(builder, shown[row], builder.size, left_out=left_out[row])
+            found = _chosen(builder, name, start[row], every[0][0], every[1][0], k, limits)
+        chosen.append(found)
+    told = reasons(builder, shown, [[item for item, _ in found] for found in chosen])
     rows: list[tuple[str, int, str, float | None, str]] = []
     for row, name in enumerate(bundles):
         asked = [item for item in start[row] if str(builder.items[item]) in limits.include]
         rows += [(name, 0, str(builder.items[item]), None, "asked for") for item in asked]
-        chosen = _chosen(builder, name, start[row], best[row], scores[row], k, limits)
-        told = _reasons(builder, shown[row], [item for item, _ in chosen])
         rows += [
             (name, rank, str(builder.items[item]), score, reason)
-            for rank, ((item, score), reason) in enumerate(zip(chosen, told, strict=True), 1)
+            for rank, ((item, score), reason) in enumerate(
+                zip(chosen[row], told[row], strict=True), 1
+            )
         ]
     schema = {"bundle": pl.String, "rank": pl.Int64, "item": pl.String, "score": pl.Float64,
               "reason": pl.String}  # fmt: skip
@@ -120,6 +125,23 @@ def numbers_of(
     return found
 
 
+def _check_labels(builder: Builder, each: Mapping[str, int]) -> None:
+    """Refuses limits of labels that no item has."""
+    if each and not builder.labels:
+        raise UserError("--each: no item has a label; expected a column of labels")
+    known = {label for of in builder.labels.values() for own in of for label in own}
+    for label in each:
+        if label == "*" or label in known:
+            continue
+        by_lower = {own.lower(): own for own in sorted(known)}
+        near = difflib.get_close_matches(label.lower(), by_lower, n=3, cutoff=0.5)
+        told = ", ".join([by_lower[own] for own in near] or sorted(known)[:TOLD_LABELS])
+        raise UserError(
+            f"--each: no item has the label {label!r}; "
+            f"{'the nearest' if near else f'the first of {len(known)}'}: {told}"
+        )
+
+
 def _chosen(
     builder: Builder, name: str, start: list[int], pool: np.ndarray, scores: np.ndarray, k: int,
     limits: Limits,
@@ -133,68 +155,56 @@ def _chosen(
                 f"bundle {name}: costs {paid:g} already; expected at most the budget of "
                 f"{limits.budget:g}"
             )
-    labels = [[label for of in builder.labels.values() for label in of[item]] for item in pool]
-    counts = Counter(
-        label for item in start for of in builder.labels.values() for label in of[item]
-    )
-    left = [place for place, item in enumerate(pool) if item >= 0]
-    alike = _likeness(builder, pool) if limits.diversity else None
-    value = scores.astype(np.float64).copy()
-    spread = float(np.ptp(value[left])) if left else 0.0
+    labels = [_labels_of(builder, item) if limits.each else [] for item in pool]
+    counts = Counter(label for item in start for label in _labels_of(builder, item))
+    left = pool >= 0
+    spread = float(np.ptp(scores[:POOL][left[:POOL]])) if left[:POOL].any() else 0.0
     against = np.zeros(len(pool))
     found: list[tuple[int, float]] = []
-    while left and len(found) < k:
-        place = max(left, key=lambda p: value[p] - against[p])
-        left.remove(place)
-        item = int(pool[place])
+    while len(found) < k:
         if limits.budget is not None and builder.prices is not None:
-            price = float(builder.prices[item])
-            if not paid + price <= limits.budget:  # NaN does not fit either
-                continue
-        if any(counts[x] >= limits.each.get(x, limits.each.get("*", 2**31)) for x in labels[place]):
-            continue
+            left &= paid + builder.prices[pool] <= limits.budget  # NaN does not fit either
+        if limits.each:
+            most = limits.each.get("*", 2**31)
+            left &= [all(counts[x] < limits.each.get(x, most) for x in own) for own in labels]
+        if not left.any():
+            break
+        place = int(np.where(left, scores - against, -np.inf).argmax())
+        left[place] = False
+        item = int(pool[place])
         if limits.budget is not None and builder.prices is not None:
             paid += float(builder.prices[item])
         counts.update(labels[place])
         found.append((item, float(scores[place])))
-        if alike is not None:
-            against = np.maximum(against, limits.diversity * spread * alike[place])
+        if limits.diversity:
+            alike = _likeness(builder, pool, item)
+            against = np.maximum(against, limits.diversity * spread * alike)
     return found
 
 
-def _likeness(builder: Builder, items: np.ndarray) -> np.ndarray:
-    """[n, n], the mean cosine over the modalities of content; of company where there is none."""
+def _labels_of(builder: Builder, item: int) -> list[str]:
+    return [label for of in builder.labels.values() for label in of[item]]
+
+
+def _likeness(builder: Builder, items: np.ndarray, chosen: int) -> np.ndarray:
+    """[n], the mean cosine over the modalities of content; of company where there is none."""
     content = [b for b in builder.blocks if b.kind != "company"] or builder.blocks
     at = np.maximum(items, 0)
-    alike: np.ndarray = sum((b.rows[at] @ b.rows[at].T).toarray() for b in content) / len(content)
-    return alike
+    alike: np.ndarray = sum((b.rows[at] @ b.rows[chosen].T).toarray()[:, 0] for b in content)
+    return alike / len(content)
 
 
-@torch.no_grad()
-def _reasons(builder: Builder, shown: csr_matrix, items: list[int]) -> list[str]:
-    """For each item the modality that speaks most for it, by what, and the nearest item shown."""
-    evidence = builder.model.evidence
-    if evidence is None or not items:
-        return ["its vector fits the bundle's"] * len(items)
-    queries = queries_of(shown, builder.blocks)
-    own = Items(builder.blocks, torch.tensor(items))
-    parts = torch.stack([evidence.part(k, q, own)[0] for k, q in enumerate(queries)])  # K x n
-    found = []
-    for place, item in enumerate(items):
-        k = int(parts[:, place].argmax())
-        if parts[k, place] <= 0:
-            found.append("fits what bundles hold beside such items")
-            continue
-        block = builder.blocks[k]
-        weight = evidence.column_weights(k).numpy()
-        both = (block.rows[item].multiply(queries[k].numpy() * weight)).tocsr()
-        near = np.asarray((block.rows[shown.indices] @ block.rows[item].T).todense()).ravel()
-        like = str(builder.items[shown.indices[int(near.argmax())]])
-        if block.kind == "company":
-            count = int((both.data > 0).sum())
-            found.append(f"{block.name}: {count} hold it with items like {like}")
-            continue
-        order = np.argsort(-both.data, kind="stable")[:WORDS]
-        words = ", ".join(block.columns[both.indices[n]] for n in order if block.columns)
-        found.append(f"{block.name}: {words or 'vectors alike'}; nearest {like}")
-    return found
+def places_left(frame: pl.DataFrame, bundles: Iterable[str], k: int, limits: Limits) -> list[str]:
+    """A note where :func:`construct` found less than was asked for: how much, and for what."""
+    count = Counter(frame.filter(pl.col("rank") > 0)["bundle"].to_list())
+    short = {name: k - count[name] for name in bundles if count[name] < k}
+    if not short:
+        return []
+    within = [f"the budget of {limits.budget:g}"] if limits.budget is not None else []
+    within += ["--each " + " ".join(f"{x}={n}" for x, n in limits.each.items())] * bool(limits.each)
+    why = f"nothing else within {' and '.join(within)}" if within else "there are no other items"
+    if len(short) == 1:
+        ((name, places),) = short.items()
+        return [f"bundle {name}: {places} of {k} places left: {why}"]
+    whole = sum(short.values())
+    return [f"{len(short)} bundles have {whole} of {k * len(short)} places left: {why}"]

@@ -25,6 +25,9 @@ __all__ = ["OFFSETS", "finish", "worth"]
 KINDS = ("", "warm ", "cold ")
 PENALTIES = (10.0, 30.0, 100.0)
 WEIGHTS = (0.3, 1.0, 3.0, 10.0)
+# Where hardly any item has company in common with a cart, the twentieth best has next to none, and
+# a unit of it would be boundless.
+STEEPEST = 100.0
 OFFSETS = (-3.0, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
 
 
@@ -53,7 +56,8 @@ def finish(builder: Builder, split: Split) -> None:
     best = value(made)
     for penalty in PENALTIES:
         part = torch.as_tensor(ridge_scores(builder.blocks, asked.shown, penalty)(whole))
-        unit = FIRST / part.topk(min(20, builder.size)).values[:, -1].mean().clamp(min=1e-9)
+        best_parts = part.topk(min(20, builder.size)).values.mean(0)
+        unit = FIRST / max(float(best_parts[-1]), float(best_parts[0]) / STEEPEST, 1e-9)
         for weight in WEIGHTS:
             if (found := value(made + weight * unit * part)) > best:
                 best = found

@@ -14,12 +14,13 @@ from nearfar_kit.report import Report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Cell, Table, summarise
 
-__all__ = ["COLUMNS", "by_method", "comparison", "measured_table", "training_curve"]
+__all__ = ["COLUMNS", "SHOWN", "by_method", "comparison", "measured_table", "training_curve"]
 
 COLUMNS = [f"{name}@{k}" for name in ("recall", "ndcg") for k in CUTS]
 MAIN = ["recall@5", "recall@20", "recall@50", "ndcg@20"]
 APART = [f"{kind} {name}@20" for kind in ("warm", "cold") for name in ("recall", "ndcg")]
 AMONG = [f"among {kind} recall@20" for kind in ("warm", "cold")]
+SHOWN = ["recall@5", "recall@20", "ndcg@20"]  # what eighty columns hold
 BASELINE = "best blend"
 MOST = 8  # bars that one can tell apart
 

@@ -8,16 +8,16 @@ conjugate gradients, so that nothing of the size H^2 or I^2 is ever made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix, diags, hstack
 from torch import Tensor
 
+from nearfar_bundle.catalogue import Ints
 from nearfar_bundle.evidence import sparse_tensor
 from nearfar_bundle.features import Block, mean_rows
-from nearfar_bundle.ranking import Scores
 
 __all__ = ["holders_of", "ridge_scores", "solved"]
 
@@ -55,7 +55,9 @@ def solved(rows: Tensor, turned: Tensor, queries: Tensor, penalty: float) -> Ten
     return found.T
 
 
-def ridge_scores(blocks: Sequence[Block], shown: csr_matrix, penalty: float) -> Scores:
+def ridge_scores(
+    blocks: Sequence[Block], shown: csr_matrix, penalty: float
+) -> Callable[[slice | Ints], Tensor]:
     """How well items [I] go with partial bundles [Q, I], by what company tells of both."""
     held = holders_of(blocks)
     queries = torch.from_numpy(mean_rows(shown, held).toarray())

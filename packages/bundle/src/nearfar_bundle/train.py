@@ -199,7 +199,7 @@ class Training:
         known = self.split.catalogue
         return Builder(
             self.settings, known.items, self.description, self.blocks, self.features, self.model,
-            labels=dict(known.labels), prices=known.prices,
+            labels=dict(known.labels), prices=known.prices, seed=self.seed,
         )  # fmt: skip
 
     def trained(self) -> Builder:

@@ -39,10 +39,17 @@ Read = Annotated[
     typer.Option("--read", help="Option of the reader, key=value, as user=customer."),
 ]
 UnknownItems = Annotated[
-    Unknown, typer.Option("--unknown", help="What becomes of items unknown to the model.")
+    Unknown,
+    typer.Option(
+        "--unknown",
+        help="Items unknown to the model: auto skips them with a note, and is an error where more "
+        "than half of the data is of items that training never saw; skip always skips; to error "
+        "each is one. An item of --item is skipped by skip alone.",
+    ),
 ]
 Model = Annotated[Path, typer.Option("--model", help="Run folder that train has left.")]
 
+POPULAR = "popular"  # what needs no training
 TOLD = ("recbole", "numpy", "pandas")  # packages whose versions metrics.json has
 
 # torch, RecBole and matplotlib take seconds to import: each verb imports what it needs, so that
@@ -94,6 +101,7 @@ def train(
     settings = load_settings(SeqrecSettings, config, overrides or [])
     from nearfar_kit.launch import launch
     from nearfar_kit.report import Report, end_report
+    from nearfar_seqrec.baselines import Popular
     from nearfar_seqrec.data import read_options, split_from
     from nearfar_seqrec.report import training_curve
     from nearfar_seqrec.train import train as run_training
@@ -112,7 +120,8 @@ def train(
         f"{settings.method} on {data.stem}: {len(split.sequences)} users, "
         f"{len(split.sequences.items)} items, {len(split.sequences.flat)} interactions.",
     )
-    _test(report, metrics, recommender, split, data.stem, seed)
+    scorers = {settings.method: recommender.scorer(), POPULAR: Popular(split)}
+    _test(report, metrics, scorers, split, data.stem, seed, settings)
     training_curve(report, run, recommender)
     end_report(report, run, metrics)
     end(run)
@@ -125,7 +134,7 @@ def evaluate(
     out: Out = Path("runs/seqrec-evaluation"),
     layout: Layout = None,
     read: Read = None,
-    unknown: UnknownItems = "error",
+    unknown: UnknownItems = "auto",
     quiet: Quiet = False,
 ) -> None:
     """A trained model on other sequences of its items: full ranking of each user's last one."""
@@ -142,7 +151,8 @@ def evaluate(
     report = Report(
         "Sequential recommendation", f"{recommender.settings.method} of {model} on {data.stem}."
     )
-    _test(report, metrics, recommender, split, data.stem, 0)
+    settings = recommender.settings
+    _test(report, metrics, {settings.method: recommender.scorer()}, split, data.stem, 0, settings)
     end_report(report, run, metrics)
     end(run)
 
@@ -169,7 +179,7 @@ def recommend(
     repeat: Annotated[
         bool, typer.Option("--repeat", help="Items of the sequence itself may come again.")
     ] = False,
-    unknown: UnknownItems = "error",
+    unknown: UnknownItems = "auto",
     quiet: Quiet = False,
 ) -> None:
     """The best next items, for users of the training or for new sequences."""
@@ -298,26 +308,28 @@ def _tell(notes: Iterable[str]) -> None:
         typer.echo(f"note: {note}", err=True)
 
 
-def _test(report: Any, metrics: Any, recommender: Any, split: Any, dataset: str, seed: int) -> None:
-    """Measures on the test part, into metrics, report and terminal."""
+def _test(
+    report: Any, metrics: Any, scorers: dict[str, Any], split: Any, dataset: str, seed: int,
+    settings: SeqrecSettings,
+) -> None:  # fmt: skip
+    """Measures of scorers by name on the test part, into metrics, report and terminal."""
     from nearfar_kit.table import Table
     from nearfar_seqrec.evaluate import evaluate as measure
     from nearfar_seqrec.evaluate import records_of
 
-    settings = recommender.settings
-    found = measure(
-        recommender.scorer(), split, split.test, longest=settings.longest,
-        mask_seen=settings.mask_seen,
-    )  # fmt: skip
-    metrics.add(
-        records_of(
-            found, dataset=dataset, split="test", method=settings.method, seed=seed,
-            n=len(split.test),
+    n = len(split.test)
+    found = {}
+    for name, scorer in scorers.items():
+        found[name] = measure(
+            scorer, split, split.test, longest=settings.longest, mask_seen=settings.mask_seen
         )
-    )  # fmt: skip
-    rows = [[name, f"{value:.4f}"] for name, value in found.items()]
-    caption = f"Full ranking of {len(split.sequences.items)} items, {len(split.test)} tests."
-    table = Table(caption, ["measure", "value"], rows)
+        metrics.add(
+            records_of(found[name], dataset=dataset, split="test", method=name, seed=seed, n=n)
+        )
+    columns = [*found.values()]
+    rows = [[name, *(f"{own[name]:.4f}" for own in columns)] for name in columns[0]]
+    caption = f"Full ranking of {len(split.sequences.items)} items, {n} tests."
+    table = Table(caption, ["measure", *found], rows)
     report.section("How well it tells what comes next")
     report.table(table)
     Console().print(table.terminal())

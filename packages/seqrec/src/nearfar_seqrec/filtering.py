@@ -40,7 +40,13 @@ def k_core(sequences: Sequences, user_min: int = 5, item_min: int = 5) -> Sequen
     number = np.zeros(len(of_item), dtype=np.int64)
     number[items] = np.arange(1, len(items) + 1)
     part = sequences.where(kept)
-    return replace(part, items=sequences.items[items - 1], flat=number[part.flat])
+    left_out = sequences.items[np.flatnonzero(of_item[1:] == 0)]
+    return replace(
+        part,
+        items=sequences.items[items - 1],
+        flat=number[part.flat],
+        dropped=np.concatenate([sequences.dropped, left_out]),
+    )
 
 
 def dense_core(

@@ -63,7 +63,9 @@ def histories_of(
         if user not in number:
             raise UserError(
                 f"--user {user}: is unknown to the model; expected one of its {len(known)} users, "
-                "or the user's items by --item or --data"
+                "or the user's items by --item or --data (users of fewer than "
+                f"{recommender.settings.user_min} interactions with items that are left were left "
+                "out in training, setting user_min)"
             )
     return [(user, known.of(number[user])) for user in users or number]
 
@@ -82,9 +84,11 @@ def numbers_of(
     for item in items:
         if item in number:
             known.append(number[item])
-        elif unknown == "error":
+        elif unknown != "skip":  # named by hand
+            rare = item in recommender.sequences.dropped
+            why = " (it was too rare in training, setting item_min)" if rare else ""
             raise UserError(
-                f"{where}: item {item!r} is unknown to the model; expected some of the "
+                f"{where}: item {item!r} is unknown to the model{why}; expected some of the "
                 f"{len(names)} items it was trained with, or --unknown skip"
             )
     if not known:

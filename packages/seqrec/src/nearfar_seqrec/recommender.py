@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
@@ -21,6 +22,7 @@ from nearfar_seqrec.settings import SeqrecSettings, Unknown
 __all__ = ["Recommender"]
 
 FORMAT = "nearfar-seqrec model 1"
+SKIP = ", or --unknown skip"
 
 
 @dataclass
@@ -45,32 +47,41 @@ class Recommender:
     def scorer(self) -> ModelScorer:
         return ModelScorer(self.model)
 
-    def renumbered(self, sequences: Sequences, where: str, unknown: Unknown = "error") -> Sequences:
+    def renumbered(self, sequences: Sequences, where: str, unknown: Unknown = "auto") -> Sequences:
         """Other sequences with this model's item numbers; ``where`` they lie is for errors.
 
         Args:
-            unknown: ``skip`` leaves unknown items out, and users who took no other; notes tell.
+            unknown: ``skip`` leaves unknown items out, and users who took no other, and notes tell;
+                ``auto`` does so where no more than half of the interactions are of items that the
+                training has never seen; to ``error`` each unknown item is one. Items that the
+                filter of the training left out (``item_min``) have been seen.
 
         Raises:
-            UserError: an item is unknown, or none is known.
+            UserError: more is unknown than that, or nothing is known.
         """
         known = {str(name): n for n, name in enumerate(self.sequences.items, 1)}
         number = np.array([known.get(str(name), 0) for name in sequences.items], dtype=np.int64)
         flat = number[sequences.flat - 1]
         lost = flat == 0
-        if lost.all() or (lost.any() and unknown == "error"):
-            first = int(lost.argmax())
+        filtered = lost & np.isin(sequences.items, self.sequences.dropped)[sequences.flat - 1]
+        new = lost & ~filtered
+        strange = unknown == "auto" and 2 * new.sum() > len(lost)
+        if lost.all() or strange or (lost.any() and unknown == "error"):
+            first = int((new if new.any() else lost).argmax())
             user = str(sequences.users[sequences.user_of[first]])
             item = str(sequences.items[sequences.flat[first] - 1])
             raise UserError(
                 f"{where}: item {item!r} of user {user!r} is unknown to the model, {lost.sum()} of "
-                f"{len(lost)} interactions are; expected some of the {len(known)} items it was "
-                "trained with, or --unknown skip"
+                f"{len(lost)} interactions are{_of_them(filtered)}; expected some of the "
+                f"{len(known)} items it was trained with{'' if lost.all() else SKIP}"
             )
         found = replace(sequences, items=self.sequences.items, flat=flat).where(~lost)
         notes = list(sequences.notes)
         if lost.any():
-            notes.append(f"{lost.sum()} of {len(lost)} interactions are of unknown items, left out")
+            notes.append(
+                f"{lost.sum()} of {len(lost)} interactions are of unknown items, left out"
+                f"{_of_them(filtered)}"
+            )
         if len(found) < len(sequences):
             notes.append(f"{len(sequences) - len(found)} users have no known item, left out")
         return replace(found, notes=tuple(notes))
@@ -86,6 +97,7 @@ class Recommender:
                 "users": [str(name) for name in known.users],
                 "flat": torch.from_numpy(known.flat),
                 "start": torch.from_numpy(known.start),
+                "dropped": [str(name) for name in known.dropped],
                 "model": dict(self.model.state_dict()),
                 "history": self.history,
                 "epochs": self.epochs,
@@ -122,9 +134,17 @@ class Recommender:
                 np.array(state["items"], dtype=np.str_),
                 state["flat"].numpy(),
                 state["start"].numpy(),
+                dropped=np.array(state.get("dropped", []), dtype=np.str_),
             )
             history, epochs = state["history"], state["epochs"]
             return cls(settings, sequences, model.eval(), history, epochs, features)
         except (RuntimeError, KeyError, TypeError, AttributeError) as error:
             first = str(error).splitlines()[0]
             raise UserError(f"{path}: its weights do not fit its settings ({first})") from None
+
+
+def _of_them(filtered: NDArray[np.bool_]) -> str:
+    """How many interactions are of items that the training saw too seldom."""
+    if not filtered.any():
+        return ""
+    return f" ({filtered.sum()} of items that were too rare in training, setting item_min)"

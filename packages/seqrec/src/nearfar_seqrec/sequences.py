@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ class Sequences:
         start: [U + 1], user u has ``flat[start[u]:start[u + 1]]``.
         time: [N] when, in any unit, rising within a user; None where unknown.
         notes: what a reader had to put right, one line each.
+        dropped: names of items that a filter left out, none of them in ``items``.
     """
 
     users: NDArray[np.str_]
@@ -32,6 +33,7 @@ class Sequences:
     start: Ints
     time: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
+    dropped: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
 
     def __len__(self) -> int:
         return len(self.users)

@@ -12,7 +12,7 @@ from nearfar_kit.settings import Settings
 __all__ = ["Method", "SeqrecSettings", "Unknown"]
 
 Method = Literal["mclrec", "duorec", "cl4srec", "sasrec", "gru4rec"]
-Unknown = Literal["error", "skip"]  # what becomes of items that a model does not know
+Unknown = Literal["auto", "skip", "error"]  # what becomes of items that a model does not know
 Augment = Literal["crop", "mask", "reorder", "insert", "substitute"]
 
 

@@ -79,6 +79,8 @@ def lines(
         if ticks is not None:
             axes.set_xticks(x, ticks)
             axes.minorticks_off()
+        elif not log_x and all(float(value).is_integer() for value in x):
+            axes.xaxis.get_major_locator().set_params(integer=True)  # no epoch 1.5
         if log_y:
             axes.set_yscale("log")
         axes.set(title=title, xlabel=x_label, ylabel=y_label)

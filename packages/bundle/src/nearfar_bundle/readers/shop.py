@@ -66,6 +66,7 @@ def read_shop(
         of = dict(rows.select("bundle", "session").iter_rows())
         names = [of[str(bundle)] or f"\0{bundle}" for bundle in found.bundle_names]
         sessions = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    notes += known.notes if known else ()
     found = replace(found, sessions=sessions, notes=tuple(notes))
     if known is None:
         return found
@@ -75,7 +76,10 @@ def read_shop(
 
 
 class Described:
-    """Items with what is known of them: names, texts, labels, vectors, prices [n] or None."""
+    """Items with what is known of them: names, texts, labels, vectors, prices [n] or None.
+
+    Columns that were looked for and not found are in notes.
+    """
 
     def __init__(self, items: list[str]) -> None:
         self.items = items
@@ -83,6 +87,7 @@ class Described:
         self.labels: dict[str, list[tuple[str, ...]]] = {}
         self.vectors: dict[str, Floats] = {}
         self.prices: np.ndarray | None = None
+        self.notes: tuple[str, ...] = ()
 
 
 def described(folder: Path, file: Path, text: str, label: str, price: str) -> Described:
@@ -93,6 +98,7 @@ def described(folder: Path, file: Path, text: str, label: str, price: str) -> De
     if twice:
         raise UserError(f"{file}: item {twice[0][0]!r} comes {twice[0][1]} times; expected once")
     found = Described(names)
+    found.notes = _not_found(file, frame.columns, text.split(","), [*label.split(","), price])
     for name in text.split(","):
         if name in frame.columns:
             found.texts[name] = frame[name].cast(pl.String).fill_null("").to_list()
@@ -114,6 +120,23 @@ def described(folder: Path, file: Path, text: str, label: str, price: str) -> De
                 )
             found.vectors[vectors.name.split(".")[0]] = own
     return found
+
+
+def _not_found(
+    file: Path, columns: list[str], texts: list[str], others: list[str]
+) -> tuple[str, ...]:
+    """A note where there is no text, or where a column may be one of ours by another name."""
+    wanted = [name for name in (*texts, *others) if name]
+    missing = [name for name in wanted if name not in columns]
+    unread = [name for name in columns if name not in ("item", *wanted)]
+    textless = any(texts) and not any(name in columns for name in texts)
+    if not textless and not (missing and unread):
+        return ()
+    return (
+        f"{file}: no column {', '.join(missing)}; found {', '.join(columns)}"
+        f"{' (not read: ' + ', '.join(unread) + '; rename one if it is meant)' if unread else ''}"
+        f"{', so no text is known of any item' if textless else ''}",
+    )
 
 
 def table_of(path: Path, name: str) -> Path | None:
