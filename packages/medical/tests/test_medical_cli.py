@@ -12,8 +12,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_medical.cases import find_cases
 from nearfar_medical.simulate import write_simulated
+from nearfar_medical.weights import load_model
 
 QUICK = ["--set=slice_axis=1", "--set=size=[40,40]", "--set=widths=[4,8,8,8]",
          "--set=local_depth=1", "--set=global_steps=2", "--set=local_steps=2",
@@ -143,6 +145,56 @@ def test_evaluate(trained, data, tmp_path):
     assert len(list(csv.DictReader((tmp_path / "e" / "scores.csv").open()))) == 20
 
 
+def test_volumes_that_were_trained_on_are_not_taken_for_new_ones(trained, data, tmp_path):
+    """Of 10 volumes, 2 were held out; the model alone tells which."""
+    model = tmp_path / "elsewhere.safetensors"
+    model.write_bytes((trained / "checkpoint" / "model.safetensors").read_bytes())
+    done = medical("evaluate", "--model", model, "--data", data, "--out", tmp_path / "e", "--quiet")
+    assert done.returncode == 0, done.stderr
+    told = ("8 of these 10 volumes were trained on (2 with labels, 2 to choose the weights, "
+            "4 in pre-training, without labels)")  # fmt: skip
+    assert done.stderr == f"note: {told}\n"
+    assert "10 volumes, 8 of them trained on: mean" in done.stdout
+    page = (tmp_path / "e" / "report.html").read_text()
+    assert told in page
+    assert "never seen" not in page
+    assert "held out" not in page
+    # Those that train itself tested on are new, and so are others' names, as far as names tell.
+    assert "2 volumes of subjects held out: mean" in (trained / "report.html").read_text()
+    assert "<h1>Segmentation of volumes never seen</h1>" in (trained / "report.html").read_text()
+    for kind in ("images", "labels"):
+        (tmp_path / "new" / kind).mkdir(parents=True)
+        (tmp_path / "new" / kind / "zoe.nii").write_bytes(
+            (data / kind / "simulated_000.nii").read_bytes()
+        )
+    done = medical("evaluate", "--model", model, "--data", tmp_path / "new", "--out",
+                   tmp_path / "n", "--quiet")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    page = (tmp_path / "n" / "report.html").read_text()
+    assert "None of these 1 volumes was trained on, as far as names tell." in page
+    # Names of cases and of subjects: here all are of one who was trained on.
+    (tmp_path / "subjects.csv").write_text("case,subject\nzoe,simulated_000\n")
+    done = medical("evaluate", "--model", model, "--data", tmp_path / "new", "--subjects",
+                   tmp_path / "subjects.csv", "--out", tmp_path / "s", "--quiet")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "note: 1 of these 1 volumes were trained on" in done.stderr
+
+
+def test_an_older_model_does_not_tell_what_it_was_trained_on(trained, data, tmp_path):
+    model = tmp_path / "old.safetensors"
+    kept = load_checkpoint(trained / "checkpoint" / "model.safetensors")
+    del kept["seen"]
+    save_checkpoint(model, kept)
+    done = medical("evaluate", "--model", model, "--data", data, "--out", tmp_path / "e", "--quiet")
+    assert done.returncode == 0, done.stderr
+    told = "t is not known which of these 10 volumes were trained on"
+    assert done.stderr == f"note: i{told}\n"
+    page = (tmp_path / "e" / "report.html").read_text()
+    assert f"I{told}." in page
+    assert "never seen" not in page
+
+
 def test_pretrained_weights_are_trains_to_begin_with(data, tmp_path):
     done = medical(
         "pretrain", "--data", data / "images", "--out", tmp_path / "p", "--quiet", *QUICK
@@ -156,6 +208,15 @@ def test_pretrained_weights_are_trains_to_begin_with(data, tmp_path):
                    "--test", 2, "--quiet", *QUICK)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "weights taken" in done.stderr
+    # The weights have seen all images, those that are tested on, too.
+    told = "2 of these 2 volumes were trained on (2 in pre-training, without labels)"
+    assert f"note: {told}\n" in done.stderr
+    page = (tmp_path / "t" / "report.html").read_text()
+    assert told in page
+    assert "2 volumes of subjects held out, 2 of them seen in pre-training: mean" in page
+    assert "never seen" not in page
+    seen = load_model(tmp_path / "t" / "checkpoint" / "model.safetensors").seen
+    assert [len(part) for part in (seen.labelled, seen.validation, seen.images)] == [6, 2, 10]
 
 
 def test_the_bench_writes_its_table(data, tmp_path):

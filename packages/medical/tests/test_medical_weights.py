@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_medical.network import Network
+from nearfar_medical.seen import Seen
 from nearfar_medical.settings import MedicalSettings
 from nearfar_medical.weights import Model, load_model, load_weights, save_model, unet_state
 
@@ -26,7 +27,8 @@ def network(seed=0, classes=3):
 @pytest.fixture
 def model():
     classes = {0: "background", 1: "anterior", 2: "posterior"}
-    return Model(network(), SETTINGS, classes, ("T1",), 3)
+    seen = Seen(frozenset({("a", "anna")}), images=frozenset({("b", "ben"), ("c", "ben")}))
+    return Model(network(), SETTINGS, classes, ("T1",), 3, seen)
 
 
 X = torch.linspace(0, 1, 256).view(1, 1, 16, 16)
@@ -36,7 +38,7 @@ def test_a_model_comes_back_whole(model, tmp_path):
     save_model(tmp_path / "m.safetensors", model)
     back = load_model(tmp_path / "m.safetensors")
     assert torch.equal(back.network(X), model.network(X))
-    for name in ("settings", "classes", "channels", "trained_depth"):
+    for name in ("settings", "classes", "channels", "trained_depth", "seen"):
         assert getattr(back, name) == getattr(model, name), name
 
 
@@ -52,6 +54,7 @@ def test_a_model_comes_back_whole(model, tmp_path):
         {"classes": [1, 2]},
         {"channels": None},
         {"trained_depth": "deep"},
+        {"seen": {"labelled": [["a"]]}},
     ],
 )
 def test_a_model_that_does_not_hold_together(model, tmp_path, changed):

@@ -106,6 +106,7 @@ def pretrain(
     from nearfar_medical.cases import find_cases
     from nearfar_medical.geometry import filled
     from nearfar_medical.prepare import Preparation
+    from nearfar_medical.seen import Seen
     from nearfar_medical.train import Lesson, estimate, new_network
     from nearfar_medical.train import pretrain as contrast
 
@@ -123,7 +124,7 @@ def pretrain(
         _tell_time(estimate(network, Lesson(tuple(frames), (), ()), settings), fabric)
     depth = contrast(network, frames, settings, seed, run=run, fabric=fabric, quiet=quiet)
     if fabric.is_global_zero:
-        _save(run, network, settings, {}, depth)
+        _save(run, network, settings, {}, depth, Seen.of(images=dataset.cases))
         typer.echo(f"weights: {run.checkpoint / 'model.safetensors'}")
 
 
@@ -155,9 +156,9 @@ def train(
     from nearfar_medical.geometry import filled
     from nearfar_medical.prepare import Preparation
     from nearfar_medical.split import split_cases
-    from nearfar_medical.train import Lesson, estimate, learn, new_network
+    from nearfar_medical.train import Lesson, estimate, learn, new_network, seen_in
     from nearfar_medical.volume import classes_in
-    from nearfar_medical.weights import load_weights
+    from nearfar_medical.weights import load_weights, seen_by
 
     dataset = find_cases(data, layout, subjects=subjects, label_suffix=label_suffix)
     split = split_cases(
@@ -175,7 +176,9 @@ def train(
     lesson = Lesson.of(split, _frames(cases, preparation, classes, run, quiet))
     channels = lesson.pool[0].image.shape[0]
     network = new_network(settings, channels, len(classes), seed).to(fabric.device)
+    seen = seen_in(split, settings, contrast=weights is None)
     if weights is not None:
+        seen = seen.after(seen_by(_model_file(weights)))
         match = load_weights(network, _model_file(weights))
         typer.echo(f"{weights}: {match}", err=True)
     else:
@@ -188,10 +191,10 @@ def train(
     )
     if tuning is None:
         return
-    model = _save(run, network, settings, classes, network.depths + 1)
+    model = _save(run, network, settings, classes, network.depths + 1, seen)
     run.log("trained", best=tuning.best, step=tuning.best_step)
     if split.test:
-        _test(run, metrics, model, split.test, data.stem, seed, quiet)
+        _test(run, metrics, model, split.test, data.stem, seed, quiet, held_out=True)
     end(run)
 
 
@@ -234,13 +237,14 @@ def evaluate(
     out: Out = Path("runs/medical-evaluation"),
     layout: Layout = None,
     label_suffix: Suffix = None,
+    subjects: Subjects = None,
     quiet: Quiet = False,
 ) -> None:
     """A trained model on labelled volumes: Dice and HD95 a case and class, with pictures."""
     from nearfar_medical.cases import find_cases
 
     trained = _load(model)
-    dataset = find_cases(data, layout, label_suffix=label_suffix)
+    dataset = find_cases(data, layout, subjects=subjects, label_suffix=label_suffix)
     if not dataset.labelled:
         raise UserError(f"{data}: no volume has a mask; expected labelled ones")
     run, metrics = begin("medical", "evaluate", out, trained.settings, packages=TOLD)
@@ -370,6 +374,10 @@ def main() -> None:
     run_app(app)
 
 
+def _tell(note: str) -> None:
+    typer.echo(f"note: {note}", err=True)
+
+
 def _tell_time(parts: dict[str, float], fabric: Any) -> None:
     """How long it will take, so that one need not wait to find out."""
     if not fabric.is_global_zero:
@@ -418,21 +426,34 @@ def _load(path: Path) -> Any:
     return model
 
 
-def _save(run: Any, network: Any, settings: Any, classes: Any, depth: int) -> Any:
+def _save(run: Any, network: Any, settings: Any, classes: Any, depth: int, seen: Any) -> Any:
     from nearfar_medical.weights import Model, save_model
 
-    model = Model.of(network, settings, classes, depth)
+    model = Model.of(network, settings, classes, depth, seen)
     save_model(run.checkpoint / "model.safetensors", model)
     return model
 
 
 def _test(
-    run: Any, metrics: Any, model: Any, cases: Any, dataset: str, seed: int, quiet: bool
+    run: Any,
+    metrics: Any,
+    model: Any,
+    cases: Any,
+    dataset: str,
+    seed: int,
+    quiet: bool,
+    *,
+    held_out: bool = False,
 ) -> None:
     """Scores, pictures and page of a model on labelled cases."""
     from nearfar_medical.report import write_test_report
+    from nearfar_medical.seen import overlap
 
-    table = write_test_report(run, metrics, model, cases, dataset, seed, quiet=quiet)
+    if note := overlap(model.seen, cases).note():
+        _tell(note)
+    table = write_test_report(
+        run, metrics, model, cases, dataset, seed, held_out=held_out, quiet=quiet
+    )
     Console().print(table.terminal())
 
 
