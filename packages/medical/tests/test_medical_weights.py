@@ -82,7 +82,7 @@ def test_prefixes_of_other_programs_are_seen_through(tmp_path, prefix, kind):
     else:
         torch.save({"state_dict": state, "epoch": 3} if kind == "nested" else state, file)
     match = load_weights(own, file)
-    assert str(match).endswith("0 of another shape, 0 missing, 0 unused")
+    assert str(match) == f"{len(own.state_dict())} weights taken"
     assert torch.equal(own(X), theirs(X))
 
 
@@ -106,6 +106,11 @@ def test_what_does_not_fit_is_told(tmp_path):
     assert all("model.2" in name for name in match.other_shape)  # the block that gives classes
     assert match.missing == (f"unet.{lost}",)
     assert match.unused == ("unet.extra",)
+    assert str(match) == (
+        f"{len(match.taken)} weights taken; {len(match.other_shape)} of another shape there, which "
+        f"begin anew: {', '.join(match.other_shape)}; 1 missing there, which begin anew: "
+        f"unet.{lost}; 1 unused: unet.extra"
+    )
     for name in (*match.other_shape, *match.missing):
         assert torch.equal(own.state_dict()[name], before[name])
 

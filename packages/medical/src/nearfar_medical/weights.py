@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 FORMAT = 2
+SHOWN = 3  # names of weights in a line
 # What other programs put before the names of a network's weights.
 PREFIXES = ("module.", "model.", "net.", "network.", "unet.", "_forward_module.", "_orig_mod.")
 
@@ -135,10 +136,16 @@ class Match:
     unused: tuple[str, ...]
 
     def __str__(self) -> str:
-        return (
-            f"{len(self.taken)} weights taken, {len(self.other_shape)} of another shape, "
-            f"{len(self.missing)} missing, {len(self.unused)} unused"
-        )
+        told = f"{len(self.taken)} weights taken"
+        for names, how in (
+            (self.other_shape, "of another shape there, which begin anew"),
+            (self.missing, "missing there, which begin anew"),
+            (self.unused, "unused"),
+        ):
+            if names:
+                rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+                told += f"; {len(names)} {how}: {', '.join(names[:SHOWN])}{rest}"
+        return told
 
 
 def seen_by(path: Path) -> Seen | None:
