@@ -246,6 +246,7 @@ def test_pretrained_weights_are_trains_to_begin_with(data, tmp_path):
                    "--test", 2, "--quiet", *QUICK)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "weights taken; 2 of another shape there, which begin anew: unet.model." in done.stderr
+    assert "warning" not in done.stderr
     # The weights have seen all images, those that are tested on, too.
     told = "2 of these 2 volumes were trained on (2 in pre-training, without labels)"
     assert f"note: {told}\n" in done.stderr
@@ -255,6 +256,15 @@ def test_pretrained_weights_are_trains_to_begin_with(data, tmp_path):
     assert "never seen" not in page
     seen = load_model(tmp_path / "t" / "checkpoint" / "model.safetensors").seen
     assert [len(part) for part in (seen.labelled, seen.validation, seen.images)] == [6, 2, 10]
+
+
+def test_weights_of_other_widths_are_warned_of(trained, data, tmp_path):
+    done = medical("train", "--data", data, "--out", tmp_path / "t", "--weights", trained,
+                   "--test", 2, "--quiet", *QUICK, "--set=widths=[4,6,6,6]")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (
+        "fewer than half of the network's weights fit; expected a file of the same" in done.stderr
+    )
 
 
 def test_the_bench_writes_its_table(data, tmp_path):

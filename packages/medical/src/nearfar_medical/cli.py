@@ -187,6 +187,9 @@ def train(
         seen = seen.after(seen_by(_model_file(weights)))
         match = load_weights(network, _model_file(weights))
         _tell(f"{weights}: {match}")
+        if 2 * len(match.taken) < len(network.state_dict()):
+            few = "fewer than half of the network's weights fit; expected a file of the same widths"
+            typer.echo(f"warning: {weights}: {few} (--preset, --set widths)", err=True)
     else:
         _warn_of_parts(lesson.pool, settings)
     contrast = weights is None
