@@ -48,15 +48,21 @@ class Seen:
         images: Iterable[Case] = (),
     ) -> Seen:
         """Cases, by their names."""
-        return cls(*(frozenset((c.name, c.subject) for c in part)
-                     for part in (labelled, validation, images)))  # fmt: skip
+        one, two, three = (
+            frozenset((c.name, c.subject) for c in part) for part in (labelled, validation, images)
+        )
+        return cls(one, two, three)
 
     def after(self, before: Seen | None) -> Seen:
         """With what the weights had seen that it began with; None: that is not known."""
         if before is None:
             return Seen(self.labelled, self.validation, self.images, whole=False)
-        names = (getattr(self, kind) | getattr(before, kind) for kind in KINDS)
-        return Seen(*names, whole=self.whole and before.whole)
+        return Seen(
+            self.labelled | before.labelled,
+            self.validation | before.validation,
+            self.images | before.images,
+            whole=self.whole and before.whole,
+        )
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint; :meth:`from_state` reads it."""
@@ -65,9 +71,10 @@ class Seen:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Seen:
-        parts = (frozenset((str(case), str(subject)) for case, subject in state[kind])
-                 for kind in KINDS)  # fmt: skip
-        return cls(*parts, whole=bool(state["whole"]))
+        one, two, three = (
+            frozenset((str(case), str(subject)) for case, subject in state[kind]) for kind in KINDS
+        )
+        return cls(one, two, three, whole=bool(state["whole"]))
 
 
 @dataclass(frozen=True)
