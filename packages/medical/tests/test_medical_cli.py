@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
+from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_medical.cases import find_cases
+from nearfar_medical.settings import PRESETS, MedicalSettings
 from nearfar_medical.simulate import write_simulated
+from nearfar_medical.weights import load_model
 
 QUICK = ["--set=slice_axis=1", "--set=size=[40,40]", "--set=widths=[4,8,8,8]",
          "--set=local_depth=1", "--set=global_steps=2", "--set=local_steps=2",
@@ -107,11 +113,45 @@ def test_the_time_is_told_before_it_is_spent(data, tmp_path):
     quick = [*QUICK, "--set=labelled=1", "--set=tuned_batch=4"]
     done = medical("train", "--data", data, "--out", tmp_path / "r", "--test", 2, *quick)
     assert done.returncode == 0, done.stderr
-    assert "about 1 min in all: global contrast 1 min, local contrast 1 min" in done.stderr
-    assert "fine-tuning 1 min" in done.stderr
+    assert re.search(
+        r"^about \d+ s in all: global contrast \d+ s, local contrast \d+ s, fine-tuning \d+ s$",
+        done.stderr, re.M,
+    )  # fmt: skip
+    assert "no GPU here" not in done.stderr  # the preset would not be faster
     done = medical("pretrain", "--data", data, "--out", tmp_path / "p", *quick)
     assert done.returncode == 0, done.stderr
-    assert "in all: global contrast 1 min, local contrast 1 min\n" in done.stderr
+    assert re.search(r"in all: global contrast \d+ s, local contrast \d+ s\n", done.stderr)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
+@pytest.mark.parametrize("preset", [None, "gpu", "cpu"])
+def test_the_preset_for_machines_without_a_gpu_is_told_of(preset):
+    from nearfar_medical import cli
+
+    filled = MedicalSettings(slice_axis=2, size=(40, 40), spacing=(1, 1))
+    small = cli._small(preset, None, ["tuned_batch=4"], filled)
+    if preset is not None:
+        assert small is None
+        return
+    assert (small.size, small.slice_axis, small.spacing) == ((40, 40), 2, (1, 1))
+    assert (small.widths, small.tuned_batch) == (PRESETS["cpu"]["widths"], 4)
+    # Where the preset does not go with what else was asked for, nothing is promised.
+    assert cli._small(None, None, ["local_depth=3"], filled) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(7000.0, "note: no GPU here; --preset cpu takes about 5 min\n"), (400.0, None)],
+)
+def test_what_takes_less_is_told(seconds, told, monkeypatch, capsys):
+    from nearfar_medical import cli
+
+    times = iter([{"fine-tuning": seconds}, {"fine-tuning": 300.0}])
+    monkeypatch.setattr("nearfar_medical.train.estimate", lambda *a, **k: next(times))
+    fabric = SimpleNamespace(is_global_zero=True, device=torch.device("cpu"))
+    network = SimpleNamespace(channels_in=1, classes=2)
+    cli._tell_time(network, None, None, MedicalSettings(widths=(4, 8, 8), local_depth=1), fabric)
+    assert capsys.readouterr().err.endswith(told or "fine-tuning 7 min\n")
 
 
 @pytest.mark.parametrize("verb", ["train", "separate"])
@@ -143,6 +183,56 @@ def test_evaluate(trained, data, tmp_path):
     assert len(list(csv.DictReader((tmp_path / "e" / "scores.csv").open()))) == 20
 
 
+def test_volumes_that_were_trained_on_are_not_taken_for_new_ones(trained, data, tmp_path):
+    """Of 10 volumes, 2 were held out; the model alone tells which."""
+    model = tmp_path / "elsewhere.safetensors"
+    model.write_bytes((trained / "checkpoint" / "model.safetensors").read_bytes())
+    done = medical("evaluate", "--model", model, "--data", data, "--out", tmp_path / "e", "--quiet")
+    assert done.returncode == 0, done.stderr
+    told = ("8 of these 10 volumes were trained on (2 with labels, 2 to choose the weights, "
+            "4 in pre-training, without labels)")  # fmt: skip
+    assert done.stderr == f"note: {told}\n"
+    assert "10 volumes, 8 of them trained on: mean" in done.stdout
+    page = (tmp_path / "e" / "report.html").read_text()
+    assert told in page
+    assert "never seen" not in page
+    assert "held out" not in page
+    # Those that train itself tested on are new, and so are others' names, as far as names tell.
+    assert "2 volumes of subjects held out: mean" in (trained / "report.html").read_text()
+    assert "<h1>Segmentation of volumes never seen</h1>" in (trained / "report.html").read_text()
+    for kind in ("images", "labels"):
+        (tmp_path / "new" / kind).mkdir(parents=True)
+        (tmp_path / "new" / kind / "zoe.nii").write_bytes(
+            (data / kind / "simulated_000.nii").read_bytes()
+        )
+    done = medical("evaluate", "--model", model, "--data", tmp_path / "new", "--out",
+                   tmp_path / "n", "--quiet")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    page = (tmp_path / "n" / "report.html").read_text()
+    assert "None of these 1 volumes was trained on, as far as names tell." in page
+    # Names of cases and of subjects: here all are of one who was trained on.
+    (tmp_path / "subjects.csv").write_text("case,subject\nzoe,simulated_000\n")
+    done = medical("evaluate", "--model", model, "--data", tmp_path / "new", "--subjects",
+                   tmp_path / "subjects.csv", "--out", tmp_path / "s", "--quiet")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "note: 1 of these 1 volumes were trained on" in done.stderr
+
+
+def test_an_older_model_does_not_tell_what_it_was_trained_on(trained, data, tmp_path):
+    model = tmp_path / "old.safetensors"
+    kept = load_checkpoint(trained / "checkpoint" / "model.safetensors")
+    del kept["seen"]
+    save_checkpoint(model, kept)
+    done = medical("evaluate", "--model", model, "--data", data, "--out", tmp_path / "e", "--quiet")
+    assert done.returncode == 0, done.stderr
+    told = "t is not known which of these 10 volumes were trained on"
+    assert done.stderr == f"note: i{told}\n"
+    page = (tmp_path / "e" / "report.html").read_text()
+    assert f"I{told}." in page
+    assert "never seen" not in page
+
+
 def test_pretrained_weights_are_trains_to_begin_with(data, tmp_path):
     done = medical(
         "pretrain", "--data", data / "images", "--out", tmp_path / "p", "--quiet", *QUICK
@@ -155,7 +245,26 @@ def test_pretrained_weights_are_trains_to_begin_with(data, tmp_path):
     done = medical("train", "--data", data, "--out", tmp_path / "t", "--weights", tmp_path / "p",
                    "--test", 2, "--quiet", *QUICK)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "weights taken" in done.stderr
+    assert "weights taken; 2 of another shape there, which begin anew: unet.model." in done.stderr
+    assert "warning" not in done.stderr
+    # The weights have seen all images, those that are tested on, too.
+    told = "2 of these 2 volumes were trained on (2 in pre-training, without labels)"
+    assert f"note: {told}\n" in done.stderr
+    page = (tmp_path / "t" / "report.html").read_text()
+    assert told in page
+    assert "2 volumes of subjects held out, 2 of them seen in pre-training: mean" in page
+    assert "never seen" not in page
+    seen = load_model(tmp_path / "t" / "checkpoint" / "model.safetensors").seen
+    assert [len(part) for part in (seen.labelled, seen.validation, seen.images)] == [6, 2, 10]
+
+
+def test_weights_of_other_widths_are_warned_of(trained, data, tmp_path):
+    done = medical("train", "--data", data, "--out", tmp_path / "t", "--weights", trained,
+                   "--test", 2, "--quiet", *QUICK, "--set=widths=[4,6,6,6]")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (
+        "fewer than half of the network's weights fit; expected a file of the same" in done.stderr
+    )
 
 
 def test_the_bench_writes_its_table(data, tmp_path):

@@ -125,8 +125,15 @@ def test_subjects_table(tmp_path, put, ending, mark):
     table = tmp_path / f"subjects{ending}"
     rows = ["case,subject,age", "a,anna,3", "b,anna,4", "p,paul,5"]
     table.write_text("\n".join(rows).replace(",", mark) + "\n")
-    found = {c.name: c.subject for c in find_cases(root, subjects=table).cases}
+    dataset = find_cases(root, subjects=table)
+    found = {c.name: c.subject for c in dataset.cases}
     assert found == {"a": "anna", "b": "anna", "c": "c", "p_ses-1": "paul", "p_ses-2": "paul"}
+    assert dataset.notes == (
+        f"{table}: 1 of 5 cases have no entry, such as c; each is of the subject that its name "
+        "tells",
+    )
+    table.write_text(table.read_text() + f"c{mark}carl{mark}6\n")
+    assert find_cases(root, subjects=table).notes == ()
 
 
 @pytest.mark.parametrize(
@@ -375,7 +382,7 @@ def bids(put):
 
 
 def test_bids(bids):
-    fails("gmseg-manual, seg-manual", "label_suffix", path=bids)
+    fails("gmseg-manual, seg-manual", "choose by --label-suffix", path=bids)
     found = find_cases(bids, label_suffix="gmseg")
     assert found.layout == "bids"
     assert {c.name: (c.subject, c.label and c.label.name) for c in found.cases} == {
@@ -404,7 +411,7 @@ def test_without_labels(bids, put, tmp_path):
 
 def test_bids_images_of_two_contrasts(bids, put):
     put("sub-02/anat/sub-02_T1w.nii.gz", "derivatives/labels/sub-02/anat/sub-02_T1w_seg.nii.gz")
-    fails("T1w, T2starw", "image_suffix", path=bids)
+    fails("T1w, T2starw", "choose by --image-suffix", path=bids)
     found = find_cases(bids, image_suffix="T1w")
     assert names(found) == ["sub-02_T1w"]
     assert found.labelled[0].label.name == "sub-02_T1w_seg.nii.gz"
@@ -432,7 +439,7 @@ def test_bids_without_masks(put):
 @pytest.mark.data
 def test_spinal_cord(real):
     root = real("spinalcord_gm_challenge_bids")
-    fails("gmseg-manual, seg-manual", "label_suffix", path=root)
+    fails("gmseg-manual, seg-manual", "choose by --label-suffix", path=root)
     found = find_cases(root, label_suffix="gmseg")
     assert found.layout == "bids"
     assert (len(found.cases), len(found.labelled)) == (15, 8)

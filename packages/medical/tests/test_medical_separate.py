@@ -190,6 +190,25 @@ def test_mistakes_in_the_call(arguments, message, lists, monkeypatch):
     assert not (lists / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--common", "site"], "attribute site: targets are all A; expected two classes"),
+        (["--salient=size", "--measure=size", "--set=objective=attributes"],
+         "1 attributes for 3 salient_dims; expected one each"),
+    ],
+)  # fmt: skip
+def test_attributes_are_looked_at_before_the_training(arguments, message, lists):
+    table = lists / "ill.csv"
+    table.write_text(table.read_text().replace("B", "A"))
+    done = separate("--background", lists / "healthy.csv", "--target", table,
+                    "--out", lists / "run", *arguments, *QUICK)  # fmt: skip
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (lists / "run").exists()
+
+
 def test_a_file_that_holds_no_encoders(tmp_path, folders):
     from nearfar_kit.checkpoint import save_checkpoint
 

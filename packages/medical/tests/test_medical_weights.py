@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_medical.network import Network
+from nearfar_medical.seen import Seen
 from nearfar_medical.settings import MedicalSettings
 from nearfar_medical.weights import Model, load_model, load_weights, save_model, unet_state
 
@@ -26,7 +27,8 @@ def network(seed=0, classes=3):
 @pytest.fixture
 def model():
     classes = {0: "background", 1: "anterior", 2: "posterior"}
-    return Model(network(), SETTINGS, classes, ("T1",), 3)
+    seen = Seen(frozenset({("a", "anna")}), images=frozenset({("b", "ben"), ("c", "ben")}))
+    return Model(network(), SETTINGS, classes, ("T1",), 3, seen)
 
 
 X = torch.linspace(0, 1, 256).view(1, 1, 16, 16)
@@ -36,7 +38,7 @@ def test_a_model_comes_back_whole(model, tmp_path):
     save_model(tmp_path / "m.safetensors", model)
     back = load_model(tmp_path / "m.safetensors")
     assert torch.equal(back.network(X), model.network(X))
-    for name in ("settings", "classes", "channels", "trained_depth"):
+    for name in ("settings", "classes", "channels", "trained_depth", "seen"):
         assert getattr(back, name) == getattr(model, name), name
 
 
@@ -52,6 +54,7 @@ def test_a_model_comes_back_whole(model, tmp_path):
         {"classes": [1, 2]},
         {"channels": None},
         {"trained_depth": "deep"},
+        {"seen": {"labelled": [["a"]]}},
     ],
 )
 def test_a_model_that_does_not_hold_together(model, tmp_path, changed):
@@ -79,7 +82,7 @@ def test_prefixes_of_other_programs_are_seen_through(tmp_path, prefix, kind):
     else:
         torch.save({"state_dict": state, "epoch": 3} if kind == "nested" else state, file)
     match = load_weights(own, file)
-    assert str(match).endswith("0 of another shape, 0 missing, 0 unused")
+    assert str(match) == f"{len(own.state_dict())} weights taken"
     assert torch.equal(own(X), theirs(X))
 
 
@@ -103,6 +106,11 @@ def test_what_does_not_fit_is_told(tmp_path):
     assert all("model.2" in name for name in match.other_shape)  # the block that gives classes
     assert match.missing == (f"unet.{lost}",)
     assert match.unused == ("unet.extra",)
+    assert str(match) == (
+        f"{len(match.taken)} weights taken; {len(match.other_shape)} of another shape there, which "
+        f"begin anew: {', '.join(match.other_shape)}; 1 missing there, which begin anew: "
+        f"unet.{lost}; 1 unused: unet.extra"
+    )
     for name in (*match.other_shape, *match.missing):
         assert torch.equal(own.state_dict()[name], before[name])
 

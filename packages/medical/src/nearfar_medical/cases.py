@@ -67,6 +67,7 @@ class DataSet:
             layout does not tell.
         layout: a name of ``layouts.LAYOUTS``.
         root: the folder.
+        notes: lines of what a user should know of how the cases were read.
 
     Raises:
         UserError: there is no case, or two have one name.
@@ -76,6 +77,7 @@ class DataSet:
     classes: dict[int, str]
     layout: str
     root: Path
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.cases:
@@ -209,4 +211,9 @@ def _with_subjects(dataset: DataSet, path: Path) -> DataSet:
     cases = [
         replace(c, subject=told.get(c.name, told.get(c.subject, c.subject))) for c in dataset.cases
     ]
-    return replace(dataset, cases=tuple(cases))
+    bare = [c.name for c in dataset.cases if c.name not in told and c.subject not in told]
+    note = (
+        f"{path}: {len(bare)} of {len(cases)} cases have no entry, such as {bare[0]}; each is of "
+        "the subject that its name tells"
+    ) if bare else None  # fmt: skip
+    return replace(dataset, cases=tuple(cases), notes=(note,) if note else ())

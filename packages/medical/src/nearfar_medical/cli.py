@@ -42,6 +42,9 @@ Layout = Annotated[
 Suffix = Annotated[
     str | None, typer.Option("--label-suffix", help="Which mask of several, in BIDS.")
 ]
+ImageSuffix = Annotated[
+    str | None, typer.Option("--image-suffix", help="Which image of several, as T1w, in BIDS.")
+]
 Subjects = Annotated[
     Path | None, typer.Option("--subjects", help="CSV of case,subject where names don't tell.")
 ]
@@ -49,7 +52,9 @@ ModelOption = Annotated[
     Path, typer.Option("--model", help="Run folder of train, or its model.safetensors.")
 ]
 
-Preset = Annotated[str, typer.Option("--preset", help="cpu (small) or gpu (the paper's).")]
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="cpu (small) or gpu (the paper's); else gpu.")
+]
 
 TOLD = ("monai", "nibabel", "numpy")  # packages whose versions metrics.json has
 
@@ -81,7 +86,9 @@ def simulate(out: Out = Path("runs/volumes"), seed: Seed = 0) -> None:
     """Simulated volumes as NIfTI files, to try the other verbs on."""
     from nearfar_medical.simulate import write_simulated
 
-    simulated(write_simulated, out, seed, "nearfar medical train --data {} --out runs/medical")
+    # Few enough steps for a minute or two on two cores.
+    then = "nearfar medical train --data {} --out runs/medical --preset cpu --set global_steps=500"
+    simulated(write_simulated, out, seed, then)
 
 
 @app.command()
@@ -89,8 +96,9 @@ def pretrain(
     data: Data,
     out: Out = Path("runs/medical-pretrained"),
     layout: Layout = None,
+    image_suffix: ImageSuffix = None,
     subjects: Subjects = None,
-    preset: Preset = "gpu",
+    preset: Preset = None,
     config: Config = None,
     overrides: Overrides = None,
     seed: Seed = 0,
@@ -98,18 +106,16 @@ def pretrain(
     resume: Resume = False,
     quiet: Quiet = False,
 ) -> None:
-    """Learn from volumes alone, no label needed; the weights are train's to begin with."""
-    settings = load_settings(
-        MedicalSettings, config, overrides or [], base=preset_values(PRESETS, preset)
-    )
+    """Learn from volumes alone, no label needed; train --weights RUN begins with what it leaves."""
+    settings = _settings(preset, config, overrides)
     from nearfar_kit.launch import launch
-    from nearfar_medical.cases import find_cases
     from nearfar_medical.geometry import filled
     from nearfar_medical.prepare import Preparation
-    from nearfar_medical.train import Lesson, estimate, new_network
+    from nearfar_medical.seen import Seen
+    from nearfar_medical.train import Lesson, new_network
     from nearfar_medical.train import pretrain as contrast
 
-    dataset = find_cases(data, layout, subjects=subjects, labels=False)
+    dataset = _cases(data, layout, subjects=subjects, image_suffix=image_suffix, labels=False)
     settings = filled(settings, dataset.cases)
     fabric = launch(device_of(device))
     run, _ = begin(
@@ -120,10 +126,11 @@ def pretrain(
     _warn_of_parts(frames, settings)
     network = new_network(settings, frames[0].image.shape[0], 2, seed).to(fabric.device)
     if not quiet:
-        _tell_time(estimate(network, Lesson(tuple(frames), (), ()), settings), fabric)
+        small = _small(preset, config, overrides, settings)
+        _tell_time(network, Lesson(tuple(frames), (), ()), settings, small, fabric)
     depth = contrast(network, frames, settings, seed, run=run, fabric=fabric, quiet=quiet)
     if fabric.is_global_zero:
-        _save(run, network, settings, {}, depth)
+        _save(run, network, settings, {}, depth, Seen.of(images=dataset.cases))
         typer.echo(f"weights: {run.checkpoint / 'model.safetensors'}")
 
 
@@ -136,9 +143,10 @@ def train(
     ] = None,
     test: Annotated[float, typer.Option(help="Volumes to test on, or their share below 1.")] = 0.2,
     layout: Layout = None,
+    image_suffix: ImageSuffix = None,
     label_suffix: Suffix = None,
     subjects: Subjects = None,
-    preset: Preset = "gpu",
+    preset: Preset = None,
     config: Config = None,
     overrides: Overrides = None,
     seed: Seed = 0,
@@ -147,19 +155,18 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Pre-train on all volumes, learn from the labelled ones, test on subjects held out."""
-    settings = load_settings(
-        MedicalSettings, config, overrides or [], base=preset_values(PRESETS, preset)
-    )
+    settings = _settings(preset, config, overrides)
     from nearfar_kit.launch import launch
-    from nearfar_medical.cases import find_cases
     from nearfar_medical.geometry import filled
     from nearfar_medical.prepare import Preparation
     from nearfar_medical.split import split_cases
-    from nearfar_medical.train import Lesson, estimate, learn, new_network
+    from nearfar_medical.train import Lesson, learn, new_network, seen_in
     from nearfar_medical.volume import classes_in
-    from nearfar_medical.weights import load_weights
+    from nearfar_medical.weights import load_weights, seen_by
 
-    dataset = find_cases(data, layout, subjects=subjects, label_suffix=label_suffix)
+    dataset = _cases(
+        data, layout, subjects=subjects, image_suffix=image_suffix, label_suffix=label_suffix
+    )
     split = split_cases(
         dataset, labelled=settings.labelled, validation=settings.validation,
         test=int(test) if test >= 1 else (test or None), seed=seed,
@@ -175,23 +182,29 @@ def train(
     lesson = Lesson.of(split, _frames(cases, preparation, classes, run, quiet))
     channels = lesson.pool[0].image.shape[0]
     network = new_network(settings, channels, len(classes), seed).to(fabric.device)
+    seen = seen_in(split, settings, contrast=weights is None)
     if weights is not None:
+        seen = seen.after(seen_by(_model_file(weights)))
         match = load_weights(network, _model_file(weights))
-        typer.echo(f"{weights}: {match}", err=True)
+        _tell(f"{weights}: {match}")
+        if 2 * len(match.taken) < len(network.state_dict()):
+            few = "fewer than half of the network's weights fit; expected a file of the same widths"
+            typer.echo(f"warning: {weights}: {few} (--preset, --set widths)", err=True)
     else:
         _warn_of_parts(lesson.pool, settings)
     contrast = weights is None
     if not quiet:
-        _tell_time(estimate(network, lesson, settings, contrast=contrast), fabric)
+        small = _small(preset, config, overrides, settings) if contrast else None
+        _tell_time(network, lesson, settings, small, fabric, contrast=contrast)
     tuning = learn(
         network, lesson, settings, seed, contrast=contrast, run=run, fabric=fabric, quiet=quiet
     )
     if tuning is None:
         return
-    model = _save(run, network, settings, classes, network.depths + 1)
+    model = _save(run, network, settings, classes, network.depths + 1, seen)
     run.log("trained", best=tuning.best, step=tuning.best_step)
     if split.test:
-        _test(run, metrics, model, split.test, data.stem, seed, quiet)
+        _test(run, metrics, model, split.test, data.stem, seed, quiet, held_out=True)
     end(run)
 
 
@@ -201,15 +214,15 @@ def segment(
     data: Data,
     out: Annotated[Path, typer.Option("--out", help="Folder to write masks to.")],
     layout: Layout = None,
+    image_suffix: ImageSuffix = None,
     device: DeviceOption = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Masks of new volumes, each on its own file's voxels."""
-    from nearfar_medical.cases import find_cases
     from nearfar_medical.predict import segment_cases
 
     trained = _load(model)
-    dataset = find_cases(data, layout, labels=False)
+    dataset = _cases(data, layout, image_suffix=image_suffix, labels=False)
     paths = segment_cases(trained, dataset, out, device=device_of(device), quiet=quiet)
     if not quiet:
         typer.echo(f"{len(paths)} masks: {out}")
@@ -233,14 +246,17 @@ def evaluate(
     data: Data,
     out: Out = Path("runs/medical-evaluation"),
     layout: Layout = None,
+    image_suffix: ImageSuffix = None,
     label_suffix: Suffix = None,
+    subjects: Subjects = None,
     quiet: Quiet = False,
 ) -> None:
     """A trained model on labelled volumes: Dice and HD95 a case and class, with pictures."""
-    from nearfar_medical.cases import find_cases
 
     trained = _load(model)
-    dataset = find_cases(data, layout, label_suffix=label_suffix)
+    dataset = _cases(
+        data, layout, subjects=subjects, image_suffix=image_suffix, label_suffix=label_suffix
+    )
     if not dataset.labelled:
         raise UserError(f"{data}: no volume has a mask; expected labelled ones")
     run, metrics = begin("medical", "evaluate", out, trained.settings, packages=TOLD)
@@ -263,7 +279,7 @@ def separate(
         list[str] | None, typer.Option(help="Which of these columns are numbers; repeat.")
     ] = None,
     test: Annotated[float, typer.Option(help="Share of either population held out.")] = 0.25,
-    preset: Preset = "gpu",
+    preset: Preset = None,
     config: Config = None,
     overrides: Overrides = None,
     seed: Seed = 0,
@@ -275,19 +291,24 @@ def separate(
     if not 0 < test < 1:
         raise UserError(f"--test {test:g}: expected a share between 0 and 1")
     from nearfar_kit.launch import launch
-    from nearfar_medical.sepclr.separate import read_pairs
+    from nearfar_medical.sepclr.separate import read_pairs, sides
     from nearfar_medical.sepclr.separate import separate as learn
 
     pairs, settings = read_pairs(
-        background, target, preset=preset, config=config, overrides=overrides or [],
+        background, target, preset=preset or "gpu", config=config, overrides=overrides or [],
         salient=salient or [], common=common or [], measures=measure or [],
     )  # fmt: skip
+    known, held_out = sides(
+        pairs, settings, seed, test=test, salient=salient or [], common=common or []
+    )
     fabric = launch(device_of(device))
+    if preset is None and fabric.device.type == "cpu" and fabric.is_global_zero and not quiet:
+        _tell("no GPU here; --preset cpu is a small network and fewer steps, for some minutes")
     run, metrics = begin(
         "medical", "separate", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
     )
     table = learn(
-        run, metrics, pairs, settings, seed, test=test, salient=salient or [], common=common or [],
+        run, metrics, known, held_out, settings, seed, salient=salient or [], common=common or [],
         dataset=target.stem, fabric=fabric, quiet=quiet,
     )  # fmt: skip
     if table is not None:
@@ -304,6 +325,7 @@ def bench(
     seeds: Annotated[int | None, typer.Option(min=1, help="Draws of labelled volumes.")] = None,
     processes: Processes = None,
     layout: Layout = None,
+    image_suffix: ImageSuffix = None,
     label_suffix: Suffix = None,
     subjects: Subjects = None,
     config: Config = None,
@@ -314,7 +336,6 @@ def bench(
     """The paper's comparison: every method, by number of labelled volumes, over draws of them."""
     from nearfar_kit.report import Report, end_report
     from nearfar_medical.bench import plan_of, run_plan
-    from nearfar_medical.cases import find_cases
     from nearfar_medical.comparison import PROFILES, write_comparison
     from nearfar_medical.frames import save_frames
     from nearfar_medical.geometry import filled
@@ -327,7 +348,9 @@ def bench(
     settings = load_settings(MedicalSettings, config, overrides or [], base=chosen.settings)
     names = methods_of(methods, METHODS, chosen.methods)
     plan = plan_of(names, chosen.labelled, seeds or chosen.draws)
-    dataset = find_cases(data, layout, subjects=subjects, label_suffix=label_suffix)
+    dataset = _cases(
+        data, layout, subjects=subjects, image_suffix=image_suffix, label_suffix=label_suffix
+    )
     split = split_cases(
         dataset, labelled=None, validation=settings.validation, test=chosen.test, seed=0
     )
@@ -370,17 +393,60 @@ def main() -> None:
     run_app(app)
 
 
-def _tell_time(parts: dict[str, float], fabric: Any) -> None:
-    """How long it will take, so that one need not wait to find out."""
-    if not fabric.is_global_zero:
+def _tell(note: str) -> None:
+    typer.echo(f"note: {note}", err=True)
+
+
+def _settings(preset: str | None, config: Path | None, overrides: list[str] | None) -> Any:
+    base = preset_values(PRESETS, preset or "gpu")
+    return load_settings(MedicalSettings, config, overrides or [], base=base)
+
+
+def _small(
+    preset: str | None, config: Path | None, overrides: list[str] | None, filled: MedicalSettings
+) -> MedicalSettings | None:
+    """What --preset cpu would be, where none was given and no GPU is there; else None.
+
+    The preset itself does not depend on the machine: the same call gives the same anywhere.
+    """
+    import torch
+
+    if preset is not None or torch.cuda.is_available():
+        return None
+    try:
+        settings: MedicalSettings = _settings("cpu", config, overrides)
+    except UserError:  # what else is set does not go with it
+        return None
+    found = {name: getattr(filled, name) for name in ("slice_axis", "size", "spacing")}
+    return settings.model_copy(update=found)
+
+
+def _tell_time(
+    network: Any, lesson: Any, settings: Any, small: Any, fabric: Any, *, contrast: bool = True
+) -> None:
+    """How long it will take, so that one need not wait to find out; and what would take less."""
+    from nearfar_medical.timing import in_all, in_words
+    from nearfar_medical.train import estimate, new_network
+
+    # Of all processes: contrast is over the batches of all.
+    parts = estimate(network, lesson, settings, contrast=contrast)
+    if fabric.is_global_zero:
+        typer.echo(in_all(parts), err=True)
+    if small is None:
         return
+    other = new_network(small, network.channels_in, network.classes, 0).to(fabric.device)
+    less = sum(estimate(other, lesson, small, contrast=contrast).values())
+    if fabric.is_global_zero and less < sum(parts.values()) / 2:
+        _tell(f"no GPU here; --preset cpu takes about {in_words(less)}")
 
-    def words(seconds: float) -> str:
-        minutes = max(1, round(seconds / 60))
-        return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
-    told = ", ".join(f"{name} {words(seconds)}" for name, seconds in parts.items())
-    typer.echo(f"about {words(sum(parts.values()))} in all: {told}", err=True)
+def _cases(data: Path, layout: str | None, **options: Any) -> Any:
+    from nearfar_medical.cases import find_cases
+
+    dataset = find_cases(data, layout, **options)
+    for note in dataset.notes:
+        _tell(note)
+    return dataset
 
 
 def _frames(cases: Any, preparation: Any, classes: Any, run: Any, quiet: bool) -> Any:
@@ -418,21 +484,34 @@ def _load(path: Path) -> Any:
     return model
 
 
-def _save(run: Any, network: Any, settings: Any, classes: Any, depth: int) -> Any:
+def _save(run: Any, network: Any, settings: Any, classes: Any, depth: int, seen: Any) -> Any:
     from nearfar_medical.weights import Model, save_model
 
-    model = Model.of(network, settings, classes, depth)
+    model = Model.of(network, settings, classes, depth, seen)
     save_model(run.checkpoint / "model.safetensors", model)
     return model
 
 
 def _test(
-    run: Any, metrics: Any, model: Any, cases: Any, dataset: str, seed: int, quiet: bool
+    run: Any,
+    metrics: Any,
+    model: Any,
+    cases: Any,
+    dataset: str,
+    seed: int,
+    quiet: bool,
+    *,
+    held_out: bool = False,
 ) -> None:
     """Scores, pictures and page of a model on labelled cases."""
     from nearfar_medical.report import write_test_report
+    from nearfar_medical.seen import overlap
 
-    table = write_test_report(run, metrics, model, cases, dataset, seed, quiet=quiet)
+    if note := overlap(model.seen, cases).note():
+        _tell(note)
+    table = write_test_report(
+        run, metrics, model, cases, dataset, seed, held_out=held_out, quiet=quiet
+    )
     Console().print(table.terminal())
 
 

@@ -17,7 +17,7 @@ from nearfar_medical.predict import predict_case, score_labelled
 from nearfar_medical.prepare import Preparation
 from nearfar_medical.settings import PRESETS, MedicalSettings
 from nearfar_medical.split import split_cases
-from nearfar_medical.train import Lesson, learn, new_network
+from nearfar_medical.train import Lesson, learn, new_network, seen_in
 from nearfar_medical.volume import classes_in, on_file_axes
 from nearfar_medical.weights import Model
 
@@ -87,7 +87,8 @@ class VolumeSegmenter:
         lesson = Lesson.of(split, prepared(cases, Preparation.of(s), classes, None))
         network = new_network(s, lesson.pool[0].image.shape[0], len(classes), seed)
         learn(network, lesson, s, seed)
-        self.model_ = Model.of(network, s, classes, network.depths + 1)
+        seen = seen_in(split, s)
+        self.model_ = Model.of(network, s, classes, network.depths + 1, seen)
         self.classes_ = np.array([classes[value] for value in sorted(classes)])
         return self
 

@@ -17,6 +17,7 @@ from nearfar_kit.table import Table
 from nearfar_medical.cases import Case
 from nearfar_medical.predict import predict_case, score_labelled
 from nearfar_medical.scores import Score, mean_scores, write_scores
+from nearfar_medical.seen import Overlap, overlap
 from nearfar_medical.volume import Volume, read_mask
 from nearfar_medical.weights import Model
 
@@ -34,9 +35,16 @@ def write_test_report(
     dataset: str,
     seed: int,
     *,
+    held_out: bool = False,
     quiet: bool = True,
 ) -> Table:
-    """Segments labelled cases and writes scores, pictures, metrics and the page; gives a table."""
+    """Segments labelled cases and writes scores, pictures, metrics and the page; gives a table.
+
+    Args:
+        held_out: whether they are of subjects that the training itself was kept from; what the
+            model had seen before that, its names tell.
+    """
+    among = overlap(model.seen, cases)
     rows: list[Score] = []
     with Progress("test", len(cases), quiet=quiet) as bar:
         for case in cases:
@@ -51,15 +59,18 @@ def write_test_report(
                        cell.n)
             ])  # fmt: skip
     table = Table(
-        f"{len(cases)} volumes of subjects held out: mean ± standard deviation over volumes.",
+        f"{len(cases)} volumes{' of subjects held out' if held_out else ''}{among.in_short()}: "
+        "mean ± standard deviation over volumes.",
         ["structure", "Dice", "HD95, mm"],
         [[name, cells["dice"], cells["hd95"]] for name, cells in means.items()],
     )
     report = Report(
-        "Segmentation of volumes never seen",
+        "Segmentation of volumes never seen"
+        if held_out and among.note() is None
+        else "Segmentation of labelled volumes",
         "Not a medical device: for research alone.",
     )
-    report.section("How well structures are found")
+    report.section("How well structures are found", *_told(among, held_out))
     report.table(table)
     for case in _shown(rows, cases):
         found, volume, grid = predict_case(model, case)
@@ -74,6 +85,16 @@ def write_test_report(
         report.figure(path, "Image, truth, and what was found, in slices that hold some of it.")
     end_report(report, run, metrics)
     return table
+
+
+def _told(among: Overlap, held_out: bool) -> list[str]:
+    """Which of the volumes were trained on, as far as that is known."""
+    note = among.note()
+    if note is not None:
+        return [f"{note[0].upper()}{note[1:]}."]
+    if held_out:
+        return []
+    return [f"None of these {among.total} volumes was trained on, as far as names tell."]
 
 
 def _shown(rows: Sequence[Score], cases: Sequence[Case]) -> list[Case]:

@@ -129,6 +129,11 @@ class MedicalSettings(Settings):
         return int(2 ** (len(self.widths) - 2))
 
     @property
+    def pretrains(self) -> bool:
+        """Whether there is any contrast."""
+        return (self.global_strategy, self.local_strategy) != ("none", "none")
+
+    @property
     def image_shape(self) -> tuple[int, ...]:
         """Of a slice, or of a patch."""
         if self.size is None:

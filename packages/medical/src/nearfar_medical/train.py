@@ -19,6 +19,7 @@ from nearfar_medical.finetune import Finetuning
 from nearfar_medical.frames import Frame
 from nearfar_medical.network import Network
 from nearfar_medical.pretrain import Stage, pretraining_stages
+from nearfar_medical.seen import Seen
 from nearfar_medical.segment import segment_frame
 from nearfar_medical.settings import MedicalSettings
 from nearfar_medical.split import Split
@@ -26,7 +27,7 @@ from nearfar_medical.split import Split
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["Lesson", "estimate", "learn", "new_network", "pretrain"]
+__all__ = ["Lesson", "estimate", "learn", "new_network", "pretrain", "seen_in"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ class Lesson:
         by_name = {frame.name: frame for frame in frames}
         parts = (split.pretraining, split.training_labelled, split.validation)
         return cls(*(tuple(by_name[case.name] for case in part) for part in parts))
+
+
+def seen_in(split: Split, settings: MedicalSettings, *, contrast: bool = True) -> Seen:
+    """The names of what :func:`learn` looks at; without pre-training, of labelled ones alone."""
+    images = split.pretraining if contrast and settings.pretrains else ()
+    return Seen.of(split.training_labelled, split.validation, images)
 
 
 def new_network(settings: MedicalSettings, channels: int, classes: int, seed: int) -> Network:

@@ -14,11 +14,21 @@ from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_medical.network import Network
 from nearfar_medical.prepare import Preparation
+from nearfar_medical.seen import Seen
 from nearfar_medical.settings import MedicalSettings
 
-__all__ = ["Match", "Model", "load_model", "load_weights", "save_model", "unet_state"]
+__all__ = [
+    "Match",
+    "Model",
+    "load_model",
+    "load_weights",
+    "save_model",
+    "seen_by",
+    "unet_state",
+]
 
 FORMAT = 2
+SHOWN = 3  # names of weights in a line
 # What other programs put before the names of a network's weights.
 PREFIXES = ("module.", "model.", "net.", "network.", "unet.", "_forward_module.", "_orig_mod.")
 
@@ -32,6 +42,7 @@ class Model:
         channels: names of the image's channels.
         trained_depth: blocks of the decoder that have been trained; below ``depths + 1`` it is a
             pre-trained network that gives no classes yet.
+        seen: what it was trained on; None: a model that does not tell.
     """
 
     network: Network
@@ -39,14 +50,20 @@ class Model:
     classes: dict[int, str]
     channels: tuple[str, ...]
     trained_depth: int
+    seen: Seen | None = None
 
     @classmethod
     def of(
-        cls, network: Network, settings: MedicalSettings, classes: dict[int, str], depth: int
+        cls,
+        network: Network,
+        settings: MedicalSettings,
+        classes: dict[int, str],
+        depth: int,
+        seen: Seen,
     ) -> Model:
         """A network as it is used, its channels by number, as no data set names them."""
         channels = tuple(f"channel {n}" for n in range(network.channels_in))
-        return cls(network.cpu().eval(), settings, dict(classes), channels, depth)
+        return cls(network.cpu().eval(), settings, dict(classes), channels, depth, seen)
 
     @property
     def preparation(self) -> Preparation:
@@ -66,6 +83,7 @@ def save_model(path: Path, model: Model) -> None:
         "channels": list(model.channels),
         "trained_depth": model.trained_depth,
         "network": {"channels_in": model.network.channels_in, "classes": model.network.classes},
+        "seen": None if model.seen is None else model.seen.state(),
         "weights": dict(model.network.unet.state_dict()),
     })  # fmt: skip
 
@@ -92,6 +110,7 @@ def load_model(path: Path) -> Model:
             classes={int(value): str(name) for value, name in kept["classes"].items()},
             channels=tuple(map(str, kept["channels"])),
             trained_depth=int(kept["trained_depth"]),
+            seen=None if kept.get("seen") is None else Seen.from_state(kept["seen"]),
         )
         _ = model.preparation
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -117,10 +136,24 @@ class Match:
     unused: tuple[str, ...]
 
     def __str__(self) -> str:
-        return (
-            f"{len(self.taken)} weights taken, {len(self.other_shape)} of another shape, "
-            f"{len(self.missing)} missing, {len(self.unused)} unused"
-        )
+        told = f"{len(self.taken)} weights taken"
+        for names, how in (
+            (self.other_shape, "of another shape there, which begin anew"),
+            (self.missing, "missing there, which begin anew"),
+            (self.unused, "unused"),
+        ):
+            if names:
+                rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+                told += f"; {len(names)} {how}: {', '.join(names[:SHOWN])}{rest}"
+        return told
+
+
+def seen_by(path: Path) -> Seen | None:
+    """What the weights of a file were trained on; None: it is no model of ours that tells."""
+    try:
+        return load_model(path).seen
+    except UserError:
+        return None
 
 
 def load_weights(network: nn.Module, path: Path) -> Match:

@@ -82,7 +82,7 @@ def _chosen(path: Path, what: str, wanted: str | None, kinds: Iterable[str]) -> 
         raise UserError(f"{path}: holds no volume; expected sub-01/anat/sub-01_T1w.nii.gz")
     if wanted is None:
         if len(kinds) > 1:
-            raise UserError(f"{path}: {what}s of {named}; expected one: choose by {what}_suffix")
+            raise UserError(f"{path}: {what}s of {named}; expected one: choose by --{what}-suffix")
         return kinds[0]
     matching = [kind for kind in kinds if kind == wanted]
     matching = matching or [kind for kind in kinds if _is_called(kind, wanted)]

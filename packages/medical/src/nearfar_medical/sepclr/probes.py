@@ -31,6 +31,7 @@ __all__ = [
     "Representations",
     "Space",
     "as_table",
+    "check_attributes",
     "delta_tot",
     "probe",
     "probe_population",
@@ -107,6 +108,19 @@ def probe(
     return _score(metric, test_labels, model.predict(test))
 
 
+def check_attributes(train: Pairs, test: Pairs, names: Sequence[str]) -> None:
+    """What :func:`probe_spaces` needs, without the spaces.
+
+    Raises:
+        UserError: an attribute is unknown, has one class only or fewer than two targets.
+    """
+    for name in names:
+        _, labels = _known(train, name)
+        _known(test, name)
+        if labels.dtype.kind != "f" and len(np.unique(labels)) < 2:
+            raise UserError(f"attribute {name}: targets are all {labels[0]}; expected two classes")
+
+
 def probe_spaces(
     train: Pairs,
     train_spaces: Representations,
@@ -130,13 +144,12 @@ def probe_spaces(
     Raises:
         UserError: an attribute is unknown, has one class only or fewer than two targets.
     """
+    check_attributes(train, test, [*salient, *common])
     cells = []
     for name, right in [(n, "salient") for n in salient] + [(n, "common") for n in common]:
         fit, labels = _known(train, name)
         tested, truth = _known(test, name)
         measured = labels.dtype.kind == "f"
-        if not measured and len(np.unique(labels)) < 2:
-            raise UserError(f"attribute {name}: targets are all {labels[0]}; expected two classes")
         how: Metric = "mae" if measured else metric
         spaces: tuple[Space, Space] = ("salient", "common")
         for space in spaces:

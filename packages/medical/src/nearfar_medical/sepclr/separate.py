@@ -34,18 +34,19 @@ from nearfar_medical.sepclr.pairs import (
 )  # fmt: skip
 from nearfar_medical.sepclr.probes import (
     Cell,
+    check_attributes,
     delta_tot,
     probe_population,
     probe_spaces,
     represent,
 )  # fmt: skip
 from nearfar_medical.sepclr.settings import SepCLRSettings
-from nearfar_medical.sepclr.train import Separation
+from nearfar_medical.sepclr.train import Separation, check_pairs
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["PRESETS", "load_encoders", "read_pairs", "save_encoders", "separate"]
+__all__ = ["PRESETS", "load_encoders", "read_pairs", "save_encoders", "separate", "sides"]
 
 FORMAT = 1
 # A narrow network of one block a stage and small batches, for a few minutes on two cores; so few
@@ -101,14 +102,35 @@ def read_pairs(
     return pairs, settings.model_copy(update={"channels": pairs.images.shape[1]})
 
 
-def separate(
-    run: RunFolder,
-    metrics: Metrics,
+def sides(
     pairs: Pairs,
     settings: SepCLRSettings,
     seed: int,
     *,
     test: float,
+    salient: Sequence[str] = (),
+    common: Sequence[str] = (),
+) -> tuple[Pairs, Pairs]:
+    """The images to learn from and those held out, with all that is asked of them afterwards.
+
+    Raises:
+        UserError: too few subjects, or an attribute that could not be read from the spaces, which
+            else were found out after the training.
+    """
+    known, held_out = pairs.split(test, seed)
+    check_attributes(known, held_out, [*salient, *common])
+    check_pairs(settings, known, salient if settings.objective == "attributes" else ())
+    return known, held_out
+
+
+def separate(
+    run: RunFolder,
+    metrics: Metrics,
+    known: Pairs,
+    held_out: Pairs,
+    settings: SepCLRSettings,
+    seed: int,
+    *,
     salient: Sequence[str] = (),
     common: Sequence[str] = (),
     dataset: str = "images",
@@ -119,8 +141,10 @@ def separate(
 
     Leaves ``checkpoint/model.safetensors``, ``common.npy`` and ``salient.npy`` with a row an image,
     whose order ``images.csv`` tells, a picture of each space, and the report.
+
+    Args:
+        known, held_out: as :func:`sides` gives them.
     """
-    known, held_out = pairs.split(test, seed)
     attributes = salient if settings.objective == "attributes" else ()
     work = Separation(settings, known, seed=seed, attributes=attributes, fabric=fabric)
     names = known.sources or [str(n) for n in range(len(known))]

@@ -23,7 +23,7 @@ from nearfar_medical.sepclr.settings import SepCLRSettings
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["Separation", "Task", "weights_of"]
+__all__ = ["Separation", "Task", "check_pairs", "weights_of"]
 
 
 def weights_of(settings: SepCLRSettings) -> Weights:
@@ -97,7 +97,7 @@ class Separation:
         attributes: Sequence[str] = (),
         fabric: Fabric | None = None,
     ) -> None:
-        _check(settings, pairs, attributes)
+        check_pairs(settings, pairs, attributes)
         self.settings, self.seed, self.fabric = settings, seed, fabric
         self.steps = settings.steps_for(len(pairs.images))
         self.done = 0
@@ -177,7 +177,12 @@ class Separation:
         self.done = state["done"]
 
 
-def _check(settings: SepCLRSettings, pairs: Pairs, attributes: Sequence[str]) -> None:
+def check_pairs(settings: SepCLRSettings, pairs: Pairs, attributes: Sequence[str] = ()) -> None:
+    """What :class:`Separation` needs of images and attributes.
+
+    Raises:
+        UserError: the images do not fit the settings, or the attributes do not.
+    """
     dims, channels = pairs.images.ndim - 2, pairs.images.shape[1]
     if (dims, channels) != (settings.dims, settings.channels):
         raise UserError(
@@ -193,6 +198,7 @@ def _check(settings: SepCLRSettings, pairs: Pairs, attributes: Sequence[str]) ->
             f"objective attributes: {len(attributes)} attributes for {settings.salient_dims} "
             "salient_dims; expected one each"
         )
+    _attribute_table(pairs, attributes)
 
 
 def _attribute_table(pairs: Pairs, names: Sequence[str]) -> tuple[Tensor, list[bool]]:
