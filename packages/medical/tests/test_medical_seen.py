@@ -50,3 +50,9 @@ def test_weights_bring_what_they_have_seen():
     seen = Seen.of(cases("anna")).after(Seen.of(images=cases("anna", "ben")))
     assert overlap(seen, cases("anna", "ben")).seen == {"labelled": 1, "images": 1}
     assert Seen.from_state(seen.state()) == seen
+
+
+def test_no_name_can_be_read_from_what_is_kept():
+    kept = str(Seen.of(cases("anna:2"), images=cases("ben")).state())
+    assert "anna" not in kept
+    assert "ben" not in kept

@@ -1,11 +1,13 @@
 """Whose volumes a model has seen, so that no score is taken for one on new volumes.
 
 Volumes are known again by names alone, of the case or of its subject: a renamed one is not, and
-one of another data set that is called the same is taken for it.
+one of another data set that is called the same is taken for it. A model is given away, and names
+may be patients': it keeps digests, by which one who has a name can ask for it and nobody reads one.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +16,7 @@ from nearfar_medical.cases import Case
 
 __all__ = ["Overlap", "Seen", "overlap"]
 
-Names = frozenset[tuple[str, str]]  # (case, subject)
+Names = frozenset[tuple[str, str]]  # digests of case and subject
 
 # In the order in which a volume that is in several counts: by the most it has told.
 KINDS = {
@@ -26,7 +28,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Seen:
-    """The names of what a model was trained on.
+    """Digests of the names of what a model was trained on.
 
     Attributes:
         labelled: volumes whose labels were learned from.
@@ -48,9 +50,7 @@ class Seen:
         images: Iterable[Case] = (),
     ) -> Seen:
         """Cases, by their names."""
-        one, two, three = (
-            frozenset((c.name, c.subject) for c in part) for part in (labelled, validation, images)
-        )
+        one, two, three = (frozenset(map(_names, part)) for part in (labelled, validation, images))
         return cls(one, two, three)
 
     def after(self, before: Seen | None) -> Seen:
@@ -123,10 +123,18 @@ def overlap(seen: Seen | None, cases: Sequence[Case]) -> Overlap:
     if seen is None:
         return Overlap(len(cases), {}, known=False)
     counts = dict.fromkeys(KINDS, 0)
-    for case in cases:
+    for own, whose in map(_names, cases):
         for kind in KINDS:
             pairs: Names = getattr(seen, kind)
-            if any(case.name == name or case.subject == subject for name, subject in pairs):
+            if any(own == name or whose == subject for name, subject in pairs):
                 counts[kind] += 1
                 break
     return Overlap(len(cases), {k: n for k, n in counts.items() if n}, whole=seen.whole)
+
+
+def _names(case: Case) -> tuple[str, str]:
+    return _digest(case.name), _digest(case.subject)
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
