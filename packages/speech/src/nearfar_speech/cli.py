@@ -124,7 +124,7 @@ def train(
     found = find_clips(data, layout, max_seconds=settings.max_seconds, check="decode")
     found = short_enough(found, settings)
     tokens = None if tokenizer is None else Tokens.load(tokenizer)
-    prepared = prepare(found, settings, seed, tokens)
+    prepared = prepare(found, settings, seed, tokens, byte_fallback=True)
     if not quiet:
         typer.echo(found.summary(), err=True)
     # Before the run folder is there, which a mistake must not leave.

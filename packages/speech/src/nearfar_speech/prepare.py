@@ -45,12 +45,19 @@ class Prepared:
 
 
 def prepare(
-    found: ClipSet, settings: SpeechSettings, seed: int = 0, tokens: Tokens | None = None
+    found: ClipSet,
+    settings: SpeechSettings,
+    seed: int = 0,
+    tokens: Tokens | None = None,
+    *,
+    byte_fallback: bool = False,
 ) -> Prepared:
     """Splits where there are none, tasks, tokens of the training texts, the quota.
 
     Args:
         tokens: instead of ones to be trained.
+        byte_fallback: whether those to be trained spell the words of tasks to come as well,
+            whatever their characters.
 
     Raises:
         UserError: a class without training clips, a tested intent that was never trained, a
@@ -70,7 +77,8 @@ def prepare(
     curriculum.check_trained(trained, others)
     quota = quota_of(s.memory, len(curriculum.classes), len(trained)) if s.memory else 0
     if tokens is None:
-        tokens = Tokens.train([Target.of(clip).text for clip in trained], s.vocabulary)
+        texts = [Target.of(clip).text for clip in trained]
+        tokens = Tokens.train(texts, s.vocabulary, byte_fallback=byte_fallback)
     return Prepared(curriculum, (*trained, *others), tokens, quota)
 
 

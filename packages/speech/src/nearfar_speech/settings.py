@@ -37,7 +37,7 @@ class SpeechSettings(Settings):
 
     # Tokens.
     vocabulary: int = Field(1000, ge=6)
-    """Tokens of the tokenizer that is learnt."""
+    """Tokens of the tokenizer that is learnt; a run adds 256, one a byte, for words to come."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Chance of each of the tokenizer's merges to be skipped in training."""
 
