@@ -170,6 +170,17 @@ def test_evaluation_is_that_of_the_last_task(trained, data, tmp_path):
     assert not (tmp_path / "f").exists()
 
 
+def test_data_that_name_no_split_are_evaluated_whole(trained, data, tmp_path):
+    manifest = data / "wavs" / "unsplit.json"
+    rows = json.loads((data / "wavs" / "last.json").read_text())
+    manifest.write_text(json.dumps([{**row, "split": ""} for row in rows]))
+    call = ["evaluate", "--model", trained, "--data", manifest, "--quiet"]
+    speech(*call, "--out", tmp_path / "e")
+    assert len((tmp_path / "e" / "answers.jsonl").read_text().splitlines()) == len(rows)
+    with pytest.raises(UserError, match="no clip is in the split 'test'; expected some, or"):
+        speech(*call, "--split", "test", "--out", tmp_path / "f")
+
+
 def test_the_bench_writes_its_table_and_goes_on(data, tmp_path):
     out = tmp_path / "b"
     call = ["bench", "--data", data, "--out", out, "--profile", "smoke", "--methods",

@@ -218,6 +218,11 @@ def test_fsdd(tmp_path, write_tone):
         ("seven", "seven", "jackson", "test"),
         ("seven", "seven", "jackson", "train"),
     ]
+    for name in ("5", "32"), ("4",):
+        folder = tmp_path / f"one_side_{len(name)}"
+        for number in name:
+            write_tone(folder / f"7_jackson_{number}.wav", rate=8000)
+        assert {clip.split for clip in find_clips(folder).clips} == {""}
 
 
 # Manifests

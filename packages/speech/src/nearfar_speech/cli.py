@@ -139,7 +139,12 @@ def evaluate(
     model: ModelOption,
     data: Data,
     out: Out = Path("runs/speech-evaluation"),
-    split: Annotated[str, typer.Option(help="train, valid, test, or all.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="train, valid, test, or all; else test, and all where the data name no split."
+        ),
+    ] = None,
     layout: Layout = None,
     device: DeviceOption = "auto",
     quiet: Quiet = False,
@@ -154,6 +159,8 @@ def evaluate(
 
     trained = load_model(model)
     found = find_clips(data, layout)
+    if split is None:
+        split = "test" if any(clip.split for clip in found.clips) else "all"
     clips = found.clips if split == "all" else found.of(split)
     if not clips:
         raise UserError(f"{data}: no clip is in the split {split!r}; expected some, or --split all")
