@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -168,6 +169,30 @@ def test_evaluation_is_that_of_the_last_task(trained, data, tmp_path):
         speech("evaluate", "--model", trained, "--data", data / "wavs" / "odd.json", "--split",
                "all", "--out", tmp_path / "f")  # fmt: skip
     assert not (tmp_path / "f").exists()
+
+
+def told(*arguments):
+    """Standard error of a command that ends well."""
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    return done.stderr
+
+
+def test_clips_that_were_trained_on_are_told(trained, data, tmp_path):
+    call = ["evaluate", "--data", data, "--quiet"]
+    whole = [*call, "--split", "all", "--model"]
+    assert told(*whole, trained, "--out", tmp_path / "all") == (
+        "note: 36 of these 72 clips were trained on, and are no test of the model\n"
+    )
+    assert "36 of these were trained on" in (tmp_path / "all" / "report.html").read_text()
+    assert "36 of these" in told(*whole, trained / "checkpoint", "--out", tmp_path / "inner")
+    assert told(*call, "--model", trained, "--out", tmp_path / "test") == ""
+    assert "none of them, by its path" in (tmp_path / "test" / "report.html").read_text()
+    shutil.copytree(trained / "checkpoint", tmp_path / "alone" / "model")
+    assert told(*whole, tmp_path / "alone" / "model", "--out", tmp_path / "x") == ""
+    page = (tmp_path / "x" / "report.html").read_text()
+    assert "does not tell what it was trained on" in page
+    assert "not trained on" not in page
 
 
 def test_data_that_name_no_split_are_evaluated_whole(trained, data, tmp_path):

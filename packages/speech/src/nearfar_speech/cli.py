@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +44,6 @@ ModelOption = Annotated[Path, typer.Option("--model", help="Run folder of train.
 Preset = Annotated[str, typer.Option("--preset", help="cpu (small) or paper (wants a GPU).")]
 
 TOLD = ("speechbrain", "sentencepiece", "numpy")  # packages whose versions metrics.json has
-DATA = "data"  # the folder of a run that holds its manifests, tokenizer and curriculum
 
 # torch and SpeechBrain take seconds to import: each verb imports what it needs, so that --help and
 # a mistake in the call answer at once.
@@ -116,7 +116,7 @@ def train(
     )
     from nearfar_kit.launch import launch
     from nearfar_speech.continual import new_model
-    from nearfar_speech.manifests import write_prepared
+    from nearfar_speech.manifests import DATA, write_prepared
     from nearfar_speech.prepare import prepare, short_enough
     from nearfar_speech.readers import find_clips
     from nearfar_speech.tokens import Tokens
@@ -152,7 +152,7 @@ def evaluate(
     """A trained model on clips with labels: intent accuracy, word error rate, SLU-F1."""
     from nearfar_kit.launch import launch
     from nearfar_speech.answers import write_answers
-    from nearfar_speech.evaluate import answers_on
+    from nearfar_speech.evaluate import answers_on, heard_before
     from nearfar_speech.readers import find_clips
     from nearfar_speech.report import write_run_report
     from nearfar_speech.weights import load_model
@@ -164,13 +164,16 @@ def evaluate(
     clips = found.clips if split == "all" else found.of(split)
     if not clips:
         raise UserError(f"{data}: no clip is in the split {split!r}; expected some, or --split all")
+    count, on = heard_before(model, clips)
+    if count:
+        _tell([f"{count} of these {len(clips)} clips were trained on, and are no test of the model"])
     trained.model.to(launch(device_of(device)).device)
     answers = answers_on(trained, clips, quiet=quiet)
     run, metrics = begin("speech", "evaluate", out, trained.settings, device=device, packages=TOLD)
     write_answers(run.path / "answers.jsonl", answers)
     table = write_run_report(
         run, metrics, [answers], found.name, "trained model", 0,
-        title="Spoken language understanding", subtitle=f"{model} on {data}.",
+        title="Spoken language understanding", subtitle=f"{model} on {data}.", on=on,
     )  # fmt: skip
     Console().print(table.terminal())
     end(run)
@@ -262,12 +265,18 @@ def main() -> None:
     run_app(app)
 
 
+def _tell(notes: Iterable[str]) -> None:
+    """What was left out or put right, on stderr."""
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+
+
 def _resume(out: Path, task: Path | None, layout: str | None, device: str, quiet: bool) -> None:
     """Goes on with the run in ``out``, by its own settings and data."""
     from nearfar_kit.launch import launch
     from nearfar_speech.continual import new_model
     from nearfar_speech.extend import extended
-    from nearfar_speech.manifests import read_prepared, write_prepared
+    from nearfar_speech.manifests import DATA, read_prepared, write_prepared
     from nearfar_speech.readers import find_clips
 
     if not (out / "settings.yaml").exists():
@@ -290,7 +299,7 @@ def _resume(out: Path, task: Path | None, layout: str | None, device: str, quiet
 def _learn(run: Any, metrics: Any, settings: SpeechSettings, model: Any, quiet: bool) -> None:
     """Learns the tasks that are left, tests after each, and leaves the model and the report."""
     from nearfar_speech.continual import learn_curriculum, new_learner
-    from nearfar_speech.manifests import read_prepared
+    from nearfar_speech.manifests import DATA, read_prepared
     from nearfar_speech.report import write_run_report
     from nearfar_speech.weights import Trained, save_model
 
@@ -307,6 +316,7 @@ def _learn(run: Any, metrics: Any, settings: SpeechSettings, model: Any, quiet: 
             title="Intents learnt task after task",
             subtitle=f"{len(prepared.curriculum)} tasks of {dataset}, "
             f"{len(learner.buffer)} clips remembered.",
+            on="Over all tasks, on clips that were not trained on.",
         )  # fmt: skip
         Console().print(table.terminal())
     end(run)

@@ -30,13 +30,18 @@ def write_run_report(
     *,
     title: str,
     subtitle: str,
+    on: str,
 ) -> Table:
-    """``metrics.json``, plots and ``report.html``; gives the table of what was measured."""
+    """``metrics.json``, plots and ``report.html``; gives the table of what was measured.
+
+    Args:
+        on: a sentence that tells on which clips.
+    """
     records = records_of(answers, dataset, method, seed)
     metrics.records = records
     metrics.write(run.metrics)
     report = Report(title, subtitle)
-    report.section("What was measured", "Over all tasks, on clips that were not trained on.")
+    report.section("What was measured", on)
     table = _table(records, dataset)
     report.table(table)
     if len(answers) > 1:
