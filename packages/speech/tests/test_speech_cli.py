@@ -195,6 +195,34 @@ def test_clips_that_were_trained_on_are_told(trained, data, tmp_path):
     assert "not trained on" not in page
 
 
+def test_clips_left_out_are_told(trained, data, tmp_path):
+    rows = json.loads((data / "wavs" / "last.json").read_text())
+    gone = [row | {"path": str(data / "wavs" / f"gone_{n}.wav")} for n, row in enumerate(rows)]
+    manifest = data / "wavs" / "gone.json"
+    manifest.write_text(json.dumps([*rows, *gone[:2]]))
+    note = (
+        f"note: missing: 2 left out ({data / 'wavs' / 'gone_0.wav'}, "
+        f"{data / 'wavs' / 'gone_1.wav'})\n"
+    )
+    call = ["evaluate", "--model", trained, "--data", manifest, "--quiet"]
+    assert told(*call, "--out", tmp_path / "e") == note
+    # Training fails for what is missing: that is told first.
+    call = ["train", "--data", str(manifest), "--out", str(tmp_path / "t")]
+    done = CliRunner().invoke(app, [*call, "--set=memory=99", "--set=tasks=1"])
+    assert "a buffer of 99 clips" in str(done.exception)
+    assert "missing: 2 left out" in done.stderr
+    done = CliRunner().invoke(app, [*call, "--set=memory=99", "--set=tasks=1", "--quiet"])
+    assert done.stderr.startswith("note: missing: 2 left out")
+
+
+def test_what_is_trained_on_and_what_is_held_out(data, tmp_path):
+    call = ["train", "--data", data, "--out", tmp_path / "t", *TINY]
+    note = told(*call, "--set=test_speakers=[speaker0, speaker1]")
+    assert "72 clips, 6 intents, 4 speakers" in note
+    assert "36 to train on, 36 held out\n" in note
+    assert "train:" not in note
+
+
 def test_data_that_name_no_split_are_evaluated_whole(trained, data, tmp_path):
     manifest = data / "wavs" / "unsplit.json"
     rows = json.loads((data / "wavs" / "last.json").read_text())

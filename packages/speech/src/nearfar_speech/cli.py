@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +32,7 @@ from nearfar_kit.command import (
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings, preset_values
 from nearfar_kit.verb import begin, device_of, end, simulated
+from nearfar_speech.clip import Clip, ClipSet
 from nearfar_speech.settings import PRESETS, SpeechSettings
 
 app = new_app("Spoken language understanding that learns new intents without forgetting.")
@@ -123,10 +124,10 @@ def train(
 
     found = find_clips(data, layout, max_seconds=settings.max_seconds, check="decode")
     found = short_enough(found, settings)
+    _tell_found(found, quiet)  # before a mistake that what was left out may have made
     tokens = None if tokenizer is None else Tokens.load(tokenizer)
     prepared = prepare(found, settings, seed, tokens, byte_fallback=True)
-    if not quiet:
-        typer.echo(found.summary(), err=True)
+    _tell_held(prepared.clips, quiet)
     # Before the run folder is there, which a mistake must not leave.
     model = new_model(settings, len(prepared.tokens), seed).to(launch(device_of(device)).device)
     run, metrics = begin("speech", "train", out, settings, device=device, seed=seed, packages=TOLD)
@@ -159,6 +160,7 @@ def evaluate(
 
     trained = load_model(model)
     found = find_clips(data, layout)
+    _tell(found.told(dropped=True))
     if split is None:
         split = "test" if any(clip.split for clip in found.clips) else "all"
     clips = found.clips if split == "all" else found.of(split)
@@ -238,6 +240,7 @@ def bench(
     names = methods_of(methods, METHODS, chosen.methods)
     jobs = jobs_of(names, seeds or chosen.seeds)
     found = find_clips(data, layout, max_seconds=settings.max_seconds)
+    _tell(found.told(dropped=True))
     prepare(found, settings)  # a mistake is told before the run folder is there
     encoder = new_encoder(settings)
     run, metrics = begin("speech", "bench", out, settings, resume=resume, packages=TOLD)
@@ -271,12 +274,27 @@ def _tell(notes: Iterable[str]) -> None:
         typer.echo(f"note: {note}", err=True)
 
 
+def _tell_found(found: ClipSet, quiet: bool) -> None:
+    """What the data hold; of what is left out, even where quiet."""
+    if quiet:
+        _tell(found.told(dropped=True))
+    else:
+        typer.echo(found.summary(), err=True)
+
+
+def _tell_held(clips: Sequence[Clip], quiet: bool) -> None:
+    if not quiet:
+        count = sum(clip.split == "train" for clip in clips)
+        typer.echo(f"{count} to train on, {len(clips) - count} held out", err=True)
+
+
 def _resume(out: Path, task: Path | None, layout: str | None, device: str, quiet: bool) -> None:
     """Goes on with the run in ``out``, by its own settings and data."""
     from nearfar_kit.launch import launch
     from nearfar_speech.continual import new_model
     from nearfar_speech.extend import extended
     from nearfar_speech.manifests import DATA, read_prepared, write_prepared
+    from nearfar_speech.prepare import short_enough
     from nearfar_speech.readers import find_clips
 
     if not (out / "settings.yaml").exists():
@@ -286,7 +304,10 @@ def _resume(out: Path, task: Path | None, layout: str | None, device: str, quiet
     more = None
     if task is not None:
         found = find_clips(task, layout, max_seconds=settings.max_seconds, check="decode")
+        found = short_enough(found, settings)
+        _tell_found(found, quiet)
         more = extended(prepared, found, settings)
+        _tell_held(more.clips[len(prepared.clips) :], quiet)
     model = new_model(settings, len(prepared.tokens), seed).to(launch(device_of(device)).device)
     run, metrics = begin(
         "speech", "train", out, settings, device=device, seed=seed, resume=True, packages=TOLD
