@@ -223,6 +223,18 @@ def test_what_is_trained_on_and_what_is_held_out(data, tmp_path):
     assert "train:" not in note
 
 
+def test_a_share_remembers_at_least_one_clip_a_class(data, tmp_path):
+    fewer = [o for o in TINY if not o.startswith("--set=memory")]
+    note = told("train", "--data", data, "--out", tmp_path / "t", "--quiet", *fewer)
+    assert note == (
+        "note: memory: 0.01 of 36 training clips is less than one a class; 6 are kept, one a "
+        "class\n"
+    )
+    buffer = json.loads((tmp_path / "t" / "checkpoint" / "buffer.json").read_text())
+    assert len({memory["label"] for memory in buffer["memories"]}) == len(buffer["memories"]) == 6
+    assert told("train", "--data", data, "--out", tmp_path / "u", "--quiet", *TINY) == ""
+
+
 def test_data_that_name_no_split_are_evaluated_whole(trained, data, tmp_path):
     manifest = data / "wavs" / "unsplit.json"
     rows = json.loads((data / "wavs" / "last.json").read_text())

@@ -128,6 +128,7 @@ def train(
     tokens = None if tokenizer is None else Tokens.load(tokenizer)
     prepared = prepare(found, settings, seed, tokens, byte_fallback=True)
     _tell_held(prepared.clips, quiet)
+    _tell(filter(None, [prepared.memory_note(settings.memory)]))
     # Before the run folder is there, which a mistake must not leave.
     model = new_model(settings, len(prepared.tokens), seed).to(launch(device_of(device)).device)
     run, metrics = begin("speech", "train", out, settings, device=device, seed=seed, packages=TOLD)

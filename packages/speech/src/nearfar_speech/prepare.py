@@ -40,6 +40,18 @@ class Prepared:
         own = (clip for clip in self.clips if clip.split == split)
         return self.curriculum.clips_of(own, task)
 
+    def memory_note(self, memory: float) -> str:
+        """What is kept where the setting's share of the training clips is less than one a class;
+        "" where it is not."""
+        classes = len(self.curriculum.classes)
+        clips = sum(clip.split == "train" for clip in self.clips)
+        if not 0 < memory < 1 or round(memory * clips) >= classes:
+            return ""
+        return (
+            f"memory: {memory:g} of {clips} training clips is less than one a class; {classes} are "
+            "kept, one a class"
+        )
+
     def training(self, task: int) -> list[Example]:
         return examples_of(self.of("train", task), self.curriculum)
 
@@ -61,8 +73,8 @@ def prepare(
 
     Raises:
         UserError: a class without training clips, a tested intent that was never trained, a
-            buffer larger than the data or smaller than one clip a class; what tasks, splits and
-            tokens raise.
+            buffer larger than the data, or told in clips and smaller than one a class; what tasks,
+            splits and tokens raise.
     """
     s = settings
     clips = split_clips(short_enough(found, s).clips, s)
