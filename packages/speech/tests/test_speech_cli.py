@@ -171,6 +171,12 @@ def test_evaluation_is_that_of_the_last_task(trained, data, tmp_path):
     assert not (tmp_path / "f").exists()
 
 
+def test_the_title_of_the_matrix_fits(trained):
+    from matplotlib.image import imread
+
+    assert imread(trained / "accuracy_matrix.png")[:, -2:].min() == 1  # white to the edge
+
+
 def told(*arguments):
     """Standard error of a command that ends well."""
     done = CliRunner().invoke(app, list(map(str, arguments)))

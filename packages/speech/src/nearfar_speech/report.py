@@ -55,7 +55,7 @@ def write_run_report(
         report.figure(path, "Intent accuracy on all classes seen so far, after each task.")
         path = plots.heatmap(
             run.path / "accuracy_matrix.png", accuracy_of(answers).accuracy, names,
-            title="After each task (row), on each task's clips (column)",
+            title="Accuracy after each task (row)\non each task's clips (column)",
         )  # fmt: skip
         report.figure(path, "Intent accuracy: what is lost down a column is forgotten.")
     confused = _confusion(run.path / "confusion.png", answers[-1])
