@@ -18,8 +18,12 @@ from typer.testing import CliRunner
 
 from nearfar_kit.errors import UserError
 from nearfar_speech.cli import app
+from nearfar_speech.evaluate import json_line
 from nearfar_speech.manifests import write_manifest
+from nearfar_speech.recognise import Recognised
 from nearfar_speech.simulate import simulate_clips
+from nearfar_speech.targets import Target
+from nearfar_speech.tasks import Curriculum
 from nearfar_speech.weights import load_model
 
 TINY = [f"--set={one}" for one in (
@@ -148,7 +152,9 @@ def test_recordings_are_recognised(trained, data, tmp_path):
     lines = speech("recognise", "--model", trained, data / "wavs", "--quiet").splitlines()
     told = [json.loads(line) for line in lines]
     assert [row["path"] for row in told] == [str(p) for p in sorted((data / "wavs").glob("*.wav"))]
-    assert set(told[0]) == {"path", "intent", "slots", "transcript", "score"}
+    assert set(told[0]) == {"path", "intent", "known", "slots", "transcript", "score"}
+    known = load_model(trained).curriculum.classes
+    assert [row["known"] for row in told] == [row["intent"] in known for row in told]
     assert all(row["score"] < 0 for row in told)
     files = sorted((data / "wavs").glob("*.wav"))[:2]
     speech("recognise", "--model", trained, *files, "--out", tmp_path / "a.jsonl", "--quiet")
@@ -156,6 +162,13 @@ def test_recordings_are_recognised(trained, data, tmp_path):
     for one, other in zip(again, told[:2], strict=True):
         assert one.pop("score") == pytest.approx(other.pop("score"), abs=1e-3)
         assert one == other
+
+
+def test_an_intent_that_was_never_taught_is_no_known_one():
+    spelt = Recognised("a.wav", Target("quietr"), "quietr", -1.0)
+    for by, intents, known in (("intent", ("quieter",), False), ("intent", ("quietr",), True),
+                               ("scenario", ("quietr",), None)):  # fmt: skip
+        assert json.loads(json_line(spelt, Curriculum(by, (intents,))))["known"] is known
 
 
 def test_evaluation_is_that_of_the_last_task(trained, data, tmp_path):

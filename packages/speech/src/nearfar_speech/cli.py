@@ -192,7 +192,7 @@ def recognise(
     device: DeviceOption = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """What recordings mean, a JSON line each: intent, slots, transcript, score."""
+    """What recordings mean, a JSON line each: intent, whether it is known, slots, words, score."""
     from nearfar_kit.atomic import write_atomic
     from nearfar_kit.launch import launch
     from nearfar_speech.evaluate import audio_files, json_line, meanings
@@ -203,7 +203,8 @@ def recognise(
         typer.echo(f"warning: {file}: is clipped; what it means is less sure", err=True)
     trained = load_model(model)
     trained.model.to(launch(device_of(device)).device)
-    lines = [json_line(found) for found in meanings(trained, files, quiet=quiet)]
+    found = meanings(trained, files, quiet=quiet)
+    lines = [json_line(one, trained.curriculum) for one in found]
     if out is None:
         typer.echo("\n".join(lines))
     else:

@@ -15,6 +15,7 @@ from nearfar_speech.features import Features
 from nearfar_speech.manifests import trained_paths
 from nearfar_speech.recognise import Recognised, recognise
 from nearfar_speech.targets import Target
+from nearfar_speech.tasks import Curriculum
 from nearfar_speech.weights import Trained
 
 __all__ = ["answers_on", "audio_files", "heard_before", "json_line", "meanings"]
@@ -52,12 +53,18 @@ def meanings(
     return recognise(trained.model, trained.tokens, features, paths, trained.settings)
 
 
-def json_line(found: Recognised) -> str:
-    """One recording's meaning as JSON."""
+def json_line(found: Recognised, curriculum: Curriculum) -> str:
+    """One recording's meaning as JSON.
+
+    Intents are spelt freely: ``known`` tells whether it is one that was taught, and is null where
+    the curriculum's classes are scenarios.
+    """
+    intent = found.meaning.intent
     return json.dumps(
         {
             "path": found.path,
-            "intent": found.meaning.intent,
+            "intent": intent,
+            "known": intent in curriculum.classes if curriculum.by == "intent" else None,
             "slots": [list(slot) for slot in found.meaning.slots],
             "transcript": found.meaning.transcript,
             "score": round(found.score, 4),
