@@ -319,7 +319,9 @@ class TestPrepare:
         with pytest.raises(UserError, match="is in the curriculum"):
             extended(begun, found, TINY)
         odd = [Clip(c.path, "Ünbekannt", split="train") for c in found.clips[:2]]
-        with pytest.raises(UserError, match="tokenizer does not know 'Ü' of the target 'Ünbekannt'"):
+        with pytest.raises(
+            UserError, match="tokenizer does not know 'Ü' of the target 'Ünbekannt'"
+        ):
             extended(begun, ClipSet("x", tuple(odd)), TINY)
         open_ended = prepare(ClipSet("x", first), _with(tasks=2), byte_fallback=True)
         with pytest.raises(UserError, match="has no training clip"):  # the odd one can be spelt

@@ -328,8 +328,10 @@ GOOD = {"path": "a.wav", "intent": "go"}
     [
         ({"path": "", "intent": "go"}, "line 2: path is absent or empty"),
         ({"file_name": "a.wav", "intent": "go"}, "no column path; found file_name, intent"),
-        ({"path": "a.wav", "label": "go", "speaker": "x"},
-         "no column intent; found path, label, speaker"),
+        (
+            {"path": "a.wav", "label": "go", "speaker": "x"},
+            "no column intent; found path, label, speaker",
+        ),
         ({"path": "a.wav", "intent": ""}, "line 2: no intent, nor one in semantics"),
         (GOOD | {"wav": "a.wav"}, "line 2: both path and wav; expected one for the path"),
         (GOOD | {"split": "training"}, "line 2: split is 'training'"),

@@ -169,7 +169,9 @@ def evaluate(
         raise UserError(f"{data}: no clip is in the split {split!r}; expected some, or --split all")
     count, on = heard_before(model, clips)
     if count:
-        _tell([f"{count} of these {len(clips)} clips were trained on, and are no test of the model"])
+        _tell(
+            [f"{count} of these {len(clips)} clips were trained on, and are no test of the model"]
+        )
     trained.model.to(launch(device_of(device)).device)
     answers = answers_on(trained, clips, quiet=quiet)
     run, metrics = begin("speech", "evaluate", out, trained.settings, device=device, packages=TOLD)

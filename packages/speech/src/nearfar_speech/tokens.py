@@ -115,6 +115,11 @@ class Tokens:
             pieces += [piece] if whole else list(piece)
         return [self._processor.PieceToId(p) for p in self._merged(pieces, dropout, draw)]
 
+    @property
+    def bytes(self) -> list[int]:
+        """Ids of byte fallback's tokens; none where the vocabulary was learnt without."""
+        return [number for number in range(len(self)) if self._processor.IsByte(number)]
+
     def unknown(self, text: str) -> tuple[str, ...]:
         """The characters of a text that cannot be spelt, each once."""
         pieces = zip(self._processor.EncodeAsPieces(text), self.encode(text), strict=True)

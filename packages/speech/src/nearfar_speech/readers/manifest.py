@@ -61,8 +61,9 @@ def read_manifest(path: Path, data_root: Path | str | None = None) -> ClipSet:
         data_root: None: the manifest's folder.
 
     Raises:
-        UserError: no column or row's field of a path or an intent, a path that leads out, two names for one field, two
-            rows of one file, slots or semantics of no known form, a split of another name.
+        UserError: no path or intent, nor a column of it, a path that leads out, two names for one
+            field, two rows of one file, slots or semantics of no known form, a split of another
+            name.
     """
     root = Path(data_root) if data_root is not None else (path if path.is_dir() else path.parent)
     if not root.is_dir():
