@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,12 @@ from typer.testing import CliRunner
 
 from nearfar_kit.errors import UserError
 from nearfar_speech.cli import app
+from nearfar_speech.evaluate import json_line
 from nearfar_speech.manifests import write_manifest
+from nearfar_speech.recognise import Recognised
 from nearfar_speech.simulate import simulate_clips
+from nearfar_speech.targets import Target
+from nearfar_speech.tasks import Curriculum
 from nearfar_speech.weights import load_model
 
 TINY = [f"--set={one}" for one in (
@@ -147,7 +152,9 @@ def test_recordings_are_recognised(trained, data, tmp_path):
     lines = speech("recognise", "--model", trained, data / "wavs", "--quiet").splitlines()
     told = [json.loads(line) for line in lines]
     assert [row["path"] for row in told] == [str(p) for p in sorted((data / "wavs").glob("*.wav"))]
-    assert set(told[0]) == {"path", "intent", "slots", "transcript", "score"}
+    assert set(told[0]) == {"path", "intent", "known", "slots", "transcript", "score"}
+    known = load_model(trained).curriculum.classes
+    assert [row["known"] for row in told] == [row["intent"] in known for row in told]
     assert all(row["score"] < 0 for row in told)
     files = sorted((data / "wavs").glob("*.wav"))[:2]
     speech("recognise", "--model", trained, *files, "--out", tmp_path / "a.jsonl", "--quiet")
@@ -155,6 +162,13 @@ def test_recordings_are_recognised(trained, data, tmp_path):
     for one, other in zip(again, told[:2], strict=True):
         assert one.pop("score") == pytest.approx(other.pop("score"), abs=1e-3)
         assert one == other
+
+
+def test_an_intent_that_was_never_taught_is_no_known_one():
+    spelt = Recognised("a.wav", Target("quietr"), "quietr", -1.0)
+    for by, intents, known in (("intent", ("quieter",), False), ("intent", ("quietr",), True),
+                               ("scenario", ("quietr",), None)):  # fmt: skip
+        assert json.loads(json_line(spelt, Curriculum(by, (intents,))))["known"] is known
 
 
 def test_evaluation_is_that_of_the_last_task(trained, data, tmp_path):
@@ -168,6 +182,87 @@ def test_evaluation_is_that_of_the_last_task(trained, data, tmp_path):
         speech("evaluate", "--model", trained, "--data", data / "wavs" / "odd.json", "--split",
                "all", "--out", tmp_path / "f")  # fmt: skip
     assert not (tmp_path / "f").exists()
+
+
+def test_the_title_of_the_matrix_fits(trained):
+    from matplotlib.image import imread
+
+    assert imread(trained / "accuracy_matrix.png")[:, -2:].min() == 1  # white to the edge
+
+
+def told(*arguments):
+    """Standard error of a command that ends well."""
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    return done.stderr
+
+
+def test_clips_that_were_trained_on_are_told(trained, data, tmp_path):
+    call = ["evaluate", "--data", data, "--quiet"]
+    whole = [*call, "--split", "all", "--model"]
+    assert told(*whole, trained, "--out", tmp_path / "all") == (
+        "note: 36 of these 72 clips were trained on, and are no test of the model\n"
+    )
+    assert "36 of these were trained on" in (tmp_path / "all" / "report.html").read_text()
+    assert "36 of these" in told(*whole, trained / "checkpoint", "--out", tmp_path / "inner")
+    assert told(*call, "--model", trained, "--out", tmp_path / "test") == ""
+    assert "none of them, by its path" in (tmp_path / "test" / "report.html").read_text()
+    shutil.copytree(trained / "checkpoint", tmp_path / "alone" / "model")
+    assert told(*whole, tmp_path / "alone" / "model", "--out", tmp_path / "x") == ""
+    page = (tmp_path / "x" / "report.html").read_text()
+    assert "does not tell what it was trained on" in page
+    assert "not trained on" not in page
+
+
+def test_clips_left_out_are_told(trained, data, tmp_path):
+    rows = json.loads((data / "wavs" / "last.json").read_text())
+    gone = [row | {"path": str(data / "wavs" / f"gone_{n}.wav")} for n, row in enumerate(rows)]
+    manifest = data / "wavs" / "gone.json"
+    manifest.write_text(json.dumps([*rows, *gone[:2]]))
+    note = (
+        f"note: missing: 2 left out ({data / 'wavs' / 'gone_0.wav'}, "
+        f"{data / 'wavs' / 'gone_1.wav'})\n"
+    )
+    call = ["evaluate", "--model", trained, "--data", manifest, "--quiet"]
+    assert told(*call, "--out", tmp_path / "e") == note
+    # Training fails for what is missing: that is told first.
+    call = ["train", "--data", str(manifest), "--out", str(tmp_path / "t")]
+    done = CliRunner().invoke(app, [*call, "--set=memory=99", "--set=tasks=1"])
+    assert "a buffer of 99 clips" in str(done.exception)
+    assert "missing: 2 left out" in done.stderr
+    done = CliRunner().invoke(app, [*call, "--set=memory=99", "--set=tasks=1", "--quiet"])
+    assert done.stderr.startswith("note: missing: 2 left out")
+
+
+def test_what_is_trained_on_and_what_is_held_out(data, tmp_path):
+    call = ["train", "--data", data, "--out", tmp_path / "t", *TINY]
+    note = told(*call, "--set=test_speakers=[speaker0, speaker1]")
+    assert "72 clips, 6 intents, 4 speakers" in note
+    assert "36 to train on, 36 held out\n" in note
+    assert "train:" not in note
+
+
+def test_a_share_remembers_at_least_one_clip_a_class(data, tmp_path):
+    fewer = [o for o in TINY if not o.startswith("--set=memory")]
+    note = told("train", "--data", data, "--out", tmp_path / "t", "--quiet", *fewer)
+    assert note == (
+        "note: memory: 0.01 of 36 training clips is less than one a class; 6 are kept, one a "
+        "class\n"
+    )
+    buffer = json.loads((tmp_path / "t" / "checkpoint" / "buffer.json").read_text())
+    assert len({memory["label"] for memory in buffer["memories"]}) == len(buffer["memories"]) == 6
+    assert told("train", "--data", data, "--out", tmp_path / "u", "--quiet", *TINY) == ""
+
+
+def test_data_that_name_no_split_are_evaluated_whole(trained, data, tmp_path):
+    manifest = data / "wavs" / "unsplit.json"
+    rows = json.loads((data / "wavs" / "last.json").read_text())
+    manifest.write_text(json.dumps([{**row, "split": ""} for row in rows]))
+    call = ["evaluate", "--model", trained, "--data", manifest, "--quiet"]
+    speech(*call, "--out", tmp_path / "e")
+    assert len((tmp_path / "e" / "answers.jsonl").read_text().splitlines()) == len(rows)
+    with pytest.raises(UserError, match="no clip is in the split 'test'; expected some, or"):
+        speech(*call, "--split", "test", "--out", tmp_path / "f")
 
 
 def test_the_bench_writes_its_table_and_goes_on(data, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -318,8 +319,14 @@ class TestPrepare:
         with pytest.raises(UserError, match="is in the curriculum"):
             extended(begun, found, TINY)
         odd = [Clip(c.path, "Ünbekannt", split="train") for c in found.clips[:2]]
-        with pytest.raises(UserError, match="characters that the run's tokenizer does not know"):
+        with pytest.raises(
+            UserError, match="tokenizer does not know 'Ü' of the target 'Ünbekannt'"
+        ):
             extended(begun, ClipSet("x", tuple(odd)), TINY)
+        open_ended = prepare(ClipSet("x", first), _with(tasks=2), byte_fallback=True)
+        with pytest.raises(UserError, match="has no training clip"):  # the odd one can be spelt
+            extended(open_ended, ClipSet("x", (*odd, replace(odd[0], intent="7's", split="test"))),
+                     TINY)  # fmt: skip
         tested = [Clip(found.clips[0].path, "open", split="test")]
         with pytest.raises(UserError, match="has no training clip"):
             extended(begun, ClipSet("x", tuple(tested)), TINY)

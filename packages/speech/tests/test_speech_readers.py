@@ -218,6 +218,11 @@ def test_fsdd(tmp_path, write_tone):
         ("seven", "seven", "jackson", "test"),
         ("seven", "seven", "jackson", "train"),
     ]
+    for name in ("5", "32"), ("4",):
+        folder = tmp_path / f"one_side_{len(name)}"
+        for number in name:
+            write_tone(folder / f"7_jackson_{number}.wav", rate=8000)
+        assert {clip.split for clip in find_clips(folder).clips} == {""}
 
 
 # Manifests
@@ -322,7 +327,11 @@ GOOD = {"path": "a.wav", "intent": "go"}
     ("row", "message"),
     [
         ({"path": "", "intent": "go"}, "line 2: path is absent or empty"),
-        ({"intent": "go"}, "line 2: path is absent or empty"),
+        ({"file_name": "a.wav", "intent": "go"}, "no column path; found file_name, intent"),
+        (
+            {"path": "a.wav", "label": "go", "speaker": "x"},
+            "no column intent; found path, label, speaker",
+        ),
         ({"path": "a.wav", "intent": ""}, "line 2: no intent, nor one in semantics"),
         (GOOD | {"wav": "a.wav"}, "line 2: both path and wav; expected one for the path"),
         (GOOD | {"split": "training"}, "line 2: split is 'training'"),

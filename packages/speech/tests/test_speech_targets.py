@@ -129,6 +129,26 @@ def test_words_of_later_tasks_are_spelt_and_strange_signs_unknown(tokens):
     assert UNK in tokens.encode("日")
 
 
+def test_byte_fallback_spells_what_the_texts_lack_and_changes_nothing_else(tokens):
+    wide = Tokens.train(TEXTS, 80, byte_fallback=True)
+    assert len(wide) == len(tokens) + 256
+    for text in TEXTS:
+        assert [wide.decode([i]) for i in wide.encode(text)] == [
+            tokens.decode([i]) for i in tokens.encode(text)
+        ]
+    later = "alarm_off _SEP yes, où est 日 _FILL 7's <0x41>"
+    assert tokens.unknown(later) == tuple(",ù日7'<0x41>")
+    assert wide.unknown(later) == ()
+    assert wide.decode(wide.encode(later)) == later
+    draw = np.random.default_rng(0)
+    drawn = [wide.encode(later, 0.5, draw) for _ in range(5)]
+    assert {wide.decode(ids) for ids in drawn} == {later}
+    assert UNK not in {i for ids in drawn for i in ids}
+    assert len(Tokens.train(TEXTS, 100_000, byte_fallback=True)) == (
+        len(Tokens.train(TEXTS, 100_000)) + 256
+    )
+
+
 def test_the_same_texts_give_the_same_tokens(tokens):
     assert Tokens.train(TEXTS, 80).model == tokens.model
 

@@ -209,10 +209,11 @@ def test_quotas():
     assert quota_of(0.01, 31, 23_132) == 7
     assert quota_of(0, 31, 23_132) == 0
     assert quota_of(100, 10, 100) == 10
+    assert quota_of(0.01, 10, 100) == 1  # a share keeps one a class
+    assert quota_of(0.29, 10, 100) == 2
     for size, message in (
         (101, "a buffer of 101 clips; the training set has 100"),
         (9, "9 clips of 100 for 10 classes; expected 10 or more, one a class"),
-        (0.01, "1 clips of 100 for 10 classes"),
         (-1, "expected 0 or more"),
         (float("nan"), "expected 0 or more"),
     ):

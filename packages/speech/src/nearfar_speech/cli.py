@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,7 @@ from nearfar_kit.command import (
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings, preset_values
 from nearfar_kit.verb import begin, device_of, end, simulated
+from nearfar_speech.clip import Clip, ClipSet
 from nearfar_speech.settings import PRESETS, SpeechSettings
 
 app = new_app("Spoken language understanding that learns new intents without forgetting.")
@@ -43,7 +45,6 @@ ModelOption = Annotated[Path, typer.Option("--model", help="Run folder of train.
 Preset = Annotated[str, typer.Option("--preset", help="cpu (small) or paper (wants a GPU).")]
 
 TOLD = ("speechbrain", "sentencepiece", "numpy")  # packages whose versions metrics.json has
-DATA = "data"  # the folder of a run that holds its manifests, tokenizer and curriculum
 
 # torch and SpeechBrain take seconds to import: each verb imports what it needs, so that --help and
 # a mistake in the call answer at once.
@@ -116,17 +117,18 @@ def train(
     )
     from nearfar_kit.launch import launch
     from nearfar_speech.continual import new_model
-    from nearfar_speech.manifests import write_prepared
+    from nearfar_speech.manifests import DATA, write_prepared
     from nearfar_speech.prepare import prepare, short_enough
     from nearfar_speech.readers import find_clips
     from nearfar_speech.tokens import Tokens
 
     found = find_clips(data, layout, max_seconds=settings.max_seconds, check="decode")
     found = short_enough(found, settings)
+    _tell_found(found, quiet)  # before a mistake that what was left out may have made
     tokens = None if tokenizer is None else Tokens.load(tokenizer)
-    prepared = prepare(found, settings, seed, tokens)
-    if not quiet:
-        typer.echo(found.summary(), err=True)
+    prepared = prepare(found, settings, seed, tokens, byte_fallback=True)
+    _tell_held(prepared.clips, quiet)
+    _tell(filter(None, [prepared.memory_note(settings.memory)]))
     # Before the run folder is there, which a mistake must not leave.
     model = new_model(settings, len(prepared.tokens), seed).to(launch(device_of(device)).device)
     run, metrics = begin("speech", "train", out, settings, device=device, seed=seed, packages=TOLD)
@@ -139,7 +141,12 @@ def evaluate(
     model: ModelOption,
     data: Data,
     out: Out = Path("runs/speech-evaluation"),
-    split: Annotated[str, typer.Option(help="train, valid, test, or all.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="train, valid, test, or all; else test, and all where the data name no split."
+        ),
+    ] = None,
     layout: Layout = None,
     device: DeviceOption = "auto",
     quiet: Quiet = False,
@@ -147,23 +154,31 @@ def evaluate(
     """A trained model on clips with labels: intent accuracy, word error rate, SLU-F1."""
     from nearfar_kit.launch import launch
     from nearfar_speech.answers import write_answers
-    from nearfar_speech.evaluate import answers_on
+    from nearfar_speech.evaluate import answers_on, heard_before
     from nearfar_speech.readers import find_clips
     from nearfar_speech.report import write_run_report
     from nearfar_speech.weights import load_model
 
     trained = load_model(model)
     found = find_clips(data, layout)
+    _tell(found.told(dropped=True))
+    if split is None:
+        split = "test" if any(clip.split for clip in found.clips) else "all"
     clips = found.clips if split == "all" else found.of(split)
     if not clips:
         raise UserError(f"{data}: no clip is in the split {split!r}; expected some, or --split all")
+    count, on = heard_before(model, clips)
+    if count:
+        _tell(
+            [f"{count} of these {len(clips)} clips were trained on, and are no test of the model"]
+        )
     trained.model.to(launch(device_of(device)).device)
     answers = answers_on(trained, clips, quiet=quiet)
     run, metrics = begin("speech", "evaluate", out, trained.settings, device=device, packages=TOLD)
     write_answers(run.path / "answers.jsonl", answers)
     table = write_run_report(
         run, metrics, [answers], found.name, "trained model", 0,
-        title="Spoken language understanding", subtitle=f"{model} on {data}.",
+        title="Spoken language understanding", subtitle=f"{model} on {data}.", on=on,
     )  # fmt: skip
     Console().print(table.terminal())
     end(run)
@@ -179,7 +194,7 @@ def recognise(
     device: DeviceOption = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """What recordings mean, a JSON line each: intent, slots, transcript, score."""
+    """What recordings mean, a JSON line each: intent, whether it is known, slots, words, score."""
     from nearfar_kit.atomic import write_atomic
     from nearfar_kit.launch import launch
     from nearfar_speech.evaluate import audio_files, json_line, meanings
@@ -190,7 +205,8 @@ def recognise(
         typer.echo(f"warning: {file}: is clipped; what it means is less sure", err=True)
     trained = load_model(model)
     trained.model.to(launch(device_of(device)).device)
-    lines = [json_line(found) for found in meanings(trained, files, quiet=quiet)]
+    found = meanings(trained, files, quiet=quiet)
+    lines = [json_line(one, trained.curriculum) for one in found]
     if out is None:
         typer.echo("\n".join(lines))
     else:
@@ -228,6 +244,7 @@ def bench(
     names = methods_of(methods, METHODS, chosen.methods)
     jobs = jobs_of(names, seeds or chosen.seeds)
     found = find_clips(data, layout, max_seconds=settings.max_seconds)
+    _tell(found.told(dropped=True))
     prepare(found, settings)  # a mistake is told before the run folder is there
     encoder = new_encoder(settings)
     run, metrics = begin("speech", "bench", out, settings, resume=resume, packages=TOLD)
@@ -255,12 +272,33 @@ def main() -> None:
     run_app(app)
 
 
+def _tell(notes: Iterable[str]) -> None:
+    """What was left out or put right, on stderr."""
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _tell_found(found: ClipSet, quiet: bool) -> None:
+    """What the data hold; of what is left out, even where quiet."""
+    if quiet:
+        _tell(found.told(dropped=True))
+    else:
+        typer.echo(found.summary(), err=True)
+
+
+def _tell_held(clips: Sequence[Clip], quiet: bool) -> None:
+    if not quiet:
+        count = sum(clip.split == "train" for clip in clips)
+        typer.echo(f"{count} to train on, {len(clips) - count} held out", err=True)
+
+
 def _resume(out: Path, task: Path | None, layout: str | None, device: str, quiet: bool) -> None:
     """Goes on with the run in ``out``, by its own settings and data."""
     from nearfar_kit.launch import launch
     from nearfar_speech.continual import new_model
     from nearfar_speech.extend import extended
-    from nearfar_speech.manifests import read_prepared, write_prepared
+    from nearfar_speech.manifests import DATA, read_prepared, write_prepared
+    from nearfar_speech.prepare import short_enough
     from nearfar_speech.readers import find_clips
 
     if not (out / "settings.yaml").exists():
@@ -270,7 +308,10 @@ def _resume(out: Path, task: Path | None, layout: str | None, device: str, quiet
     more = None
     if task is not None:
         found = find_clips(task, layout, max_seconds=settings.max_seconds, check="decode")
+        found = short_enough(found, settings)
+        _tell_found(found, quiet)
         more = extended(prepared, found, settings)
+        _tell_held(more.clips[len(prepared.clips) :], quiet)
     model = new_model(settings, len(prepared.tokens), seed).to(launch(device_of(device)).device)
     run, metrics = begin(
         "speech", "train", out, settings, device=device, seed=seed, resume=True, packages=TOLD
@@ -283,7 +324,7 @@ def _resume(out: Path, task: Path | None, layout: str | None, device: str, quiet
 def _learn(run: Any, metrics: Any, settings: SpeechSettings, model: Any, quiet: bool) -> None:
     """Learns the tasks that are left, tests after each, and leaves the model and the report."""
     from nearfar_speech.continual import learn_curriculum, new_learner
-    from nearfar_speech.manifests import read_prepared
+    from nearfar_speech.manifests import DATA, read_prepared
     from nearfar_speech.report import write_run_report
     from nearfar_speech.weights import Trained, save_model
 
@@ -300,6 +341,7 @@ def _learn(run: Any, metrics: Any, settings: SpeechSettings, model: Any, quiet: 
             title="Intents learnt task after task",
             subtitle=f"{len(prepared.curriculum)} tasks of {dataset}, "
             f"{len(learner.buffer)} clips remembered.",
+            on="Over all tasks, on clips that were not trained on.",
         )  # fmt: skip
         Console().print(table.terminal())
     end(run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -79,7 +78,7 @@ class ClipSet:
         return dict(Counter(fault.kind for fault in self.faults))
 
     def summary(self, names: int = 3) -> str:
-        """A line of counts, then one for each kind of fault with the first ``names`` of its files.
+        """A line of counts, what is not there, and :meth:`told` of the faults.
 
         Example:
             >>> clips = (Clip(Path("b.wav"), "on", speaker="anna"),)
@@ -88,18 +87,25 @@ class ClipSet:
             mine: 1 clips, 1 intents, 1 speakers
             empty: 1 left out (a.wav)
         """
-        return "\n".join(self._lines(names))
-
-    def _lines(self, names: int) -> Iterator[str]:
         intents = len({clip.intent for clip in self.clips})
         speakers = len({clip.speaker for clip in self.clips} - {""})
-        yield f"{self.name}: {len(self.clips)} clips, {intents} intents, {speakers} speakers"
-        for split in sorted({clip.split for clip in self.clips} - {""}):
-            yield f"{split}: {len(self.of(split))} clips"
+        lines = [f"{self.name}: {len(self.clips)} clips, {intents} intents, {speakers} speakers"]
         if self.missing:
-            yield f"not there: {', '.join(self.missing)}"
+            lines.append(f"not there: {', '.join(self.missing)}")
+        return "\n".join([*lines, *self.told(names)])
+
+    def told(self, names: int = 3, *, dropped: bool = False) -> list[str]:
+        """A line for each kind of fault, with the first ``names`` of its files.
+
+        Args:
+            dropped: only of clips that are left out.
+        """
+        lines = []
         for kind, count in self.fault_counts().items():
             own = [fault for fault in self.faults if fault.kind == kind]
+            if dropped and not own[0].drops:
+                continue
             what = "left out" if own[0].drops else "kept"
-            told = ", ".join(str(fault.path) for fault in own[:names])
-            yield f"{kind}: {count} {what} ({told}{', ...' if count > names else ''})"
+            paths = ", ".join(str(fault.path) for fault in own[:names])
+            lines.append(f"{kind}: {count} {what} ({paths}{', ...' if count > names else ''})")
+        return lines

@@ -59,6 +59,7 @@ def new_learner(
     """A learner before its first task; ``model``: of :func:`new_model`, where it is there."""
     if model is None:
         model = new_model(settings, len(prepared.tokens), seed)
+    model.silence(prepared.tokens.bytes)
     buffer = RehearsalBuffer(prepared.quota, settings.selection, seed)
     return Learner(model, prepared.tokens, Features(model.encoder), buffer, settings, seed)
 

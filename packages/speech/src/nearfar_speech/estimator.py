@@ -86,7 +86,8 @@ class SpokenLanguageUnderstanding:
                 :func:`nearfar_speech.prepare.prepare` raises.
         """
         clips, samples = _clips(recordings, intents, slots, transcripts, 0)
-        prepared = prepare(ClipSet("recordings", clips), self.settings, self.random_state)
+        found = ClipSet("recordings", clips)
+        prepared = prepare(found, self.settings, self.random_state, byte_fallback=True)
         self._learner = new_learner(prepared, self.settings, self.random_state)
         return self._learn(prepared, samples)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from nearfar_speech.answers import Answer
 from nearfar_speech.audio import inspect_audio
 from nearfar_speech.clip import Clip
 from nearfar_speech.features import Features
+from nearfar_speech.manifests import trained_paths
 from nearfar_speech.recognise import Recognised, recognise
 from nearfar_speech.targets import Target
+from nearfar_speech.tasks import Curriculum
 from nearfar_speech.weights import Trained
 
-__all__ = ["answers_on", "audio_files", "json_line", "meanings"]
+__all__ = ["answers_on", "audio_files", "heard_before", "json_line", "meanings"]
 
 _SUFFIXES = (".wav", ".flac")
 
@@ -50,18 +53,37 @@ def meanings(
     return recognise(trained.model, trained.tokens, features, paths, trained.settings)
 
 
-def json_line(found: Recognised) -> str:
-    """One recording's meaning as JSON."""
+def json_line(found: Recognised, curriculum: Curriculum) -> str:
+    """One recording's meaning as JSON.
+
+    Intents are spelt freely: ``known`` tells whether it is one that was taught, and is null where
+    the curriculum's classes are scenarios.
+    """
+    intent = found.meaning.intent
     return json.dumps(
         {
             "path": found.path,
-            "intent": found.meaning.intent,
+            "intent": intent,
+            "known": intent in curriculum.classes if curriculum.by == "intent" else None,
             "slots": [list(slot) for slot in found.meaning.slots],
             "transcript": found.meaning.transcript,
             "score": round(found.score, 4),
         },
         ensure_ascii=False,
     )
+
+
+def heard_before(run: Path, clips: Sequence[Clip]) -> tuple[int, str]:
+    """How many clips the run was trained on, by their paths, and a sentence that tells so."""
+    trained = trained_paths(run)
+    if trained is None:
+        return 0, f"On {len(clips)} clips; the model's folder does not tell what it was trained on."
+    count = sum(os.path.realpath(clip.path) in trained for clip in clips)
+    if count:
+        return count, (
+            f"On {len(clips)} clips; {count} of these were trained on, and are no test of it."
+        )
+    return 0, f"On {len(clips)} clips, none of them, by its path, trained on."
 
 
 def answers_on(trained: Trained, clips: Sequence[Clip], *, quiet: bool = True) -> list[Answer]:

@@ -10,7 +10,6 @@ from nearfar_speech.prepare import Prepared, short_enough
 from nearfar_speech.settings import SpeechSettings
 from nearfar_speech.splits import split_by_share
 from nearfar_speech.targets import Target
-from nearfar_speech.tokens import UNK
 
 __all__ = ["extended"]
 
@@ -41,10 +40,11 @@ def extended(prepared: Prepared, found: ClipSet, settings: SpeechSettings) -> Pr
             )
     for clip in clips:
         target = Target.of(clip).text
-        if UNK in prepared.tokens.encode(target):
+        if unknown := prepared.tokens.unknown(target):
             raise UserError(
-                f"{clip.path}: the target {target!r} has characters that the run's tokenizer does "
-                "not know; train anew, or with a --tokenizer that knows them"
+                f"{clip.path}: the tokenizer does not know {', '.join(map(repr, unknown))} of the "
+                f"target {target!r}; expected characters that it knows (one that is learnt in a "
+                "new run knows all)"
             )
     curriculum = prepared.curriculum.with_task(sorted(set(names)))
     trained = [clip for clip in (*prepared.clips, *clips) if clip.split == "train"]

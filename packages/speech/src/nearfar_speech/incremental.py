@@ -60,8 +60,7 @@ class IncrementalSpelling:
             x = x + _attend(layer.multihead_attn.att, together, keys, values, seen).view_as(x)
             x = x + layer.pos_ffn(layer.norm3(x))
         self.past = now
-        logits: Tensor = model.output(model.decoder.norm(x))[:, -1]
-        return logits
+        return model.logits(model.decoder.norm(x))[:, -1]
 
 
 def _heads(attention: nn.MultiheadAttention, x: Tensor) -> Tensor:

@@ -72,6 +72,7 @@ class Learner:
             raise UserError(f"task {self.task}: no training clip; expected some of each class")
         s = self.settings
         self.new = list(examples)
+        self.model.allow({number for e in self.new for number in self.tokens.encode(e.target)})
         self.old = [Example(m.path, m.target, m.label, True) for m in self.buffer.memories]
         self.draw = Draw(len(self.new), len(self.old), s.batch, s.share, (self.seed, self.task))
         epochs = s.epochs if self.task else s.first_epochs

@@ -17,8 +17,9 @@ from nearfar_speech.readers.rows import json_value
 from nearfar_speech.tasks import Curriculum
 from nearfar_speech.tokens import Tokens
 
-__all__ = ["read_prepared", "write_manifest", "write_prepared"]
+__all__ = ["DATA", "read_prepared", "trained_paths", "write_manifest", "write_prepared"]
 
+DATA = "data"  # the folder of a run that holds its manifests, tokenizer and curriculum
 _SPLITS = ("train", "valid", "test")
 
 
@@ -58,6 +59,29 @@ def read_prepared(folder: Path) -> tuple[Prepared, str, int]:
     clips = read_manifest(folder, data_root=root).clips
     tokens = Tokens.load(folder / "tokenizer.model")
     return Prepared(curriculum, clips, tokens, quota), name, seed
+
+
+def trained_paths(run: Path) -> frozenset[str] | None:
+    """Real paths of a run's training clips; None where its manifests are not there.
+
+    Args:
+        run: the run folder, or its ``checkpoint`` folder.
+
+    Raises:
+        UserError: a manifest is damaged.
+    """
+    run = run if (run / DATA).is_dir() else Path(os.path.abspath(run)).parent
+    manifest, file = run / DATA / "train.json", run / DATA / "curriculum.json"
+    if not (manifest.is_file() and file.is_file()):
+        return None
+    content, rows = json_value(file), json_value(manifest)
+    try:
+        root = content["data_root"]
+        return frozenset(
+            os.path.realpath(row["wav"].replace("{data_root}", root, 1)) for row in rows.values()
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{manifest}: is no manifest of a run ({error})") from None
 
 
 def write_manifest(path: Path, clips: Sequence[Clip], root: Path) -> None:

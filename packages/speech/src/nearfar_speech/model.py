@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ from nearfar_speech.harness import PositionalEncoding, TransformerDecoder
 from nearfar_speech.tokens import PAD
 
 __all__ = ["Heard", "SpeechModel"]
+
+_NEVER = -1e4  # added to a logit; finite, for a teacher's 0 * log 0
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class SpeechModel(nn.Module):
         contrast: width of both contrastive heads, each one linear layer.
     """
 
+    silent: Tensor  # V: 0, and of tokens not used yet what keeps them from being spelt
+
     def __init__(
         self,
         encoder: Encoder,
@@ -65,6 +70,7 @@ class SpeechModel(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width, vocabulary)
+        self.register_buffer("silent", torch.zeros(vocabulary))
         self.audio_head = nn.Linear(encoder.width, contrast)
         self.text_head = nn.Linear(width, contrast)
 
@@ -72,6 +78,21 @@ class SpeechModel(nn.Module):
         """Features of the encoder's front [B, M, ...] and lengths [B]."""
         frames, counts = self.encoder.body(features, lengths)
         return Heard(self.normal(frames), padding_mask(counts, frames.shape[1]))
+
+    def silence(self, tokens: Sequence[int]) -> None:
+        """Tokens that no task has used yet: they are never spelt, and learn nothing before
+        :meth:`allow`. Else each task would teach that they never come, and the task that brings
+        them would take long to unlearn it."""
+        self.silent[list(tokens)] = _NEVER
+
+    def allow(self, tokens: Collection[int]) -> None:
+        """Tokens that a task uses."""
+        self.silent[list(tokens)] = 0
+
+    def logits(self, spelt: Tensor) -> Tensor:
+        """[..., width] of the decoder -> [..., V]."""
+        logits: Tensor = self.output(spelt) + self.silent
+        return logits
 
     def spell(self, heard: Heard, tokens: Tensor) -> Tensor:
         """Tokens [B, n] so far -> logits [B, n, V] of the next ones; each sees those before it."""
@@ -84,8 +105,7 @@ class SpeechModel(nn.Module):
             tgt_mask=later,
             memory_key_padding_mask=heard.blank,
         )
-        logits: Tensor = self.output(spelt)
-        return logits
+        return self.logits(spelt)
 
     def remember(self, heard: Heard) -> Tensor:
         """What the decoder looks at, [B, T, width]."""

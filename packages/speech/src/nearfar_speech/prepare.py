@@ -40,22 +40,41 @@ class Prepared:
         own = (clip for clip in self.clips if clip.split == split)
         return self.curriculum.clips_of(own, task)
 
+    def memory_note(self, memory: float) -> str:
+        """What is kept where the setting's share of the training clips is less than one a class;
+        "" where it is not."""
+        classes = len(self.curriculum.classes)
+        clips = sum(clip.split == "train" for clip in self.clips)
+        if not 0 < memory < 1 or round(memory * clips) >= classes:
+            return ""
+        return (
+            f"memory: {memory:g} of {clips} training clips is less than one a class; {classes} are "
+            "kept, one a class"
+        )
+
     def training(self, task: int) -> list[Example]:
         return examples_of(self.of("train", task), self.curriculum)
 
 
 def prepare(
-    found: ClipSet, settings: SpeechSettings, seed: int = 0, tokens: Tokens | None = None
+    found: ClipSet,
+    settings: SpeechSettings,
+    seed: int = 0,
+    tokens: Tokens | None = None,
+    *,
+    byte_fallback: bool = False,
 ) -> Prepared:
     """Splits where there are none, tasks, tokens of the training texts, the quota.
 
     Args:
         tokens: instead of ones to be trained.
+        byte_fallback: whether those to be trained spell the words of tasks to come as well,
+            whatever their characters.
 
     Raises:
         UserError: a class without training clips, a tested intent that was never trained, a
-            buffer larger than the data or smaller than one clip a class; what tasks, splits and
-            tokens raise.
+            buffer larger than the data, or told in clips and smaller than one a class; what tasks,
+            splits and tokens raise.
     """
     s = settings
     clips = split_clips(short_enough(found, s).clips, s)
@@ -70,7 +89,8 @@ def prepare(
     curriculum.check_trained(trained, others)
     quota = quota_of(s.memory, len(curriculum.classes), len(trained)) if s.memory else 0
     if tokens is None:
-        tokens = Tokens.train([Target.of(clip).text for clip in trained], s.vocabulary)
+        texts = [Target.of(clip).text for clip in trained]
+        tokens = Tokens.train(texts, s.vocabulary, byte_fallback=byte_fallback)
     return Prepared(curriculum, (*trained, *others), tokens, quota)
 
 

@@ -34,18 +34,20 @@ def quota_of(size: float, classes: int, clips: int) -> int:
     """Clips a class of a buffer of ``size`` in all, shared evenly among the classes of all tasks.
 
     Args:
-        size: clips in all; below 1 a share of the ``clips`` of the training set, rounded.
+        size: clips in all; below 1 a share of the ``clips`` of the training set, rounded, and at
+            least one clip a class.
 
     Raises:
-        UserError: the buffer is larger than the data, or has no clip for each class.
+        UserError: the buffer is larger than the data, or is told in clips and has none for each
+            class.
 
     Example:
-        >>> quota_of(930, 31, 23_132), quota_of(0.01, 31, 23_132)
-        (30, 7)
+        >>> quota_of(930, 31, 23_132), quota_of(0.01, 31, 23_132), quota_of(0.01, 2, 11)
+        (30, 7, 1)
     """
     if not (size >= 0 and classes > 0):  # a NaN is refused too
         raise UserError(f"memory: {size} clips for {classes} classes; expected 0 or more for some")
-    whole = round(size * clips) if size < 1 else int(size)
+    whole = int(size) if size >= 1 else max(round(size * clips), classes if size else 0)
     if whole > clips:
         raise UserError(f"memory: a buffer of {whole} clips; the training set has {clips}")
     if size and whole < classes:

@@ -30,13 +30,18 @@ def write_run_report(
     *,
     title: str,
     subtitle: str,
+    on: str,
 ) -> Table:
-    """``metrics.json``, plots and ``report.html``; gives the table of what was measured."""
+    """``metrics.json``, plots and ``report.html``; gives the table of what was measured.
+
+    Args:
+        on: a sentence that tells on which clips.
+    """
     records = records_of(answers, dataset, method, seed)
     metrics.records = records
     metrics.write(run.metrics)
     report = Report(title, subtitle)
-    report.section("What was measured", "Over all tasks, on clips that were not trained on.")
+    report.section("What was measured", on)
     table = _table(records, dataset)
     report.table(table)
     if len(answers) > 1:
@@ -50,7 +55,7 @@ def write_run_report(
         report.figure(path, "Intent accuracy on all classes seen so far, after each task.")
         path = plots.heatmap(
             run.path / "accuracy_matrix.png", accuracy_of(answers).accuracy, names,
-            title="After each task (row), on each task's clips (column)",
+            title="Accuracy after each task (row)\non each task's clips (column)",
         )  # fmt: skip
         report.figure(path, "Intent accuracy: what is lost down a column is forgotten.")
     confused = _confusion(run.path / "confusion.png", answers[-1])

@@ -37,7 +37,7 @@ class SpeechSettings(Settings):
 
     # Tokens.
     vocabulary: int = Field(1000, ge=6)
-    """Tokens of the tokenizer that is learnt."""
+    """Tokens of the tokenizer that is learnt; a run adds 256, one a byte, for words to come."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Chance of each of the tokenizer's merges to be skipped in training."""
 
@@ -54,7 +54,7 @@ class SpeechSettings(Settings):
     # Memory: clips in all, shared evenly among all classes; the paper's is 1% of the training set.
     memory: float = Field(0.01, ge=0)
     """Clips remembered in all, shared evenly among all classes; below 1, a share of the training
-    set."""
+    set, and at least one a class."""
     selection: Selection = "herding"
     """Which clips are remembered."""
     share: float | None = Field(0.25, gt=0, lt=1)

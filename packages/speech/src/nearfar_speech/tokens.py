@@ -20,6 +20,7 @@ __all__ = ["EOS", "PAD", "SOS", "UNK", "Tokens"]
 PAD, UNK, SOS, EOS = 0, 1, 2, 3
 _MARKERS = (SEP, FILL)
 _LIMIT = re.compile(r"value <= (\d+)")
+_BYTES = 256  # pieces of byte fallback
 
 
 class Tokens:
@@ -55,14 +56,18 @@ class Tokens:
             raise UserError(f"tokenizer: PAD, UNK, SOS, EOS are {own}; expected 0, 1, 2, 3")
 
     @classmethod
-    def train(cls, texts: Iterable[str], size: int = 1000) -> Tokens:
+    def train(
+        cls, texts: Iterable[str], size: int = 1000, *, byte_fallback: bool = False
+    ) -> Tokens:
         """A vocabulary of the training texts of all tasks.
 
-        Every character of theirs is in it, so that a later task's words can be spelt, as far as
-        they use the same characters. The same texts give the same tokens.
+        Every character of theirs is in it, so that other words of the same characters can be
+        spelt. The same texts give the same tokens.
 
         Args:
             size: of the vocabulary, special tokens with it; fewer where the texts hold fewer.
+            byte_fallback: 256 tokens more, one a byte, that spell any character the texts lack:
+                for words of tasks that are not known yet. All other tokens stay the same.
 
         Raises:
             UserError: there is no text, or the size cannot hold the texts' characters.
@@ -74,14 +79,15 @@ class Tokens:
         needed = len(set("".join(plain.split()))) + 1 + 4 + len(_MARKERS)  # 1: a sign for blanks
         if size < needed:
             raise UserError(f"tokenizer: a size of {size}; these texts' characters need {needed}")
+        size += _BYTES if byte_fallback else 0
         try:
-            return cls(_trained(texts, size))
+            return cls(_trained(texts, size, byte_fallback))
         except RuntimeError as error:
             # BPE ends where every word is one token; the message tells at which size.
             limit = _LIMIT.search(str(error))
             if limit is None:
                 raise UserError(f"tokenizer: cannot be trained ({error})") from None
-            return cls(_trained(texts, int(limit[1])))
+            return cls(_trained(texts, int(limit[1]), byte_fallback))
 
     def __len__(self) -> int:
         return int(self._processor.GetPieceSize())
@@ -105,8 +111,19 @@ class Tokens:
             return list(self._processor.Encode(text))
         pieces: list[str] = []
         for piece in self._processor.EncodeAsPieces(text):
-            pieces += [piece] if piece in _MARKERS else list(piece)
+            whole = piece in _MARKERS or self._processor.IsByte(self._processor.PieceToId(piece))
+            pieces += [piece] if whole else list(piece)
         return [self._processor.PieceToId(p) for p in self._merged(pieces, dropout, draw)]
+
+    @property
+    def bytes(self) -> list[int]:
+        """Ids of byte fallback's tokens; none where the vocabulary was learnt without."""
+        return [number for number in range(len(self)) if self._processor.IsByte(number)]
+
+    def unknown(self, text: str) -> tuple[str, ...]:
+        """The characters of a text that cannot be spelt, each once."""
+        pieces = zip(self._processor.EncodeAsPieces(text), self.encode(text), strict=True)
+        return tuple(dict.fromkeys("".join(piece for piece, number in pieces if number == UNK)))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids up to the first EOS; PAD and SOS are passed over.
@@ -174,7 +191,7 @@ class Tokens:
         return None if number == UNK else float(self._processor.GetScore(number))
 
 
-def _trained(texts: Sequence[str], size: int) -> bytes:
+def _trained(texts: Sequence[str], size: int, byte_fallback: bool) -> bytes:
     written = io.BytesIO()
     sentencepiece.SentencePieceTrainer.Train(
         sentence_iterator=iter(texts),
@@ -187,6 +204,7 @@ def _trained(texts: Sequence[str], size: int) -> bytes:
         eos_id=EOS,
         user_defined_symbols=list(_MARKERS),
         character_coverage=1.0,
+        byte_fallback=byte_fallback,
         normalization_rule_name="identity",  # what is decoded is compared with what was given
         max_sentence_length=1 << 20,  # bytes; longer ones would be dropped without a word
         num_threads=1,

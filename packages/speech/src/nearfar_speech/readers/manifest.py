@@ -61,8 +61,9 @@ def read_manifest(path: Path, data_root: Path | str | None = None) -> ClipSet:
         data_root: None: the manifest's folder.
 
     Raises:
-        UserError: a row without path or intent, a path that leads out, two names for one field, two
-            rows of one file, slots or semantics of no known form, a split of another name.
+        UserError: no path or intent, nor a column of it, a path that leads out, two names for one
+            field, two rows of one file, slots or semantics of no known form, a split of another
+            name.
     """
     root = Path(data_root) if data_root is not None else (path if path.is_dir() else path.parent)
     if not root.is_dir():
@@ -112,6 +113,9 @@ def _clip(row: dict[str, Any], where: str, root: Path, split: str) -> Clip:
             raise UserError(f"{where}: both {' and '.join(found)}; expected one for the {name}")
         if found:
             ours[name] = row[found[0]]
+    if "path" not in ours or not ours.keys() & {"intent", "semantics"}:
+        absent = "path" if "path" not in ours else "intent"
+        raise UserError(f"{where}: no column {absent}; found {', '.join(map(str, row))}")
     place = text_of(ours, "path", where)
     for mark in _ROOTS:
         place = place.replace(mark, ".", 1) if place.startswith(mark) else place
