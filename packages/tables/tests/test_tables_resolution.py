@@ -119,6 +119,23 @@ class TestTruth:
         assert (slimfast(claims)[true] > 0.5).all()
         assert vote(claims)[true[-1]] < 0.5
 
+    def test_slimfast_where_most_claims_are_wrong(self):
+        """Sources right two times in five, and wrong each in its own way: the truth is what several
+        say, though none of them is right half of the time."""
+        right = np.random.default_rng(0).random((200, 12)) < 0.4
+        rows = [
+            (i, s, "true" if right[i, s] else f"false {s}") for i in range(200) for s in range(12)
+        ]
+        claims = claims_of(rows)
+        found = slimfast(claims)
+        asked = np.flatnonzero(right.sum(1) > 1)
+        true = [
+            claims.value[(claims.item == i) & (claims.source == right[i].argmax())] for i in asked
+        ]
+        likeliest = [found[t[0]] == found[claims.item_of == i].max()
+                     for i, t in zip(asked, true, strict=True)]  # fmt: skip
+        assert np.mean(likeliest) > 0.95
+
     def test_truth_finder_first_round_by_hand(self):
         claims = claims_of([(0, 0, "a"), (0, 1, "a"), (0, 2, "b")])
         tau = -math.log(0.1)

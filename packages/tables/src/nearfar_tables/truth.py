@@ -138,8 +138,12 @@ def accu(
 def slimfast(claims: Claims, *, strength: float = 1.0) -> Floats:
     """SLiMFast by expectation-maximisation (Rekatsinas et al. 2017, arXiv 1512.06474).
 
-    A source's trust is a logistic regression over what is known of it, here how much it claims, and
-    over who it is; a value's posterior is the softmax of the trust of those who say it.
+    A source's log-odds of being right are a logistic regression over what is known of it, here how
+    much it claims, and over who it is. One that is wrong says any of the item's other values, so a
+    value's posterior is the softmax of the sums of ``log-odds + ln(values of the item - 1)`` over
+    those who say it. Of two values that is the paper's; of many, the sums without it make what most
+    say the least likely, since sources that are right less than half of the time are then no better
+    than liars.
 
     Args:
         strength: of the regression's penalty.
@@ -148,6 +152,8 @@ def slimfast(claims: Claims, *, strength: float = 1.0) -> Floats:
     claimed = np.bincount(claims.source, minlength=claims.sources).astype(float)
     about = np.log(claimed)
     about = (about - about.mean()) / (about.std() + 1e-9)
+    choice = np.bincount(claims.item_of, minlength=claims.items)
+    others = np.log(np.maximum(choice - 1, 1))[claims.item]
     known = hstack([csr_array(about[:, None]), eye_array(claims.sources, format="csr")]).tocsr()
     both, label = vstack([known, known]), np.repeat([1, 0], claims.sources)
     for _ in range(ITERATIONS):
@@ -156,7 +162,8 @@ def slimfast(claims: Claims, *, strength: float = 1.0) -> Floats:
         )
         weight = np.r_[right, claimed - right]
         fitted = LogisticRegression(C=1 / strength, max_iter=1000).fit(both, label, weight)
-        new = claims.shares(claims.per_value(fitted.decision_function(known)[claims.source]))
+        odds = fitted.decision_function(known)[claims.source]
+        new = claims.shares(claims.per_value(odds + others))
         done = np.abs(new - posterior).max(initial=0) < 1e-4
         posterior = new
         if done:
