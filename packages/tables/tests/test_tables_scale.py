@@ -302,10 +302,21 @@ class TestRay:
             ("127.0.0.1:1", r"no cluster answers \(.*refused"),
             ("ray://127.0.0.1:1", r"no cluster answers \(.*refused"),
             ("127.0.0.1:99999", "no cluster answers"),
-            ("auto", "no cluster answers"),
         ],
     )
     def test_what_is_no_cluster(self, address, told):
         pytest.importorskip("ray")
         with pytest.raises(UserError, match=told), cluster(address):
+            pass
+
+    def test_no_cluster_to_join(self, monkeypatch):
+        """As Ray says it; another's cluster may be running here while tests do."""
+        ray = pytest.importorskip("ray")
+
+        def none_there(**_):
+            raise ConnectionError("Could not find any running Ray instance.\nStart one.")
+
+        monkeypatch.setattr(ray, "init", none_there)
+        told = r"--ray auto: no cluster answers \(Could not find any running Ray instance\.\)"
+        with pytest.raises(UserError, match=told), cluster("auto"):
             pass

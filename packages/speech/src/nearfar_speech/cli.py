@@ -122,10 +122,10 @@ def train(
     from nearfar_speech.readers import find_clips
     from nearfar_speech.tokens import Tokens
 
+    tokens = None if tokenizer is None else Tokens.load(tokenizer)
     found = find_clips(data, layout, max_seconds=settings.max_seconds, check="decode")
     found = short_enough(found, settings)
     _tell_found(found, quiet)  # before a mistake that what was left out may have made
-    tokens = None if tokenizer is None else Tokens.load(tokenizer)
     prepared = prepare(found, settings, seed, tokens, byte_fallback=True)
     _tell_held(prepared.clips, quiet)
     _tell(filter(None, [prepared.memory_note(settings.memory)]))
