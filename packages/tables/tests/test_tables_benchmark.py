@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -11,10 +12,18 @@ import pytest
 from nearfar_kit.command import run_app
 from nearfar_kit.errors import UserError
 from nearfar_kit.metrics import Metrics
+from nearfar_tables.bench import matching
+from nearfar_tables.bench.noise import _conflicts, _judgement
+from nearfar_tables.bench.part import Ask
+from nearfar_tables.bench.published import _scores
 from nearfar_tables.bench.splink import splink_is_there, splink_pairs
 from nearfar_tables.bench.whole import agreement
 from nearfar_tables.benchmark_layout import find_sets, read_set
+from nearfar_tables.benchmarks import LabelledPairs
 from nearfar_tables.cli import app
+from nearfar_tables.integration import Result
+from nearfar_tables.matching import Scored
+from nearfar_tables.settings import TablesSettings
 from nearfar_tables.simulate import simulate
 
 
@@ -124,3 +133,80 @@ def test_splink_finds_most_of_what_is_given():
     same = truth[pairs[:, 0]] == truth[pairs[:, 1]]
     assert (yes & same).sum() > 0.8 * same.sum()
     assert (yes & ~same).sum() < 0.2 * same.sum()
+
+
+def judged(pairs):
+    """A result with these pairs of (table, row), (table, row) and whether they match."""
+    rows = [(*left, *right, yes) for left, right, yes in pairs]
+    names = ["left_table", "left_row", "right_table", "right_row", "match"]
+    frame = pl.DataFrame(rows, names, orient="row")
+    none = pl.DataFrame()
+    return Result(none, none, frame, none, none, ())
+
+
+class TestNoiseByHand:
+    """Two things in three copies, of which the second has its rows turned round."""
+
+    TRUTH = np.array([0, 1, 1, 0, 0, 1])
+
+    @pytest.mark.parametrize(
+        ("pairs", "f1"),
+        [
+            # All six, of six.
+            ([((1, 0), (2, 1)), ((1, 1), (2, 0)), ((1, 0), (3, 0)), ((1, 1), (3, 1)),
+              ((2, 1), (3, 0)), ((2, 0), (3, 1))], 1.0),
+            # One right and one wrong: 2 * 1 / (2 + 6).
+            ([((1, 0), (2, 1)), ((1, 0), (2, 0))], 0.25),
+            ([], 0.0),
+        ],
+    )  # fmt: skip
+    def test_judgement(self, pairs, f1):
+        told = [((f"copy_{a}", i), (f"copy_{b}", j), True) for (a, i), (b, j) in pairs]
+        told.append((("copy_2", 0), ("copy_3", 0), False))  # not said to be one
+        assert _judgement(judged(told), self.TRUTH, 2) == pytest.approx(f1)
+
+    def test_conflicts(self):
+        clean = pl.DataFrame({"city": ["Rome", "Oslo"], "year": ["1990", None]})
+        decided = pl.DataFrame(
+            {"set": [0, 1, 1], "column": ["city", "city", "year"], "value": ["ROME", "Olso", "1"]}
+        )
+        sets = pl.DataFrame({"set": [0, 1, 1, 0, 0, 1]})
+        none = pl.DataFrame()
+        found = Result(none, sets, none, decided, none, ())
+        # Rome is right but for letter case, Olso is not, and of the year nothing is known.
+        assert _conflicts(found, self.TRUTH, clean) == 0.5
+
+
+def test_published_pairs_are_scored_by_hand(published, monkeypatch):
+    """Three pairs are said to be one, of which one is among the two that are."""
+    pairs = judged([
+        (("t", 1), ("t", 0), True), (("t", 0), ("t", 2), True), (("t", 3), ("t", 4), True),
+        (("t", 2), ("t", 3), False),
+    ])  # fmt: skip
+    sets = pl.DataFrame({"set": [0, 0, 1, 1, 2]})
+    result = replace(pairs, sets=sets)
+    monkeypatch.setattr("nearfar_tables.bench.published.integrate", lambda *_, **__: result)
+    f1, similarity, _ = _scores(read_set(published), Ask(published, published, TablesSettings()))
+    assert f1 == pytest.approx(2 * 1 / (3 + 2))
+    assert similarity == 1
+
+
+def test_the_test_part_scores_and_the_valid_part_cuts(tmp_path, monkeypatch):
+    data = LabelledPairs(
+        "x",
+        pl.DataFrame({"name": ["aaa", "bbb", "ccc", "aaa x", "bbb", "zzz"]}),
+        np.array([0, 0, 0, 1, 1, 1]),
+        np.array([(0, 3), (1, 4), (2, 5), (0, 5)]),
+        np.array([True, True, False, False]),
+        np.array([1, 2, 2, 0]),
+    )
+    monkeypatch.setattr(matching, "read_pairs", lambda _: data)
+    # Wrong on train and on valid, right on test.
+    said = Scored(data.pairs, np.zeros(4), np.zeros(4), np.array([False, True, False, True]))
+    monkeypatch.setattr(matching, "match", lambda *_, **__: said)
+    job = matching._Job("x", "nearfar", 0)
+    matching._match(job, paths={"x": tmp_path}, folder=tmp_path, settings=TablesSettings())
+    record = json.loads((tmp_path / job.file).read_text())
+    assert (record["value"], record["n"]) == (1.0, 2)
+    # The only pair of valid is a match: what is as alike as it is one.
+    assert matching._scored(data).tolist() == [True, True, False, False]

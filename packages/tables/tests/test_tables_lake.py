@@ -13,6 +13,7 @@ from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
 from nearfar_tables import Lake, TablesSettings, integrate
 from nearfar_tables.cli import app
+from nearfar_tables.matching import Scored
 from nearfar_tables.measures import pairwise_scores
 from nearfar_tables.simulate import simulate
 
@@ -111,6 +112,16 @@ class TestMatchOne:
         probabilities = [partner.probability for partner in found]
         assert probabilities == sorted(probabilities, reverse=True)
         assert np.array_equal(lake.sets, before)
+
+    def test_a_set_is_as_likely_as_its_likeliest_row(self, lake, monkeypatch):
+        place = int(np.flatnonzero(np.bincount(lake.sets)[lake.sets] == 2)[0])
+        one, two = np.flatnonzero(lake.sets == lake.sets[place]).tolist()
+        before = len(lake.sets)
+        pairs = np.array([(one, before), (two, before)])
+        said = Scored(pairs, np.zeros(2), np.array([0.9, 0.6]), np.array([True, True]))
+        monkeypatch.setattr(Lake, "_scored", lambda *_: said)
+        (found,) = lake.match_one(lake.union.frame.row(place, named=True))
+        assert (found.set, found.probability) == (lake.sets[place], 0.9)
 
     def test_nothing_alike(self, lake):
         assert lake.match_one({"name": "Xyzzy Plugh"}) == []
