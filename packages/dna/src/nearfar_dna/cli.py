@@ -20,6 +20,7 @@ from nearfar_kit.command import (
     Seed,
     new_app,
     run_app,
+    tell,
 )
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
@@ -156,7 +157,7 @@ def evaluate(
         raise UserError(f"{data}: one species only ({genomes.names[0]}); expected two or more")
     seen, species_seen = trained.known(genomes)
     if species_seen or seen:
-        _note(
+        tell(
             f"trained on: {len(seen)} of these genomes, {len(species_seen)} of these "
             f"{len(genomes.names)} species (by their names: {_some(species_seen)}); scores tell "
             "nothing of what is new there"
@@ -366,15 +367,10 @@ def _load(model: Path, device: str) -> Any:
     return loaded
 
 
-def _note(line: str) -> None:
-    typer.echo(f"note: {line}", err=True)
-
-
 def _count(genomes: Any) -> None:
     """How many genomes of how many species were read, and what was taken for granted."""
     typer.echo(genomes.counted)
-    for line in genomes.notes:
-        _note(line)
+    tell(*genomes.notes)
 
 
 def _some(names: list[str]) -> str:

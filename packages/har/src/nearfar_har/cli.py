@@ -28,6 +28,7 @@ from nearfar_kit.command import (
     Seed,
     new_app,
     run_app,
+    tell,
 )  # fmt: skip
 from nearfar_kit.errors import UserError
 from nearfar_kit.run import model_of
@@ -110,12 +111,12 @@ def train(
     from nearfar_har.train import train as run_training
     from nearfar_kit.launch import launch
 
-    recordings = recordings_from(data, layout=layout, options=read_options(read), tell=_tell)
+    recordings = recordings_from(data, layout=layout, options=read_options(read), tell=tell)
     windows = windows_of(recordings, settings)
     held_out = held_out_subjects(windows, hold_out)
     rest, test = windows.split_by_subject(held_out) if held_out else (windows, None)
     if note := check_trained(recordings, rest, test, settings):
-        _tell(note)
+        tell(note)
     del recordings  # its memory is not needed in training
     fabric = launch(device_of(device))
     run, metrics = begin(
@@ -148,7 +149,7 @@ def evaluate(
         _, windows = windows.split_by_subject(subjects)
     with_activities_of(trained, windows)  # refused before anything is written
     if known := trained.trained_on(windows):
-        _tell(
+        tell(
             f"{len(known)} of these {len(set(windows.subject.tolist()))} subjects were trained on, "
             f"by their names: {', '.join(known)}; scores tell nothing of new people there, "
             "--subject NAME tests one alone"
@@ -182,7 +183,7 @@ def classify(
     write_labels(frame, out)
     left_out = len(windows) - len(frame)
     if left_out:
-        _tell(f"{left_out} windows left out: no known device was present")
+        tell(f"{left_out} windows left out: no known device was present")
     if not quiet:
         typer.echo(f"{len(frame)} windows labelled: {out}")
 
@@ -215,7 +216,7 @@ def bench(
         if dataset not in found:
             raise UserError(f"--dataset {dataset}: expected one of {', '.join(found)}")
         found = {dataset: found[dataset]}
-    windows = {name: windows_from(path, settings, tell=_tell) for name, path in found.items()}
+    windows = {name: windows_from(path, settings, tell=tell) for name, path in found.items()}
     windows = usable_sets(windows, needed=dataset is not None)
     run, metrics = begin("har", "bench", out, settings, resume=resume, packages=TOLD)
     compare(
@@ -245,11 +246,6 @@ def _new_report(title: str, subtitle: str) -> Any:
     return Report(title, subtitle)
 
 
-def _tell(note: str) -> None:
-    """What was taken for granted or cannot be used, on stderr."""
-    typer.echo(f"note: {note}", err=True)
-
-
 def _load(model: Path) -> tuple[Any, HarSettings]:
     from nearfar_har.model import HarModel
 
@@ -262,12 +258,12 @@ def _windows_for(
     from nearfar_har.data import read_options, windows_from
 
     windows = windows_from(
-        data, settings, layout=layout, options=read_options(read), rate=trained.rate, tell=_tell
+        data, settings, layout=layout, options=read_options(read), rate=trained.rate, tell=tell
     )
     trained.check(windows)
     unknown = [name for name in windows.devices if name not in trained.classifiers]
     if unknown:
-        _tell(
+        tell(
             f"devices not used, unknown to the model: {', '.join(unknown)}; "
             f"it knows {', '.join(trained.classifiers)}"
         )

@@ -27,6 +27,7 @@ from nearfar_kit.command import (
     Seed,
     new_app,
     run_app,
+    tell,
 )  # fmt: skip
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings, preset_values
@@ -186,7 +187,7 @@ def train(
     if weights is not None:
         seen = seen.after(seen_by(_model_file(weights)))
         match = load_weights(network, _model_file(weights))
-        _tell(f"{weights}: {match}")
+        tell(f"{weights}: {match}")
         if 2 * len(match.taken) < len(network.state_dict()):
             few = "fewer than half of the network's weights fit; expected a file of the same widths"
             typer.echo(f"warning: {weights}: {few} (--preset, --set widths)", err=True)
@@ -303,7 +304,7 @@ def separate(
     )
     fabric = launch(device_of(device))
     if preset is None and fabric.device.type == "cpu" and fabric.is_global_zero and not quiet:
-        _tell("no GPU here; --preset cpu is a small network and fewer steps, for some minutes")
+        tell("no GPU here; --preset cpu is a small network and fewer steps, for some minutes")
     run, metrics = begin(
         "medical", "separate", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
     )
@@ -393,10 +394,6 @@ def main() -> None:
     run_app(app)
 
 
-def _tell(note: str) -> None:
-    typer.echo(f"note: {note}", err=True)
-
-
 def _settings(preset: str | None, config: Path | None, overrides: list[str] | None) -> Any:
     base = preset_values(PRESETS, preset or "gpu")
     return load_settings(MedicalSettings, config, overrides or [], base=base)
@@ -437,15 +434,14 @@ def _tell_time(
     other = new_network(small, network.channels_in, network.classes, 0).to(fabric.device)
     less = sum(estimate(other, lesson, small, contrast=contrast).values())
     if fabric.is_global_zero and less < sum(parts.values()) / 2:
-        _tell(f"no GPU here; --preset cpu takes about {in_words(less)}")
+        tell(f"no GPU here; --preset cpu takes about {in_words(less)}")
 
 
 def _cases(data: Path, layout: str | None, **options: Any) -> Any:
     from nearfar_medical.cases import find_cases
 
     dataset = find_cases(data, layout, **options)
-    for note in dataset.notes:
-        _tell(note)
+    tell(*dataset.notes)
     return dataset
 
 
@@ -508,7 +504,7 @@ def _test(
     from nearfar_medical.seen import overlap
 
     if note := overlap(model.seen, cases).note():
-        _tell(note)
+        tell(note)
     table = write_test_report(
         run, metrics, model, cases, dataset, seed, held_out=held_out, quiet=quiet
     )

@@ -15,10 +15,10 @@ def in_words(seconds: float) -> str:
         >>> in_words(0.2), in_words(99), in_words(100), in_words(4000)
         ('1 s', '99 s', '2 min', '1 h 7 min')
     """
-    whole = max(1, round(seconds))
+    whole = _as_shown(seconds)
     if whole < 100:
         return f"{whole} s"
-    minutes = round(whole / 60)
+    minutes = whole // 60
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +20,7 @@ from nearfar_kit.command import (
     Seed,
     new_app,
     run_app,
+    tell,
 )  # fmt: skip
 from nearfar_kit.errors import UserError
 from nearfar_kit.run import model_of
@@ -107,7 +107,7 @@ def train(
     from nearfar_seqrec.train import train as run_training
 
     split = split_from(data, settings, layout, read_options(read))
-    _tell([*split.sequences.notes, *split.notes])
+    tell(*split.sequences.notes, *split.notes)
     fabric = launch(device_of(device))
     run, metrics = begin(
         "seqrec", "train", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
@@ -146,7 +146,7 @@ def evaluate(
     recommender = _load(model)
     sequences = read_sequences(data, layout, **read_options(read))
     split = leave_one_out(recommender.renumbered(sequences, str(data), unknown))
-    _tell([*split.sequences.notes, *split.notes])
+    tell(*split.sequences.notes, *split.notes)
     run, metrics = begin("seqrec", "evaluate", out, recommender.settings, packages=TOLD)
     report = Report(
         "Sequential recommendation", f"{recommender.settings.method} of {model} on {data.stem}."
@@ -201,7 +201,7 @@ def recommend(
     if data is not None:
         sequences = read_sequences(data, layout, **read_options(read))
         known = trained.renumbered(sequences, str(data), unknown)
-        _tell(known.notes)
+        tell(*known.notes)
         histories = [(str(user), known.of(n)) for n, user in enumerate(known.users)]
     elif items is not None:
         histories = [("new", numbers_of(trained, items, "--item", unknown))]
@@ -267,7 +267,7 @@ def bench(
         about[path.stem] = (
             f"{len(known)} users, {len(known.items)} items, {len(known.flat)} interactions"
         )
-        _tell([*known.notes, *split.notes])
+        tell(*known.notes, *split.notes)
     run, metrics = begin(
         "seqrec", "bench", out, settings, device=device, resume=resume, packages=TOLD
     )
@@ -300,12 +300,6 @@ def _load(model: Path) -> Any:
     from nearfar_seqrec.recommender import Recommender
 
     return Recommender.load(file)
-
-
-def _tell(notes: Iterable[str]) -> None:
-    """What was put right or could not be used, on stderr."""
-    for note in notes:
-        typer.echo(f"note: {note}", err=True)
 
 
 def _test(

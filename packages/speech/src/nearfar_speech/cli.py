@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +28,7 @@ from nearfar_kit.command import (
     Seed,
     new_app,
     run_app,
+    tell,
 )  # fmt: skip
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings, preset_values
@@ -128,7 +129,8 @@ def train(
     _tell_found(found, quiet)  # before a mistake that what was left out may have made
     prepared = prepare(found, settings, seed, tokens, byte_fallback=True)
     _tell_held(prepared.clips, quiet)
-    _tell(filter(None, [prepared.memory_note(settings.memory)]))
+    if note := prepared.memory_note(settings.memory):
+        tell(note)
     # Before the run folder is there, which a mistake must not leave.
     model = new_model(settings, len(prepared.tokens), seed).to(launch(device_of(device)).device)
     run, metrics = begin("speech", "train", out, settings, device=device, seed=seed, packages=TOLD)
@@ -161,7 +163,7 @@ def evaluate(
 
     trained = load_model(model)
     found = find_clips(data, layout)
-    _tell(found.told(dropped=True))
+    tell(*found.told(dropped=True))
     if split is None:
         split = "test" if any(clip.split for clip in found.clips) else "all"
     clips = found.clips if split == "all" else found.of(split)
@@ -169,9 +171,7 @@ def evaluate(
         raise UserError(f"{data}: no clip is in the split {split!r}; expected some, or --split all")
     count, on = heard_before(model, clips)
     if count:
-        _tell(
-            [f"{count} of these {len(clips)} clips were trained on, and are no test of the model"]
-        )
+        tell(f"{count} of these {len(clips)} clips were trained on, and are no test of the model")
     trained.model.to(launch(device_of(device)).device)
     answers = answers_on(trained, clips, quiet=quiet)
     run, metrics = begin("speech", "evaluate", out, trained.settings, device=device, packages=TOLD)
@@ -244,7 +244,7 @@ def bench(
     names = methods_of(methods, METHODS, chosen.methods)
     jobs = jobs_of(names, seeds or chosen.seeds)
     found = find_clips(data, layout, max_seconds=settings.max_seconds)
-    _tell(found.told(dropped=True))
+    tell(*found.told(dropped=True))
     prepare(found, settings)  # a mistake is told before the run folder is there
     encoder = new_encoder(settings)
     run, metrics = begin("speech", "bench", out, settings, resume=resume, packages=TOLD)
@@ -272,16 +272,10 @@ def main() -> None:
     run_app(app)
 
 
-def _tell(notes: Iterable[str]) -> None:
-    """What was left out or put right, on stderr."""
-    for note in notes:
-        typer.echo(f"note: {note}", err=True)
-
-
 def _tell_found(found: ClipSet, quiet: bool) -> None:
     """What the data hold; of what is left out, even where quiet."""
     if quiet:
-        _tell(found.told(dropped=True))
+        tell(*found.told(dropped=True))
     else:
         typer.echo(found.summary(), err=True)
 

@@ -19,6 +19,7 @@ from nearfar_kit.command import (
     Seed,
     new_app,
     run_app,
+    tell,
 )
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
@@ -422,8 +423,7 @@ def _leave(
     lake.save(run.path / LAKE)
     for line in result.mended:
         typer.echo(f"mended: {line}", err=True)
-    for line in notes:
-        typer.echo(f"note: {line}", err=True)
+    tell(*notes)
     metrics.write(run.metrics)
     integration_report(run, metrics, sources, result, notes=notes)
     typer.echo(in_short(result))

@@ -7,11 +7,12 @@ made again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from nearfar_kit.atomic import replacing
 from nearfar_kit.jobs import do_jobs
-from nearfar_kit.progress import Progress
+from nearfar_kit.workers import each
 from nearfar_tables.cells import COUNTS, PARSED, Cells
 from nearfar_tables.on_ray import each_on_ray
 from nearfar_tables.pair_model import PairModel
@@ -83,18 +84,22 @@ def gather(
     """
     starts = range(0, len(pairs), CHUNK)
     jobs = [_Chunk(start, min(start + CHUNK, len(pairs))) for start in starts]
-    if ray is not None:
-        _gather_on_ray(ray, model, cells, pairs, jobs, folder, quiet)
-        return Evidence(len(cells.columns), tuple(folder / job.file for job in jobs))
     processes = min(processes, len(jobs)) or 1  # one chunk is done before a process has begun
-    if processes == 1:
+    work: Callable[..., Any]
+    through: Callable[..., Generator[str, None, None]] = each
+    if ray is not None:
+        work, through = _seen, _on_ray(model, cells, pairs, folder, ray)
+    elif processes == 1:
         work = partial(_look, model=model, cells=cells, pairs=pairs, folder=folder)
     else:
         cells.save(folder)
         np.save(folder / PAIRS, pairs)
         model.save(folder / MODEL)
         work = partial(_look_from, folder=folder)
-    do_jobs([(work, jobs)], folder, processes=processes, title="looking at pairs", quiet=quiet)
+    do_jobs(
+        [(work, jobs)], folder, processes=processes, title="looking at pairs", through=through,
+        quiet=quiet,
+    )  # fmt: skip
     return Evidence(len(cells.columns), tuple(folder / job.file for job in jobs))
 
 
@@ -110,21 +115,23 @@ class _Chunk:
         return f"evidence-{self.start:012d}.npy"
 
 
-def _gather_on_ray(
-    ray: str, model: PairModel, cells: Cells, pairs: NDArray[np.int64], jobs: Sequence[_Chunk],
-    folder: Path, quiet: bool,
-) -> None:  # fmt: skip
-    left = [job for job in jobs if not (folder / job.file).exists()]
-    if not left:
-        return
-    for name in (*COUNTS, *PARSED):  # counted once, here
-        getattr(cells, name)
-    with (
-        Progress("looking at pairs", len(jobs), done=len(jobs) - len(left), quiet=quiet) as bar,
-        closing(each_on_ray(_seen, left, (model, cells, pairs), ray)) as ended,
-    ):
-        for job, seen in ended:
-            bar.advance(last=_kept(job, seen, folder))
+def _on_ray(
+    model: PairModel, cells: Cells, pairs: NDArray[np.int64], folder: Path, address: str
+) -> Callable[..., Generator[str, None, None]]:
+    """Has chunks looked at by a cluster, and keeps what comes back."""
+
+    def through(
+        work: Callable[..., NDArray[np.float32]], jobs: Sequence[_Chunk], _: int
+    ) -> Generator[str, None, None]:
+        if not jobs:
+            return
+        for name in (*COUNTS, *PARSED):  # counted once, here
+            getattr(cells, name)
+        with closing(each_on_ray(work, jobs, (model, cells, pairs), address)) as ended:
+            for job, seen in ended:
+                yield _kept(job, seen, folder)
+
+    return through
 
 
 def _look(

@@ -17,7 +17,7 @@ from nearfar_kit.memory import keep_freed_memory
 
 __all__ = [
     "Config", "Data", "DeviceOption", "Out", "Overrides", "Quiet", "Resume", "Seed",
-    "new_app", "run_app",
+    "new_app", "run_app", "tell",
 ]  # fmt: skip
 
 Data = Annotated[Path, typer.Option("--data", help="Folder or file of data.")]
@@ -40,6 +40,12 @@ def new_app(help: str) -> typer.Typer:
     return typer.Typer(
         help=help, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
     )
+
+
+def tell(*notes: str) -> None:
+    """What was put right, left out or taken for granted, a line each, on stderr."""
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
 
 
 def run_app(app: typer.Typer, arguments: list[str] | None = None) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from nearfar_kit.progress import Progress
 from nearfar_kit.workers import each
 
 __all__ = ["Job", "do_jobs", "read_jobs"]
 
-Result = TypeVar("Result")
+Through = Callable[[Callable[..., Any], Sequence[Any], int], Generator[Any, None, None]]
 
 
 class Job(Protocol):
@@ -24,12 +24,13 @@ class Job(Protocol):
 
 
 def do_jobs(
-    rounds: Sequence[tuple[Callable[[Any], Result], Sequence[Job]]],
+    rounds: Sequence[tuple[Callable[..., Any], Sequence[Job]]],
     folder: Path,
     *,
     processes: int,
     title: str = "benchmark",
-    label: Callable[[Result], str] = str,
+    label: Callable[[Any], str] = str,
+    through: Through = each,
     quiet: bool,
 ) -> None:
     """Does the jobs whose files do not lie in ``folder``, in so many processes.
@@ -38,6 +39,7 @@ def do_jobs(
         rounds: what does a job and leaves its file, and the jobs; a round begins when all of the
             one before are done.
         label: what progress shows of a result.
+        through: what has jobs done: work, jobs and number of processes to their results.
     """
     folder.mkdir(parents=True, exist_ok=True)
     left = [[job for job in jobs if not (folder / job.file).exists()] for _, jobs in rounds]
@@ -45,7 +47,7 @@ def do_jobs(
     try:
         with Progress(title, total, done=total - sum(map(len, left)), quiet=quiet) as bar:
             for (work, _), jobs in zip(rounds, left, strict=True):
-                with closing(each(work, jobs, processes)) as ended:
+                with closing(through(work, jobs, processes)) as ended:
                     for result in ended:
                         bar.advance(last=label(result))
     finally:
