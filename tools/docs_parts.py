@@ -1,13 +1,13 @@
 """What the pages of docs/ take from elsewhere, so that nothing stands twice; a hook of mkdocs.
 
-A line of these in a page becomes:
+A page that is read as it lies in the repository has a link to each; a line of these becomes:
 
-    <!-- opening of FILE -->             what a README says before its first section
-    <!-- section NAME of FILE -->        a section of a README, without its heading
-    <!-- table N of FILE -->             the Nth part of a benchmark's table.md (see tools/results)
-    <!-- tables of FILE -->              all of them
-    <!-- settings of MODULE -->          each setting of the module: type, bounds, default, meaning
-    <!-- commands of MODULE -->          each verb of a domain's command line, with its options
+    [Opening of FILE](link)             what a README says before its first section
+    [Section NAME of FILE](link)        a section of a README, without its heading
+    [Table N of FILE](link)             the Nth part of a benchmark's table.md (see tools/results)
+    [Tables of FILE](link)              all of them
+    [Settings of MODULE](link)          each setting of the module: type, bounds, default, meaning
+    [Commands of MODULE](link)          each verb of a domain's command line, with its options
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from nearfar_kit.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKED = re.compile(
-    r"^<!-- (?P<what>opening|section|tables?|settings|commands)(?: (?P<which>[^\n]+?))?"
-    r" of (?P<source>\S+) -->$",
+    r"^\[(?P<what>Opening|Section|Tables?|Settings|Commands)(?: (?P<which>[^\n]+?))?"
+    r" of (?P<source>\S+)\]\((?P<to>[^)#]+)[^)]*\)$",
     re.MULTILINE,
 )
 LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<to>[^)\s]+)\)")
@@ -55,16 +55,22 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     def taken(match: re.Match[str]) -> str:
         what, which, source = match["what"], match["which"], match["source"]
         try:
-            if what == "settings":
-                return settings_table(importlib.import_module(source))
-            if what == "commands":
-                return commands(source)
-            text = (ROOT / source).read_text(encoding="utf-8")
-            if what == "opening":
+            linked = ROOT / "docs" / Path(page.file.src_uri).parent / match["to"]
+            module: Any = None
+            if what in ("Settings", "Commands"):
+                module = importlib.import_module(source)
+            if not linked.samefile(module.__file__ if module else ROOT / source):
+                raise LookupError(f"the link leads to {match['to']}")
+            if what == "Settings":
+                return settings_table(module)
+            if what == "Commands":
+                return commands(module)
+            text = linked.read_text(encoding="utf-8")
+            if what == "Opening":
                 text = text.split("\n## ", 1)[0].split("\n", 1)[1]
-            elif what == "section":
+            elif what == "Section":
                 text = section(text, which)
-            elif what == "table":
+            elif what == "Table":
                 text = parts(text)[int(which) - 1]
             return relinked(text, Path(source).parent, Path(page.file.src_uri).parent)
         except (OSError, LookupError, ImportError) as error:
@@ -153,8 +159,8 @@ def as_yaml(value: Any) -> str:
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def commands(module: str) -> str:
-    group: Any = typer.main.get_command(importlib.import_module(module).app)
+def commands(module: Any) -> str:
+    group: Any = typer.main.get_command(module.app)
     told = []
     for name, command in group.commands.items():
         rows = [
