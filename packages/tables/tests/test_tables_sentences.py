@@ -7,12 +7,12 @@ import polars as pl
 import pytest
 import torch
 
-from nearfar_kit.errors import UserError
+from nearfar_kit.sentences import sentence_width
 from nearfar_kit.torchaudio_compat import ensure_torchaudio
 from nearfar_tables.blocking import block
 from nearfar_tables.matching import learn
 from nearfar_tables.pair_model import PairModel
-from nearfar_tables.sentences import embed_sentences, sentence_width
+from nearfar_tables.sentences import EXTRA, embed_sentences
 from nearfar_tables.settings import TablesSettings
 from nearfar_tables.simulate import simulate
 
@@ -38,7 +38,7 @@ def encoder(tmp_path_factory):
 
 
 def test_a_value_has_one_vector_of_unit_norm_in_any_company(encoder):
-    assert sentence_width(encoder) == 16
+    assert sentence_width(encoder, extra=EXTRA) == 16
     alone = embed_sentences(["red ale"], encoder)
     from nearfar_tables import sentences
 
@@ -57,10 +57,13 @@ def test_a_value_is_embedded_once(encoder, monkeypatch):
 
     sentences._known.cache_clear()
     asked = []
-    plain = sentences._embedded
-    monkeypatch.setattr(
-        sentences, "_embedded", lambda values, own: asked.extend(values) or plain(values, own)
-    )
+    plain = sentences.sentence_vectors
+
+    def heard(values, own, **more):
+        asked.extend(values)
+        return plain(values, own, **more)
+
+    monkeypatch.setattr(sentences, "sentence_vectors", heard)
     embed_sentences(["red ale", "stout", "red ale"], encoder)
     embed_sentences(["stout", "porter"], encoder)
     assert sorted(asked) == ["porter", "red ale", "stout"]
@@ -77,9 +80,3 @@ def test_matching_reads_it(encoder, tmp_path):
     model.save(tmp_path / "model.safetensors")
     again = PairModel.load(tmp_path / "model.safetensors")
     np.testing.assert_allclose(again.score(frame, pairs), found.score, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("name", ["nowhere", "FOLDER"])
-def test_what_is_no_encoder(tmp_path, name):
-    with pytest.raises(UserError, match=r"expected hashed, minilm|is no encoder"):
-        sentence_width(name.replace("FOLDER", str(tmp_path)))

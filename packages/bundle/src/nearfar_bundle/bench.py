@@ -17,21 +17,20 @@ from nearfar_bundle.evaluate import Scorer, among_kinds, evaluate, records_of
 from nearfar_bundle.later import with_cold_items_later
 from nearfar_bundle.raised import cold_raised
 from nearfar_bundle.readers import read
-from nearfar_bundle.sentences import folder_of
 from nearfar_bundle.settings import VARIANTS, BundleSettings
 from nearfar_bundle.split import Split
 from nearfar_bundle.train import train
 from nearfar_kit.atomic import write_atomic
-from nearfar_kit.errors import UserError
 from nearfar_kit.jobs import do_jobs, read_jobs
 from nearfar_kit.metrics import Record, split_key
+from nearfar_kit.sentences import MINILM, minilm_is_there
 from nearfar_kit.settings import load_settings
 
 __all__ = ["BLEND", "METHODS", "MISSING", "NEW", "SIMPLE", "at_hand", "compare", "settings_of"]
 
 SIMPLE, BLEND, RAISED = "simple", "best blend", "best blend, cold items raised"
 NEW = "nearfar, cold items came later"
-MINILM = {"sentences": "minilm"}
+BY_MINILM = {"sentences": MINILM}
 SIMPLE_READ, READ = "simple, MiniLM", "nearfar, MiniLM"
 NO_ITEMS, NO_BUNDLES = {"item_views": "none"}, {"bundle_views": "none"}
 # CLHE's towers, catalogue and loss without its contrasts: what other encoders of bundles stand on.
@@ -43,8 +42,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "nearfar": {},
     NEW: {},
     "nearfar, words count alike": {"word_rate": 1e-9},
-    SIMPLE_READ: MINILM,
-    READ: MINILM,
+    SIMPLE_READ: BY_MINILM,
+    READ: BY_MINILM,
     "nearfar, encoder": {"encoder": True},
     "nearfar, encoder, no contrast": {"encoder": True} | NO_ITEMS | NO_BUNDLES,
     "CLHE as published": VARIANTS["paper"],
@@ -210,10 +209,5 @@ def simple_of(split: Split, *, read: bool) -> dict[str, Scorer]:
 
 def at_hand(methods: Sequence[str]) -> tuple[str, ...]:
     """Those of a profile whose weights are installed."""
-    reads = [name for name in methods if METHODS[name].get("sentences") == "minilm"]
-    try:
-        if reads:
-            folder_of("minilm")
-    except UserError:
-        return tuple(name for name in methods if name not in reads)
-    return tuple(methods)
+    there = minilm_is_there()
+    return tuple(m for m in methods if there or METHODS[m].get("sentences") != MINILM)

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.preprocessing import normalize
 
+from nearfar_kit.sentences import sentence_width
 from nearfar_tables.cells import BUCKETS, Cells
-from nearfar_tables.sentences import embed_sentences, sentence_width
+from nearfar_tables.sentences import EXTRA, embed_sentences
 from nearfar_tables.settings import TablesSettings
 
 __all__ = ["embed_values", "embedded", "embedding_width"]
@@ -27,7 +28,9 @@ def embedded(cells: Cells, settings: TablesSettings) -> NDArray[np.float32]:
 
 def embedding_width(settings: TablesSettings) -> int:
     """Of what :func:`embedded` gives."""
-    return settings.embedding if settings.encoder == HASHED else sentence_width(settings.encoder)
+    if settings.encoder == HASHED:
+        return settings.embedding
+    return sentence_width(settings.encoder, extra=EXTRA)
 
 
 def embed_values(cells: Cells, width: int, seed: int = 0) -> NDArray[np.float32]:

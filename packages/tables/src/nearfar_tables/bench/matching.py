@@ -17,13 +17,13 @@ from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
 from nearfar_kit.jobs import do_jobs, read_jobs
 from nearfar_kit.metrics import Metrics, Record
+from nearfar_kit.sentences import MINILM, minilm_is_there
 from nearfar_kit.table import Cell, Table, summarise
 from nearfar_tables.bench.part import Ask
 from nearfar_tables.bench.splink import SPLINK, splink_is_there, splink_pairs
 from nearfar_tables.benchmarks import SETS, LabelledPairs, read_pairs
 from nearfar_tables.cells import Cells
 from nearfar_tables.matching import match
-from nearfar_tables.sentences import MINILM, minilm_is_there
 from nearfar_tables.settings import TablesSettings
 from nearfar_tables.similarity import RECORD, Similarity
 
