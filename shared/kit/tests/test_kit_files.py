@@ -19,7 +19,7 @@ from nearfar_kit.atomic import new_folder, replacing, write_atomic
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.command import new_app, run_app
 from nearfar_kit.errors import UserError
-from nearfar_kit.run import RunFolder
+from nearfar_kit.run import RunFolder, model_of, take_back
 from nearfar_kit.settings import Settings
 
 
@@ -247,6 +247,21 @@ class TestRunFolder:
         }  # fmt: skip
         assert status() == 2  # a run is there: it is not this process's to take back
         assert (tmp_path / "r" / "checkpoint" / "job.json").exists()
+
+    def test_a_mistake_leaves_the_folder_that_a_link_leads_to(self, tmp_path):
+        (tmp_path / "real").mkdir()
+        (tmp_path / "link").symlink_to("real")
+        RunFolder(tmp_path / "link", Own())
+        take_back()
+        assert (tmp_path / "link").is_symlink()
+        assert list((tmp_path / "real").iterdir()) == []
+
+    def test_its_model(self, tmp_path):
+        with pytest.raises(UserError, match=r"holds no trained model; expected a run folder"):
+            model_of(tmp_path)
+        file = RunFolder(tmp_path, Own()).checkpoint / "model.safetensors"
+        file.touch()
+        assert model_of(tmp_path) == model_of(file) == file
 
     @pytest.mark.parametrize("content", ["[", "3", "\x00"])
     def test_damaged_settings(self, tmp_path, content):

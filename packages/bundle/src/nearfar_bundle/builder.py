@@ -41,7 +41,7 @@ class Builder:
         blocks: modalities, the content's before the company's.
         labels, prices: of the items, for limits and budgets.
         history: measures of each validation.
-        seed: of the training, and of its split; None where a model of older days does not tell.
+        seed: of the training, and of its split.
     """
 
     settings: BundleSettings
@@ -53,7 +53,7 @@ class Builder:
     labels: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     prices: NDArray[np.float64] | None = None
     history: list[dict[str, float]] = field(default_factory=list)
-    seed: int | None = None
+    seed: int = 0
 
     @property
     def size(self) -> int:
@@ -194,7 +194,7 @@ class Builder:
                 settings, np.array(state["items"], dtype=np.str_),
                 Description.from_state(state["description"]), blocks, features, model.eval(),
                 {m: [tuple(own) for own in of] for m, of in state["labels"].items()},
-                None if prices is None else prices.numpy(), state["history"], state.get("seed"),
+                None if prices is None else prices.numpy(), state["history"], state["seed"],
             )  # fmt: skip
         except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
             first = str(error).splitlines()[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -323,22 +322,12 @@ def _load(model: Path) -> Any:
 
 def _seed_of(builder: Any, model: Path, given: int | None) -> int:
     """The seed of the training: by another the test part would hold bundles it has learnt from."""
-    seed = builder.seed if builder.seed is not None else _logged_seed(model)
-    if given is not None and given != seed:
+    if given is not None and given != builder.seed:
         raise UserError(
-            f"--seed {given}: --model {model} was trained with seed {seed}, and by another its own "
-            "training bundles would be tested; leave --seed out"
+            f"--seed {given}: --model {model} was trained with seed {builder.seed}, and by another "
+            "its own training bundles would be tested; leave --seed out"
         )
-    return int(seed)
-
-
-def _logged_seed(run: Path) -> int:
-    """The seed that the log of a run folder begins with; 0 where there is no such log."""
-    try:
-        with (run / "log.jsonl").open(encoding="utf-8") as file:
-            return int(json.loads(file.readline())["seed"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
+    return int(builder.seed)
 
 
 def _with_new(builder: Any, folder: Path) -> Any:

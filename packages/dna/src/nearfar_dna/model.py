@@ -27,6 +27,7 @@ from nearfar_dna.pretrained import KeyReport, is_pretrained, read_pretrained
 from nearfar_dna.settings import DnaSettings
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
+from nearfar_kit.run import model_of
 from nearfar_kit.settings import load_settings
 
 __all__ = ["DnaModel", "new_encoder", "new_head"]
@@ -118,10 +119,7 @@ class DnaModel:
             encoder, sizes, keys = read_pretrained(path)
             settings = load_settings(DnaSettings, base=sizes | {"pretrained": str(path)})
             return cls(settings, encoder, keys)
-        if path.is_dir():
-            path = path / "checkpoint" / "model.safetensors"
-        if not path.exists():
-            raise UserError(f"{path}: no such model; expected a run folder of train")
+        path = model_of(path)
         state = load_checkpoint(path)
         if state.get("format") != FORMAT:
             raise UserError(f"{path}: is no model of nearfar-dna; expected {FORMAT!r}")

@@ -30,6 +30,7 @@ from nearfar_kit.command import (
     tell,
 )  # fmt: skip
 from nearfar_kit.errors import UserError
+from nearfar_kit.run import model_of
 from nearfar_kit.settings import load_settings, preset_values
 from nearfar_kit.verb import begin, device_of, end, simulated
 from nearfar_medical.settings import PRESETS, MedicalSettings
@@ -185,8 +186,8 @@ def train(
     network = new_network(settings, channels, len(classes), seed).to(fabric.device)
     seen = seen_in(split, settings, contrast=weights is None)
     if weights is not None:
-        seen = seen.after(seen_by(_model_file(weights)))
-        match = load_weights(network, _model_file(weights))
+        seen = seen.after(seen_by(model_of(weights)))
+        match = load_weights(network, model_of(weights))
         tell(f"{weights}: {match}")
         if 2 * len(match.taken) < len(network.state_dict()):
             few = "fewer than half of the network's weights fit; expected a file of the same widths"
@@ -467,14 +468,10 @@ def _warn_of_parts(frames: Any, settings: MedicalSettings) -> None:
         typer.echo(f"warning: {warning}", err=True)
 
 
-def _model_file(path: Path) -> Path:
-    return path / "checkpoint" / "model.safetensors" if path.is_dir() else path
-
-
 def _load(path: Path) -> Any:
     from nearfar_medical.weights import load_model
 
-    model = load_model(_model_file(path))
+    model = load_model(model_of(path))
     if model.trained_depth <= model.network.depths:
         raise UserError(f"--model {path}: is pre-trained alone; expected one of train")
     return model

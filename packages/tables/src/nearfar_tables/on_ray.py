@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from socket import create_connection
@@ -38,9 +39,12 @@ def cluster(address: str) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    more = {"include_dashboard": False} if address == "local" else {}
+    dashboard = False if address == "local" else None  # of another cluster it may not be asked
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **more)
+        ray.init(
+            address=address, log_to_driver=False, logging_level=logging.ERROR,
+            include_dashboard=dashboard,
+        )  # fmt: skip
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"--ray {address}: no cluster answers ({reason})") from None

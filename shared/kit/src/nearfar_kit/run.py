@@ -114,16 +114,19 @@ def take_back() -> None:
                 file.unlink()
             for folder in sorted((p for p in out.rglob("*") if p.is_dir()), reverse=True):
                 folder.rmdir()
-            out.rmdir()
+            if not out.is_symlink():
+                out.rmdir()
 
 
 def model_of(run: Path) -> Path:
-    """Where ``train`` left its model in the run folder that ``--model`` names.
+    """Where ``train`` left its model in a run folder; a file is taken for a model itself.
 
     Raises:
         UserError: there is none.
     """
+    if run.is_file():
+        return run
     file = run / "checkpoint" / "model.safetensors"
     if not file.exists():
-        raise UserError(f"--model {run}: holds no trained model; expected a run folder of train")
+        raise UserError(f"{run}: holds no trained model; expected a run folder of train")
     return file
