@@ -154,6 +154,11 @@ class TestWhatIsRefused:
         settings = HarSettings(**quick.model_dump() | {"pretext": "simclr"})
         assert list(train(alone, settings, seed=0).classifiers) == [windows.devices[0]]
 
+    def test_a_rate_too_high_is_told(self, windows, quick):
+        settings = HarSettings(**quick.model_dump() | {"learning_rate": 1e30})
+        with pytest.raises(UserError, match=r"^training, step \d+: .*; expected finite numbers"):
+            train(windows, settings, seed=0)
+
     def test_resuming_with_another_seed(self, windows, quick, tmp_path):
         train(windows, quick, seed=0, run=RunFolder(tmp_path / "r", quick))
         again = RunFolder(tmp_path / "r", quick, resume=True)

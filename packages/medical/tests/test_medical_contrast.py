@@ -206,6 +206,11 @@ class TestStages:
         assert all(math.isfinite(loss) for loss in losses)
         assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
 
+    def test_a_rate_too_high_is_told(self, frames):
+        stage = stage_of(frames, MedicalSettings(**SMALL | {"learning_rate": 1e30}), 20)
+        with pytest.raises(UserError, match=r"^training, step \d+: .*; expected finite numbers"):
+            stage.run()
+
     def test_global_contrast_trains_all_of_the_encoder_and_nothing_else(self, frames):
         stage = stage_of(frames, MedicalSettings(**SMALL), 2)  # beside a local stage to come
         network = stage.raw_task.network

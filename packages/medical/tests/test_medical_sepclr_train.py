@@ -62,6 +62,12 @@ def weights(run):
     return torch.cat([v.flatten().double() for v in run.raw_task.state_dict().values()])
 
 
+def test_a_rate_too_high_is_told():
+    run = Separation(TINY.model_copy(update={"learning_rate": 1e30}), PAIRS, seed=0)
+    with pytest.raises(UserError, match=r"^training, step \d+: .*; expected finite numbers"):
+        run.run()
+
+
 @pytest.mark.parametrize("objective", ["separate", "simclr"])
 def test_the_same_seed_gives_the_same_weights(objective):
     settings = TINY.model_copy(update={"objective": objective})

@@ -192,6 +192,12 @@ class TestFinetuning:
         with pytest.raises(UserError, match="no validation volume has a mask"):
             Finetuning(Network(2, 1, 3, widths=(4, 8, 8)), squares(1), [], SETTINGS, seed=0)
 
+    def test_a_rate_too_high_is_told(self):
+        settings = SETTINGS.model_copy(update={"tuned_learning_rate": 1e30, "tuned_steps": 20})
+        network = Network(2, 1, 3, widths=(4, 8, 8))
+        with pytest.raises(UserError, match=r"^training, step \d+: .*; expected finite numbers"):
+            Finetuning(network, squares(2), squares(1, 1), settings, seed=0).run()
+
 
 class TestSegmenting:
     def test_slices_one_by_one(self):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+import nearfar.functional as F
 from nearfar_kit import work as kept_work
 from nearfar_kit.errors import UserError
 from nearfar_kit.run import RunFolder
 from nearfar_kit.settings import Settings
-from nearfar_kit.work import carry_out
+from nearfar_kit.work import carry_out, finite
 
 BEGUN = {"seed": 0, "names": ["a", "b"]}
 
@@ -55,6 +57,30 @@ def test_a_killed_work_goes_on_from_its_last_checkpoint(run, monkeypatch):
     assert steps == [4, 5, 6]
     assert again.sum == whole.sum
     assert [path.name for path in run.checkpoint.iterdir()] == ["counting-up.safetensors"]
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), -float("inf")])
+def test_a_loss_that_is_no_number_ends_it(loss):
+    class Learning(Counting):
+        @finite
+        def step(self) -> float:
+            return loss if super().step() == 3 else -1.0
+
+    work = Learning()
+    with pytest.raises(UserError, match=f"^training, step 3: the loss is {loss}; expected finite"):
+        carry_out(work, 7, "counting", BEGUN)
+    assert work.done == 3
+
+
+def test_vectors_that_are_no_numbers_end_it():
+    class Learning(Counting):
+        @finite
+        def step(self) -> float:
+            rows = torch.full((4, 2), torch.nan if super().step() == 2 else 1.0)
+            return float(F.nt_xent(rows, rows))
+
+    with pytest.raises(UserError, match=r"^training, step 2: .*NaN or infinity in row 0; expected"):
+        carry_out(Learning(), 7, "counting", BEGUN)
 
 
 def test_work_that_ends_before_its_steps(run):

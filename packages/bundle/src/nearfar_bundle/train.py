@@ -29,7 +29,7 @@ from nearfar_bundle.split import Split
 from nearfar_bundle.start import start_from_validation
 from nearfar_kit.errors import UserError
 from nearfar_kit.run import RunFolder
-from nearfar_kit.work import carry_out
+from nearfar_kit.work import carry_out, finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -154,6 +154,7 @@ class Training:
         chosen = np.flatnonzero(share)
         return torch.from_numpy(chosen), torch.from_numpy(share[chosen])
 
+    @finite
     def step(self) -> float:
         """Learns from the next batch, and validates at an epoch's end; gives the loss."""
         if self.done == 0:
@@ -176,11 +177,6 @@ class Training:
         self.optimizer.step()
         self.done += 1
         self.loss = float(loss.detach())
-        if not math.isfinite(self.loss):
-            raise UserError(
-                f"training: the loss is {self.loss} at step {self.done}; expected a finite one, "
-                "try lower rates"
-            )
         if self.done % self.steps == 0:
             self.validate()
         return self.loss

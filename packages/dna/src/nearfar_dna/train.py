@@ -26,7 +26,7 @@ from nearfar_dna.settings import DnaSettings
 from nearfar_dna.tokenizer import learn_tokenizer, read_tokenizer
 from nearfar_kit.errors import UserError
 from nearfar_kit.run import RunFolder
-from nearfar_kit.work import carry_out
+from nearfar_kit.work import carry_out, finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -124,6 +124,7 @@ class Training:
         self.done = 0
         self.began, self.seen = time.monotonic(), 0.0
 
+    @finite
     def step(self) -> float:
         """Learns from the next batch; gives its loss."""
         s = self.settings
@@ -154,11 +155,6 @@ class Training:
                     torch.from_numpy(species).to(self.device), s.temperature, self.group,
                 )  # fmt: skip
         value = float(loss.detach())
-        if not math.isfinite(value):
-            raise UserError(
-                f"training: the loss is {value} at step {self.done}; expected a finite one, try a "
-                "lower learning_rate"
-            )
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         if self.world > 1 and self.fabric is not None:

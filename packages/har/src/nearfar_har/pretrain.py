@@ -12,6 +12,7 @@ from torch import Tensor
 from nearfar_har.encoder import Encoder
 from nearfar_har.pretext.task import Pretext
 from nearfar_har.sampling import subject_batches
+from nearfar_kit.work import finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -73,6 +74,7 @@ class Pretraining:
         """The encoder as it is now, on the CPU when training is over."""
         return self.raw_task.encoder.cpu() if self.done >= self.steps else self.raw_task.encoder
 
+    @finite
     def step(self) -> float:
         """One step; gives its loss."""
         self._begin_step()

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.work import finite
 from nearfar_medical.augment import deformed, intensities, mixed
 from nearfar_medical.frames import Frame, draw_slices
 from nearfar_medical.network import Network
@@ -70,6 +71,7 @@ class Finetuning:
         self.loss = math.nan
         self.kept = copy.deepcopy(network.state_dict())
 
+    @finite
     def step(self) -> float:
         """One step, and validation where it is due; gives the step's loss."""
         s = self.settings

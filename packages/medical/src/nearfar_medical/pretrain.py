@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from nearfar.functional import global_volumetric, local_volumetric
 from nearfar_kit.errors import UserError
+from nearfar_kit.work import finite
 from nearfar_medical.augment import cropped, intensities
 from nearfar_medical.frames import Frame, draw_parts
 from nearfar_medical.network import GlobalHead, LocalHead, Network
@@ -160,6 +161,7 @@ class Stage:
         if fabric is not None:
             self.task, self.optimizer = fabric.setup(task, self.optimizer)
 
+    @finite
     def step(self) -> float:
         """One step; gives its loss."""
         settings = self.raw_task.settings

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nearfar_kit.errors import UserError
 from nearfar_kit.run import RunFolder
-from nearfar_kit.work import carry_out
+from nearfar_kit.work import carry_out, finite
 from nearfar_seqrec.baselines import most_similar
 from nearfar_seqrec.batches import Batch, Batches
 from nearfar_seqrec.evaluate import evaluate
@@ -102,6 +101,7 @@ class Training:
         values = [found[CHOSEN_BY] for found in self.history]
         return len(values) - 1 - int(np.argmax(values)) if values else 0
 
+    @finite
     def step(self) -> float:
         """Learns from the next batch, and validates at an epoch's end; gives the loss."""
         if self._coming is None:
@@ -143,11 +143,6 @@ class Training:
             losses.append(float(loss.detach()))
         self.done += 1
         self.loss = losses[0]
-        if not math.isfinite(self.loss):
-            raise UserError(
-                f"training: the loss is {self.loss} at batch {self.done}; expected a finite one, "
-                "try a lower learning_rate"
-            )
         return self.loss
 
     def validate(self) -> dict[str, float]:

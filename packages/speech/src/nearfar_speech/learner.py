@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.work import finite
 from nearfar_speech.batches import Draw, Example, collate
 from nearfar_speech.features import Features
 from nearfar_speech.model import SpeechModel
@@ -90,6 +91,7 @@ class Learner:
             betas=_BETAS, eps=_EPS, weight_decay=s.weight_decay,
         )  # fmt: skip
 
+    @finite
     def step(self) -> float:
         """One step; gives its loss."""
         # Chance follows from the step's number alone: a resumed run needs no state of it.
@@ -114,11 +116,6 @@ class Learner:
         self.optimizer.step()
         self.done += 1
         self.loss = float(loss.detach())
-        if not math.isfinite(self.loss):
-            raise UserError(
-                f"task {self.task}, step {self.done}: the loss is {self.loss}; try a lower "
-                "learning_rate"
-            )
         return self.loss
 
     def finish(self) -> list[Memory]:

@@ -5,6 +5,7 @@ The functions are in :mod:`nearfar.functional`; here are the same names in Camel
 
 from nearfar.batch import Ring
 from nearfar.dispatch import loss_path
+from nearfar.inputs import NotFiniteError
 from nearfar.losses.amcl import AMCL
 from nearfar.losses.cacr import CACR
 from nearfar.losses.clip import CLIP
@@ -67,6 +68,7 @@ __all__ = [
     "MiMix",
     "MultiViewWeighted",
     "NTXent",
+    "NotFiniteError",
     "ProtoNCE",
     "Ring",
     "SampledSoftmax",

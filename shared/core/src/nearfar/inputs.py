@@ -8,18 +8,32 @@ from torch import Tensor
 from nearfar.statistic import Scores
 from nearfar.unit_norm import to_unit_norm
 
-__all__ = ["beside", "embeddings", "labels_of", "one_positive", "paired", "positive", "scores_of"]
+__all__ = [
+    "NotFiniteError",
+    "beside",
+    "embeddings",
+    "labels_of",
+    "one_positive",
+    "paired",
+    "positive",
+    "scores_of",
+]
 
 # exp of scores within this bound, and sums of billions of them, are normal float32 numbers: no
 # running maximum has to be taken off first. Unit vectors keep to it down to a temperature of 0.025.
 BOUND = 40.0
 
 
+class NotFiniteError(ValueError):
+    """NaN or infinity in what a loss is taken of: in training, mostly a learning rate too high."""
+
+
 def embeddings(name: str, x: Tensor, *, normalize: bool, like: Tensor | None = None) -> Tensor:
     """``x`` [N, D], at least float32 and, where asked, of unit norm.
 
     Raises:
-        ValueError: not a floating matrix, empty, not finite, or its width differs from ``like``'s.
+        ValueError: not a floating matrix, empty, or its width differs from ``like``'s.
+        NotFiniteError: a row is not finite.
     """
     if x.ndim != 2 or not x.is_floating_point():
         raise ValueError(f"{name} is {x.dtype} of shape {tuple(x.shape)}; expected floats [N, D]")
@@ -31,7 +45,7 @@ def embeddings(name: str, x: Tensor, *, normalize: bool, like: Tensor | None = N
     # One number tells at a tenth of the cost: what is not finite cannot be summed away.
     if x.device.type == "cpu" and not x.detach().sum().isfinite() and not x.isfinite().all():
         row = int((~torch.isfinite(x)).any(1).nonzero()[0])
-        raise ValueError(f"{name}, shape {tuple(x.shape)}, has NaN or infinity in row {row}")
+        raise NotFiniteError(f"{name}, shape {tuple(x.shape)}, has NaN or infinity in row {row}")
     x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     return to_unit_norm(x) if normalize else x
 

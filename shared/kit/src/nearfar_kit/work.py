@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from functools import wraps
+from typing import Any, Protocol, TypeVar
 
+from nearfar import NotFiniteError
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_kit.progress import Progress
 from nearfar_kit.run import RunFolder
 from nearfar_kit.stopping import stops_between_steps
 
-__all__ = ["Work", "carry_out"]
+__all__ = ["Work", "carry_out", "finite"]
 
 SAVE_EVERY = 20.0  # seconds between checkpoints
 
@@ -29,6 +32,33 @@ class Work(Protocol):
     def state(self) -> dict[str, Any]: ...
 
     def load_state(self, state: dict[str, Any]) -> None: ...
+
+
+W = TypeVar("W", bound=Work)
+
+
+def finite(step: Callable[[W], float]) -> Callable[[W], float]:
+    """A step that tells its user where training has diverged: nothing is learnt after that.
+
+    Raises:
+        UserError: the loss, or what it is taken of, is infinite or not a number.
+    """
+
+    @wraps(step)
+    def told(work: W) -> float:
+        number = work.done + 1
+        try:
+            loss = step(work)
+            if math.isfinite(loss):
+                return loss
+            reason = f"the loss is {loss}"
+        except NotFiniteError as error:
+            reason = str(error)
+        raise UserError(
+            f"training, step {number}: {reason}; expected finite numbers, try a lower learning rate"
+        )
+
+    return told
 
 
 def carry_out(

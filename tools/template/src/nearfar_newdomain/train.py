@@ -13,7 +13,7 @@ import nearfar.functional as F
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_kit.run import RunFolder, model_of
-from nearfar_kit.work import carry_out
+from nearfar_kit.work import carry_out, finite
 from nearfar_newdomain.measured import Measured
 from nearfar_newdomain.settings import NewDomainSettings
 
@@ -47,6 +47,7 @@ class Training:
         self.rows = [np.flatnonzero(data.thing == thing) for thing in np.unique(data.thing)]
         self.optimizer = torch.optim.Adam(encoder.parameters(), lr=settings.learning_rate)
 
+    @finite
     def step(self) -> float:
         # Chance follows from the step's number alone: a resumed run draws the same.
         draw = np.random.default_rng([self.seed, self.done])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nearfar.samplers import ClassBalancedBatches
 from nearfar_kit.errors import UserError
+from nearfar_kit.work import finite
 from nearfar_medical.sepclr.baselines import simclr
 from nearfar_medical.sepclr.encoders import TwoEncoders, make_encoders
 from nearfar_medical.sepclr.images import two_views
@@ -126,6 +127,7 @@ class Separation:
     def loss(self) -> float:
         return self.terms["total"]
 
+    @finite
     def step(self) -> float:
         """One step; gives its loss. ``terms`` then holds every term of it."""
         rows = self._begin_step()
