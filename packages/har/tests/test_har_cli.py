@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from nearfar_har.cli import app
+from nearfar_kit.checkpoint import load_checkpoint
 from nearfar_kit.command import run_app
+from nearfar_kit.digests import digest
 from nearfar_kit.metrics import Metrics, parse_split
 
 QUICK = ["--set=steps=4", "--set=batch=16", "--set=tuned_steps=5", "--quiet"]
@@ -309,6 +311,11 @@ class TestNewRecordings:
         assert [(r.split, r.value, r.n) for r in again] == [(r.split, r.value, r.n) for r in first]
         assert {"report.html", "confusion.png"} <= contents(out)
         assert err == ""
+
+    def test_a_model_tells_no_name(self, trained_run):
+        kept = load_checkpoint(trained_run / "checkpoint" / "model.safetensors")
+        assert kept["subjects"] == sorted(digest(name) for name in ("s1", "s2"))
+        assert "'s1'" not in repr({k: v for k, v in kept.items() if k != "subjects"})
 
     def test_evaluation_of_subjects_trained_on_says_so(
         self, call, trained_run, table_file, tmp_path

@@ -16,6 +16,7 @@ from nearfar_har.readers.table import UNNAMED
 from nearfar_har.scale import Scale
 from nearfar_har.windows import Windows
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.digests import digest
 from nearfar_kit.errors import UserError
 
 __all__ = ["HarModel"]
@@ -30,7 +31,7 @@ class HarModel:
     Attributes:
         rate: samples a second. samples: W, of a window.
         classifiers: by device.
-        subjects: names of those trained on, sorted; none where a model older than this was read.
+        subjects: digests of the names of those trained on.
     """
 
     encoder_name: str
@@ -42,7 +43,7 @@ class HarModel:
     overlap: float
     activities: tuple[str, ...]
     classifiers: dict[str, Classifier]
-    subjects: tuple[str, ...] = ()
+    subjects: frozenset[str] = frozenset()
 
     @property
     def seconds(self) -> float:
@@ -55,7 +56,7 @@ class HarModel:
         People of two data sets may be called alike, so this is a hint and no proof.
         """
         here = {windows.subjects[s] for s in set(windows.subject.tolist())} - {UNNAMED}
-        return sorted(here & set(self.subjects))
+        return sorted(name for name in here if digest(name) in self.subjects)
 
     def check(self, windows: Windows) -> None:
         """Raises UserError where the windows are not of this model's kind."""
@@ -116,7 +117,7 @@ class HarModel:
                 "overlap": self.overlap,
                 "activities": self.activities,
                 "classifiers": {d: dict(c.state_dict()) for d, c in self.classifiers.items()},
-                "subjects": self.subjects,
+                "subjects": sorted(self.subjects),
             },
         )
 
@@ -142,7 +143,7 @@ class HarModel:
                 overlap=state["overlap"],
                 activities=tuple(state["activities"]),
                 classifiers=classifiers,
-                subjects=tuple(state.get("subjects", ())),
+                subjects=frozenset(state["subjects"]),
             )
         except (RuntimeError, KeyError, TypeError, AttributeError) as error:
             first = str(error).splitlines()[0]

@@ -17,6 +17,7 @@ from nearfar_har.model import HarModel
 from nearfar_har.scale import Scale
 from nearfar_har.settings import HarSettings
 from nearfar_har.windows import Windows, labelled_subset
+from nearfar_kit.digests import digest
 from nearfar_kit.errors import UserError
 from nearfar_kit.progress import Progress
 from nearfar_kit.run import RunFolder
@@ -78,7 +79,7 @@ def train(
         overlap=settings.overlap,
         activities=windows.activities,
         classifiers=classifiers,
-        subjects=tuple(windows.subjects[s] for s in np.unique(windows.subject)),
+        subjects=frozenset(digest(windows.subjects[s]) for s in np.unique(windows.subject)),
     )
     if run is not None:
         if run.writes:

@@ -7,11 +7,11 @@ may be patients': it keeps digests, by which one who has a name can ask for it a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nearfar_kit.digests import digest
 from nearfar_medical.cases import Case
 
 __all__ = ["Overlap", "Seen", "overlap"]
@@ -133,8 +133,4 @@ def overlap(seen: Seen | None, cases: Sequence[Case]) -> Overlap:
 
 
 def _names(case: Case) -> tuple[str, str]:
-    return _digest(case.name), _digest(case.subject)
-
-
-def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()[:16]
+    return digest(case.name), digest(case.subject)
