@@ -588,7 +588,7 @@ def test_table_faults_give_one_line_each(tmp_path):
         ([head, *cell(9, "time", "soon")], "row 11, column time: 'soon'; expected a number"),
         ([head, *cell(9, "device", "")], "row 11, column device is empty"),
         ([head, *cell(9, "time", "999.5")], r"row 11: time 999\.5 is before 1000\.16 of row 10"),
-        ([head, *rows[:5], rows[5] + ",7,8"], "not a readable .csv"),
+        ([head, *rows[:5], rows[5] + ",7,8"], "cannot be read as csv"),
     ]
     for lines, message in cases:
         path = tmp_path / "bad.csv"

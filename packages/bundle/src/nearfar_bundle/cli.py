@@ -344,7 +344,8 @@ def _with_new(builder: Any, folder: Path) -> Any:
 
 
 def _partial(path: Path) -> dict[str, list[str]]:
-    from nearfar_bundle.readers.files import read_frame, text_columns
+    from nearfar_bundle.readers.files import text_columns
+    from nearfar_kit.frames import read_frame
 
     if not path.exists():
         raise UserError(f"--data {path}: no such file; expected a table of bundle, item")

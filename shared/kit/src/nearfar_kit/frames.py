@@ -1,4 +1,4 @@
-"""Frames that a command writes for its user, ``.csv`` or ``.parquet`` by the name."""
+"""Frames that a user has or is given, text or Parquet by the name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,61 @@ from nearfar_kit.spreadsheet import formula_safe
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["check_ending", "check_name", "write_frame"]
+__all__ = ["check_ending", "check_name", "read_frame", "write_frame"]
+
+# A number of those who write 1,5 for one and a half, and part columns by semicolons.
+DECIMAL_COMMA = r"^[+-]?\d*(,\d+)?([eE][+-]?\d+)?$"
+
+
+def read_frame(path: Path) -> pl.DataFrame:
+    """A table of a ``.csv``, ``.tsv`` or ``.parquet``; of text files every column is text.
+
+    CSV is UTF-8, its columns parted by commas, semicolons or tabs, whichever its first line has
+    most of; beside semicolons, decimal commas become points.
+
+    Raises:
+        UserError: it is not there, empty, or no such table.
+    """
+    import polars as pl
+
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return pl.read_parquet(path)
+        separator = _separator(path)
+        frame = pl.read_csv(path, separator=separator, infer_schema=False)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected a CSV or Parquet table") from None
+    except pl.exceptions.NoDataError:
+        raise UserError(f"{path}: is empty; expected a header and rows") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not UTF-8; expected a table saved as such") from None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        first = str(error).splitlines()[0]
+        if "utf-8" in first.lower():
+            first = "not UTF-8"
+        kind = path.suffix[1:] or "a table"
+        raise UserError(f"{path}: cannot be read as {kind} ({first})") from None
+    return _with_points(frame) if separator == ";" else frame
+
+
+def _separator(path: Path) -> str:
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    with path.open("rb") as file:
+        header = file.readline(1 << 20).decode()
+    return max(",", ";", "\t", key=header.count)
+
+
+def _with_points(frame: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    own = []
+    for name in frame.columns:
+        column = frame[name].str.strip_chars()
+        numbers = column.str.contains(DECIMAL_COMMA).all()
+        if numbers and column.str.contains(",", literal=True).any():
+            own.append(pl.col(name).str.strip_chars().str.replace(",", ".", literal=True))
+    return frame.with_columns(own)
 
 
 def check_ending(path: Path) -> None:

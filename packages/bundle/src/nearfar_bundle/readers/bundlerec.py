@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from nearfar_bundle.catalogue import Catalogue, catalogue_of
-from nearfar_bundle.readers.files import read_frame, text_columns
+from nearfar_bundle.readers.files import text_columns
+from nearfar_kit.frames import read_frame
 
 __all__ = ["category_labels", "read_bundlerec"]
 

@@ -10,24 +10,7 @@ import polars as pl
 from nearfar_bundle.catalogue import Floats, Ints
 from nearfar_kit.errors import UserError
 
-__all__ = ["id_pairs", "read_frame", "read_vectors", "text_columns"]
-
-
-def read_frame(path: Path) -> pl.DataFrame:
-    """A CSV, TSV or Parquet table; of text files every column is text.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        if path.suffix == ".parquet":
-            return pl.read_parquet(path)
-        return pl.read_csv(
-            path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema=False
-        )
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be read as {path.suffix[1:]} ({reason})") from None
+__all__ = ["id_pairs", "read_vectors", "text_columns"]
 
 
 def text_columns(frame: pl.DataFrame, path: Path, *columns: str) -> pl.DataFrame:

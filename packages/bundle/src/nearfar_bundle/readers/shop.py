@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 
 from nearfar_bundle.catalogue import Catalogue, Floats, catalogue_of
-from nearfar_bundle.readers.files import read_frame, read_vectors, text_columns
+from nearfar_bundle.readers.files import read_vectors, text_columns
 from nearfar_kit.errors import UserError
+from nearfar_kit.frames import read_frame
 
 __all__ = ["Described", "described", "read_shop", "table_of"]
 

@@ -27,6 +27,7 @@ from nearfar_har.clock import (
 )
 from nearfar_har.recording import CHANNELS, Collection, Recording
 from nearfar_kit.errors import UserError
+from nearfar_kit.frames import read_frame
 
 __all__ = ["UNNAMED", "is_table", "read_table", "tables_in"]
 
@@ -162,17 +163,7 @@ def _loaded(
     for name in columns:
         if name not in ours:
             raise UserError(f"column mapping names {name!r}; expected some of {', '.join(ours)}")
-    parquet = path.suffix.lower() in (".parquet", ".pq")
-    try:
-        # Text first: a field that is no number can then be named.
-        table = pl.read_parquet(path) if parquet else pl.read_csv(path, infer_schema=False)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected a CSV or Parquet table") from None
-    except pl.exceptions.NoDataError:
-        raise UserError(f"{path}: is empty; expected a header and rows") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        line = str(error).splitlines()[0]
-        raise UserError(f"{path}: not a readable {path.suffix or 'table'} ({line})") from error
+    table = read_frame(path)  # of text: a field that is no number can then be named
     wanted = {columns.get(name, name): name for name in ours}
     theirs = {name: column for column, name in wanted.items()}
     needed = ["time", "device", *CHANNELS[:3]]
@@ -191,7 +182,8 @@ def _loaded(
     if theirs["subject"] not in table.columns:
         unused = [column for column in table.columns if column not in wanted]
     table = table.select(pl.col(c).alias(wanted[c]) for c in table.columns if c in wanted)
-    first = 1 if parquet else 2  # a CSV's first row is its header
+    # The first line of a CSV is its header.
+    first = 1 if path.suffix.lower() in (".parquet", ".pq") else 2
     table = table.with_row_index(_ROW, offset=first)
     return _typed(table, path, subject), unused
 

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.frames import read_frame
 from nearfar_seqrec.sequences import Sequences
 
 __all__ = ["from_frame", "read_table", "seconds_of"]
@@ -22,16 +23,7 @@ def read_table(path: Path, user: str = "user", item: str = "item", time: str = "
     Raises:
         UserError: a column is missing, an id is empty, a time is none.
     """
-    try:
-        if path.suffix == ".parquet":
-            frame = pl.read_parquet(path)
-        else:
-            separator = "\t" if path.suffix == ".tsv" else ","
-            frame = pl.read_csv(path, separator=separator, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be read as {path.suffix[1:]} ({first})") from None
-    return from_frame(path, frame, user, item, time)
+    return from_frame(path, read_frame(path), user, item, time)
 
 
 def from_frame(path: Path, frame: pl.DataFrame, user: str, item: str, time: str) -> Sequences:
