@@ -43,8 +43,8 @@ class TestStatus:
             (UserError("a.csv, row 3: no time"), 2, "error: a.csv, row 3: no time\n"),
             (ZeroDivisionError("by zero\nmore"), 1,
              "failure: ZeroDivisionError: by zero (--debug shows more)\n"),
-            (KeyboardInterrupt(), 130,
-             "stopped; what is done is kept, --resume goes on from there\n"),
+            (KeyboardInterrupt(), 130, "stopped; nothing is kept yet\n"),
+            (typer.Exit(3), 3, ""),
         ],
     )  # fmt: skip
     def test_one_line_and_its_status(self, capsys, error, status, told):
@@ -59,11 +59,30 @@ class TestStatus:
             run_app(app_that(UserError("bad")), arguments)
         assert "Traceback" in capsys.readouterr().err
 
-    @pytest.mark.parametrize("arguments", [["none"], ["one", "--nmae", "y"]])
-    def test_a_mistake_in_the_call(self, arguments):
+    @pytest.mark.parametrize(
+        ("arguments", "told", "command"),
+        [
+            (["none"], "No such command 'none'", "nearfar some"),
+            (["one", "--nmae", "y"], "No such option: --nmae", "nearfar some one"),
+            (["one", "more"], "Got unexpected extra argument", "nearfar some one"),
+        ],
+    )
+    def test_a_mistake_in_the_call_is_one_line(self, capsys, arguments, told, command):
         with pytest.raises(SystemExit) as end:
-            run_app(app_that(None), arguments)
+            run_app(app_that(None), arguments, "nearfar some")
         assert end.value.code == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith(f"error: {told}")
+        assert err.endswith(f"; {command} --help tells what is expected\n")
+        assert err.count("\n") == 1
+
+    @pytest.mark.parametrize(("arguments", "status"), [([], 2), (["--help"], 0)])
+    def test_help_names_the_program_as_it_was_called(self, capsys, arguments, status):
+        with pytest.raises(SystemExit) as end:
+            run_app(app_that(None), arguments, "nearfar some")
+        assert (end.value.code or 0) == status
+        assert "Usage: nearfar some " in " ".join("".join(capsys.readouterr()).split())
 
     def test_a_failure_without_words(self, capsys):
         with pytest.raises(SystemExit):

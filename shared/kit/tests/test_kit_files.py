@@ -245,6 +245,8 @@ class TestRunFolder:
         assert {p.name for p in (tmp_path / "r").iterdir()} == {
             "settings.yaml", "log.jsonl", "checkpoint"
         }  # fmt: skip
+        RunFolder(tmp_path / "r", Own(), resume=True)
+        assert take_back()
         assert status() == 2  # a run is there: it is not this process's to take back
         assert (tmp_path / "r" / "checkpoint" / "job.json").exists()
 
@@ -252,7 +254,7 @@ class TestRunFolder:
         (tmp_path / "real").mkdir()
         (tmp_path / "link").symlink_to("real")
         RunFolder(tmp_path / "link", Own())
-        take_back()
+        assert not take_back()
         assert (tmp_path / "link").is_symlink()
         assert list((tmp_path / "real").iterdir()) == []
 
@@ -262,6 +264,9 @@ class TestRunFolder:
         file = RunFolder(tmp_path, Own()).checkpoint / "model.safetensors"
         file.touch()
         assert model_of(tmp_path) == model_of(file) == file
+        file.unlink()
+        with pytest.raises(UserError, match="holds no trained model yet; its command"):
+            model_of(tmp_path)
 
     @pytest.mark.parametrize("content", ["[", "3", "\x00"])
     def test_damaged_settings(self, tmp_path, content):

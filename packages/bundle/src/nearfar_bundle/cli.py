@@ -309,7 +309,7 @@ def main() -> None:
 
 
 def _settings(variant: str, config: Path | None, overrides: list[str] | None) -> BundleSettings:
-    base = preset_values(VARIANTS, variant) | {"variant": variant}
+    base = preset_values(VARIANTS, variant, "--variant") | {"variant": variant}
     return load_settings(BundleSettings, config, overrides or [], base=base)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,6 +31,9 @@ DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda."
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on the terminal.")]
 
+# The base of what typer raises for an unknown option, a missing one, a value out of bounds. Whether
+# click has it or typer itself depends on typer's version.
+UsageError: Any = typer.BadParameter.__bases__[0]
 STOPPED = 130
 LONGEST = 1000  # letters of an error
 
@@ -48,15 +51,21 @@ def tell(*notes: str) -> None:
         typer.echo(f"note: {note}", err=True)
 
 
-def run_app(app: typer.Typer, arguments: list[str] | None = None) -> None:
-    """Runs a command line and ends the process with its status."""
+def run_app(
+    app: typer.Typer, arguments: list[str] | None = None, program: str | None = None
+) -> None:
+    """Runs a command line and ends the process with its status.
+
+    Args:
+        program: what one types before the arguments; as the process was called where not given.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     # --debug may stand anywhere; it concerns this function alone.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     keep_freed_memory()
     try:
-        app(arguments, standalone_mode=True)
+        status = app(arguments, standalone_mode=False, prog_name=program)
     except UserError as error:
         if debug:
             traceback.print_exc()
@@ -65,10 +74,12 @@ def run_app(app: typer.Typer, arguments: list[str] | None = None) -> None:
         take_back()
         print(f"error: {_in_a_line(str(error))}", file=sys.stderr)
         sys.exit(2)
-    except SystemExit as end:
-        if end.code == STOPPED:  # typer's answer to Ctrl-C
-            print("stopped; what is done is kept, --resume goes on from there", file=sys.stderr)
-        raise
+    except UsageError as error:
+        if not arguments or type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+        else:
+            print(f"error: {_of_the_call(error)}", file=sys.stderr)
+        sys.exit(2)
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -76,6 +87,20 @@ def run_app(app: typer.Typer, arguments: list[str] | None = None) -> None:
         told = f"{type(error).__name__}: {_in_a_line(text)}"
         print(f"failure: {told} (--debug shows more)", file=sys.stderr)
         sys.exit(1)
+
+    if status == STOPPED:  # typer's answer to Ctrl-C
+        from nearfar_kit.run import take_back
+
+        told = "what is done is kept, --resume goes on from there"
+        print(f"stopped; {told if take_back() else 'nothing is kept yet'}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _of_the_call(error: Any) -> str:
+    """What typer has against the call, in the house's form."""
+    told = " ".join(error.format_message().split()).rstrip(".")
+    path = "" if error.ctx is None else f"; {error.ctx.command_path} --help tells what is expected"
+    return _in_a_line(told + path)
 
 
 def _in_a_line(text: str) -> str:

@@ -56,8 +56,7 @@ class RunFolder:
                 raise UserError(f"--out {out}: holds a run; expected a new folder{hint}")
             self._check_settings(kept, settings)
         write_atomic(kept, as_yaml(settings))
-        if not self.resumed:
-            _begun.append(out)
+        (_resumed if self.resumed else _begun).append(out)
 
     def _check_settings(self, kept: Path, settings: Settings) -> None:
         try:
@@ -98,12 +97,19 @@ class RunFolder:
             file.write(line + "\n")
 
 
-_begun: list[Path] = []
+_begun: list[Path] = []  # by this process
+_resumed: list[Path] = []
 
 
-def take_back() -> None:
+def take_back() -> bool:
     """Removes what this process began and has done nothing in, so that a command which was wrong
-    can be given again, put right; what is done stays, to be resumed."""
+    can be given again, put right; what is done stays, to be resumed.
+
+    Returns:
+        Whether anything stays.
+    """
+    stays = bool(_resumed)
+    _resumed.clear()
     while _begun:
         out = _begun.pop()
         if not out.is_dir():
@@ -116,6 +122,9 @@ def take_back() -> None:
                 folder.rmdir()
             if not out.is_symlink():
                 out.rmdir()
+        else:
+            stays = True
+    return stays
 
 
 def model_of(run: Path) -> Path:
@@ -128,5 +137,7 @@ def model_of(run: Path) -> Path:
         return run
     file = run / "checkpoint" / "model.safetensors"
     if not file.exists():
+        if (run / "settings.yaml").exists() and not (run / "metrics.json").exists():
+            raise UserError(f"{run}: holds no trained model yet; its command goes on by --resume")
         raise UserError(f"{run}: holds no trained model; expected a run folder of train")
     return file

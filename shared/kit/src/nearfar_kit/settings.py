@@ -42,7 +42,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-def preset_values(presets: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
+def preset_values(
+    presets: Mapping[str, Mapping[str, Any]], name: str, what: str = "preset"
+) -> dict[str, Any]:
     """The values of a named preset, for :func:`load_settings` to begin with.
 
     Raises:
@@ -53,7 +55,7 @@ def preset_values(presets: Mapping[str, Mapping[str, Any]], name: str) -> dict[s
         {'steps': 10}
     """
     if name not in presets:
-        raise UserError(f"preset {name}: expected one of {', '.join(presets)}")
+        raise UserError(f"{what} {name}: expected one of {', '.join(presets)}")
     return dict(presets[name])
 
 

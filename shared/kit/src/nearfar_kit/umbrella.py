@@ -132,7 +132,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     domains = installed_domains()
     if arguments and arguments[0] in domains:
-        run_app(domains[arguments[0]].app(), arguments[1:])
+        run_app(domains[arguments[0]].app(), arguments[1:], f"nearfar {arguments[0]}")
     else:
         run_app(app, arguments)
 

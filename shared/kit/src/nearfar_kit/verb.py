@@ -8,6 +8,7 @@ from typing import Protocol, cast, get_args
 import typer
 
 from nearfar_kit.atomic import new_folder
+from nearfar_kit.command import tell
 from nearfar_kit.errors import UserError
 from nearfar_kit.launch import Device, describe_device
 from nearfar_kit.metrics import Metrics, versions_of
@@ -51,6 +52,8 @@ def begin(
     from nearfar_kit.seeds import seed_everything
 
     run = RunFolder(out, settings, resume=resume)
+    if resume and not run.resumed and run.writes:
+        tell(f"--resume: {out} held no run, and one begins there")
     run.log("begin", verb=verb, seed=seed, resume=bool(resume))
     seed_everything(seed)
     described = describe_device(device_of(device))
