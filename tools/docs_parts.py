@@ -165,11 +165,20 @@ def commands(module: Any) -> str:
     for name, command in group.commands.items():
         rows = [
             f"| `{' '.join(option.opts)}` | {getattr(option, 'help', None) or ''} "
-            f"{'Required.' if option.required else ''} |"
+            f"| {given(option)} |"
             for option in command.params
         ]
         told.append(
             f"### `{name}`\n\n{inspect.cleandoc(command.help or '')}\n\n"
-            + "\n".join(["| option | |", "| --- | --- |", *rows])
+            + "\n".join(["| option | | default |", "| --- | --- | --- |", *rows])
         )
     return "\n\n".join(told)
+
+
+def given(option: Any) -> str:
+    """What an option is where it is not given."""
+    if option.required:
+        return "required"
+    default = option.default
+    nothing = default is None or default is False or default == () or callable(default)
+    return "" if nothing else f"`{default}`"
