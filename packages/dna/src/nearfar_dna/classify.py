@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from nearfar_dna.composition import Floats, unit_rows
 from nearfar_dna.evaluate import FEW
-from nearfar_dna.genomes import read_labels
+from nearfar_dna.labels import read_labels
 from nearfar_dna.model import DnaModel
 from nearfar_dna.readers import read_sequences
 from nearfar_kit.errors import UserError

@@ -16,7 +16,7 @@ from Bio.SeqIO.QualityIO import FastqGeneralIterator
 from nearfar_dna.alphabet import IUPAC, UNKNOWN, Codes, encode
 from nearfar_kit.errors import UserError
 
-__all__ = ["Sequence", "Tally", "is_sequence_file", "read_sequences"]
+__all__ = ["Sequence", "Tally", "is_sequence_file", "read_sequences", "without_ending"]
 
 ENDINGS = (".fa", ".fasta", ".fna", ".ffn", ".fsa", ".fas", ".fq", ".fastq")
 BROKEN = (EOFError, zlib.error, gzip.BadGzipFile)
@@ -80,6 +80,18 @@ class Tally:
 def is_sequence_file(path: Path) -> bool:
     """Whether a file's name ends as those of sequences do."""
     return path.name.lower().removesuffix(".gz").endswith(ENDINGS)
+
+
+def without_ending(name: str) -> str:
+    """The name of a file of sequences without its endings.
+
+    Example:
+        >>> without_ending("GCF_000005845.2.fna.gz")
+        'GCF_000005845.2'
+    """
+    plain = name[:-3] if name.lower().endswith(".gz") else name
+    ending = next((one for one in ENDINGS if plain.lower().endswith(one)), "")
+    return plain[: len(plain) - len(ending)]
 
 
 def read_sequences(

@@ -17,7 +17,7 @@ from nearfar_dna.binning import (
 )
 from nearfar_dna.composition import Floats, standardised, unit_rows
 from nearfar_dna.embed import embed_file
-from nearfar_dna.genomes import read_labels
+from nearfar_dna.labels import read_labels
 from nearfar_dna.model import DnaModel
 from nearfar_dna.readers import Tally, read_sequences
 from nearfar_kit.atomic import write_atomic
