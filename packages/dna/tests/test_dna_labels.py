@@ -69,7 +69,7 @@ def test_a_table_of_genomes_that_is_none_says_what_was_found(folder, table, told
         ("id\tdepth\na\t62.152\nb\t3\n", r"under 'depth' is all numbers \(a has 62\.152\)"),
         ("id\tdepth\na\t62\nb\t3\n", "under 'depth' is all numbers"),
         ("contigName\tcontigLen\nc1\t2500\nc2\t2600\n", "under 'contigLen' is all numbers"),
-        ("a\t62.152\nb\t3\n", r"second column is all numbers \(a has 62\.152\); expected species"),
+        ("a\t62.152\nb\t3\n", r"column 2 is all numbers \(a has 62\.152\); expected species"),
         ("id\tbatch\tspecies\na\t1\tA\n", "species is column 3; expected columns id and species"),
     ],
 )  # fmt: skip

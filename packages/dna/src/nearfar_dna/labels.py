@@ -59,5 +59,5 @@ def _are_names(path: Path, header: list[str], found: dict[str, tuple[str, ...]])
     if measure or not all(row[0].isdigit() for _, row in rows):
         under = f" under {header[1]!r}" if measure else ""
         raise UserError(
-            f"{path}: the second column{under} is all numbers ({name} has {value}); expected species"
+            f"{path}: column 2{under} is all numbers ({name} has {value}); expected species"
         )
