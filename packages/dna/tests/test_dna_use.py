@@ -179,6 +179,25 @@ def test_clusters_and_labels(run_folder, genome_file, tmp_path):
     assert none["nearest"].n_unique() > 1
 
 
+def test_classify_tells_how_many_species_it_was_given(run_folder, genome_file, tmp_path, capsys):
+    known = tmp_path / "k141.fa"
+    text = genome_file.read_text()
+    for number in range(30):
+        text = text.replace(f" species {number % 6:02d}\n", f" flag=1 len={4000 + number}\n", 1)
+    known.write_text(text)
+    arguments = ("classify", "--model", run_folder, "--data", genome_file, "--out", tmp_path / "o")
+    call(*arguments, "--labelled", genome_file)
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{genome_file}: 30 sequences of 6 species\n")
+    assert err == ""
+    call(*arguments, "--labelled", known)
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{known}: 30 sequences of 30 species\n")
+    assert "note: " in err
+    assert "each sequence is a species of its own, by its header after the id; the first is" in err
+    assert "'flag=1 len=4000'; expected '>id SPECIES', or a --labels TSV of id and species" in err
+
+
 def test_what_is_not_installed_is_named_with_its_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "igraph", None)
     with pytest.raises(UserError, match=r"method leiden: pip install 'nearfar-dna\[leiden\]'"):

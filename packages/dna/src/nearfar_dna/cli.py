@@ -257,7 +257,9 @@ def classify(
     from nearfar_dna.embed import embed_file
 
     trained = _load(model, device)
-    known, names = labelled_rows(trained, labelled, labels, min_length)
+    known, names, notes = labelled_rows(trained, labelled, labels, min_length)
+    typer.echo(f"{labelled}: {len(names)} sequences of {len(set(names))} species")
+    tell(*notes)
     table, rows, tally = embed_file(trained, data, min_length)
     found = run_classify(known, names, rows, method, unknown)
     _write(table.hstack(found), out)
