@@ -281,7 +281,13 @@ def classify(
         ),
     ],
     out: TableFile,
-    labels: Labels = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="TSV of id and species of the labelled sequences; without it the header after the "
+            "id is the species."
+        ),
+    ] = None,
     method: Annotated[
         str,
         typer.Option(
