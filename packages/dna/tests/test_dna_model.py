@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from nearfar_dna.alphabet import encode as codes_of
 from nearfar_dna.alphabet import reverse_complement
 from nearfar_dna.encoders import CompositionEncoder, TransformerEncoder, encode
 from nearfar_dna.fragments import draw_fragments
+from nearfar_dna.genomes import Genomes
 from nearfar_dna.model import DnaModel
 from nearfar_dna.objective import method_at, mixed_loss, pair_loss
 from nearfar_dna.settings import DnaSettings
@@ -201,6 +204,15 @@ def test_a_resumed_run_goes_on_to_the_same_numbers(genomes, tmp_path):
     again = DnaModel.load(tmp_path / "a")
     codes = [genomes.genomes[0].pieces[0][:900]]
     assert np.array_equal(again.embed(codes), whole.embed(codes))
+
+
+def test_a_run_is_not_resumed_with_other_species(genomes, tmp_path):
+    settings = DnaSettings(**SMALL)
+    train(genomes, settings, 0, run=RunFolder(tmp_path / "a", settings))
+    first, *rest = genomes.genomes
+    other = Genomes((replace(first, species="other"), *rest))
+    with pytest.raises(UserError, match=r"began with species .*, now other to .*; expected the"):
+        train(other, settings, 0, run=RunFolder(tmp_path / "a", settings, resume=True))
 
 
 def test_a_transformer_is_trained_kept_and_read(genomes, tmp_path):

@@ -7,8 +7,9 @@ import gzip
 import pytest
 
 from nearfar_dna.alphabet import decode
-from nearfar_dna.genomes import read_genomes, read_labels
+from nearfar_dna.genomes import read_genomes
 from nearfar_dna.headers import species_of_header
+from nearfar_dna.labels import read_labels
 from nearfar_dna.readers import Tally, read_sequences
 from nearfar_kit.errors import UserError
 

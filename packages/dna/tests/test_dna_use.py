@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from itertools import pairwise
 
@@ -22,6 +24,7 @@ from nearfar_dna.clustering import k_means
 from nearfar_dna.composition import unit_rows
 from nearfar_dna.embed import read_embedding
 from nearfar_dna.evaluate import (
+    behind,
     binned_as_published,
     binned_species,
     cluster_scores,
@@ -179,6 +182,25 @@ def test_clusters_and_labels(run_folder, genome_file, tmp_path):
     assert none["nearest"].n_unique() > 1
 
 
+def test_classify_tells_how_many_species_it_was_given(run_folder, genome_file, tmp_path, capsys):
+    known = tmp_path / "k141.fa"
+    text = genome_file.read_text()
+    for number in range(30):
+        text = text.replace(f" species {number % 6:02d}\n", f" flag=1 len={4000 + number}\n", 1)
+    known.write_text(text)
+    arguments = ("classify", "--model", run_folder, "--data", genome_file, "--out", tmp_path / "o")
+    call(*arguments, "--labelled", genome_file)
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{genome_file}: 30 sequences of 6 species\n")
+    assert err == ""
+    call(*arguments, "--labelled", known)
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{known}: 30 sequences of 30 species\n")
+    assert "note: " in err
+    assert "each sequence is a species of its own, by its header after the id; the first is" in err
+    assert "'flag=1 len=4000'; expected '>id SPECIES', or a --labels TSV of id and species" in err
+
+
 def test_what_is_not_installed_is_named_with_its_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "igraph", None)
     with pytest.raises(UserError, match=r"method leiden: pip install 'nearfar-dna\[leiden\]'"):
@@ -247,6 +269,32 @@ def test_evaluate_leaves_a_report_and_says_what_was_trained_on(
     assert "2 species, 500 bp." in out
 
 
+def test_evaluate_says_where_the_model_is_below_composition(
+    run_folder, genome_file, tmp_path, capsys, monkeypatch
+):
+    from nearfar_dna import evaluate
+
+    def scores(rows, labels, seed):
+        return {"ari": 0.9 if rows.shape[1] > 16 else 0.8}
+
+    monkeypatch.setattr(evaluate, "cluster_scores", scores)
+    call("evaluate", "--model", run_folder, "--length", 500, "--per-species", 15,
+         "--data", genome_file, "--out", tmp_path / "e")  # fmt: skip
+    found = {}
+    for record in json.loads((tmp_path / "e" / "metrics.json").read_text())["records"]:
+        found.setdefault(record["method"], {})[record["metric"]] = record["value"]
+    told = behind(found["trained"], found[TARGET], TARGET)
+    assert re.match(rf"the trained model is below {TARGET} in \d+ of 10 measures: ari", told)
+    assert f"{told}\n" in capsys.readouterr().out
+    report = (tmp_path / "e" / "report.html").read_text()
+    assert f"Here {told}." in report.replace("&gt;", ">")
+    assert "f1@2: two labelled sequences of each species" in report
+    assert behind({"ari": 0.1}, {"ari": 0.9}, "X") == (
+        "the trained model is below X in all 1 measures: ari"
+    )
+    assert behind({"ari": 0.9}, {"ari": 0.9}, "X") == ""
+
+
 def test_evaluate_on_one_species_is_refused(run_folder, tmp_path):
     one = tmp_path / "one.fa"
     one.write_text(f">x A\n{'ACGTTGCA' * 200}\n")
@@ -262,6 +310,7 @@ def test_train_tells_what_it_learnt_from(genome_file, tmp_path, capsys):
     out, _ = capsys.readouterr()
     assert out.startswith("6 genomes of 6 species\n")
     assert "trained: 1 steps of c2lr; nothing was held out" in out
+    assert "It tells nothing of species that are new" in (tmp_path / "r/report.html").read_text()
 
 
 def test_a_benchmark_is_whole_and_gone_on_with(tmp_path, monkeypatch):

@@ -5,17 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IUPAC", "UNKNOWN", "Codes", "decode", "encode", "reverse_complement"]
+__all__ = ["UNKNOWN", "Codes", "decode", "encode", "encode_dna", "reverse_complement"]
 
 Codes = NDArray[np.uint8]
 
 UNKNOWN = 4
-IUPAC = "ACGTURYSWKMBDHVN"  # and "-" and ".", gaps
+IUPAC = "ACGTURYSWKMBDHVN"
+GAPS = b".-"
 
 _CODE = bytearray([UNKNOWN] * 256)
 for _letters, _number in (("Aa", 0), ("Cc", 1), ("Gg", 2), ("TtUu", 3)):
     for _letter in _letters.encode():
         _CODE[_letter] = _number
+_LETTERS = f"{IUPAC}{IUPAC.lower()}".encode() + GAPS
 _BASE = np.frombuffer(b"ACGTN", np.uint8)
 _COMPLEMENT = np.array([3, 2, 1, 0, UNKNOWN], np.uint8)
 
@@ -29,6 +31,23 @@ def encode(sequence: str | bytes) -> Codes:
     """
     text = sequence.encode("ascii", "replace") if isinstance(sequence, str) else sequence
     return np.frombuffer(text.translate(_CODE), np.uint8)
+
+
+def encode_dna(sequence: str | bytes) -> Codes:
+    """As :func:`encode`, of what is DNA; gaps are left out.
+
+    Raises:
+        ValueError: a letter is no IUPAC code.
+
+    Example:
+        >>> encode_dna("AC-GT").tolist()
+        [0, 1, 2, 3]
+    """
+    text = sequence.encode("utf-8", "replace") if isinstance(sequence, str) else bytes(sequence)
+    if foreign := text.translate(None, _LETTERS):
+        letter, place = foreign[:1].decode("utf-8", "replace"), text.index(foreign[:1]) + 1
+        raise ValueError(f"holds {letter!r} at place {place}; expected DNA in IUPAC codes")
+    return encode(text.translate(None, GAPS))
 
 
 def decode(codes: Codes) -> str:

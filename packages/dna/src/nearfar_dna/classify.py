@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from nearfar_dna.composition import Floats, unit_rows
 from nearfar_dna.evaluate import FEW
-from nearfar_dna.genomes import read_labels
+from nearfar_dna.labels import read_labels
 from nearfar_dna.model import DnaModel
 from nearfar_dna.readers import read_sequences
 from nearfar_kit.errors import UserError
@@ -26,8 +26,11 @@ SHARPNESS = 10.0  # of prototypes' softmax over cosines
 
 def labelled_rows(
     model: DnaModel, path: Path, labels: Path | None, min_length: int
-) -> tuple[Floats, list[str]]:
-    """Rows and species of labelled sequences; species from ``labels``, or from the headers.
+) -> tuple[Floats, list[str], tuple[str, ...]]:
+    """Rows and species of labelled sequences, and notes on what was taken for granted.
+
+    Species are from ``labels``, or the whole of the header after the id. A note says where each
+    sequence is a species of its own by its header, as those of assemblers would have it.
 
     Raises:
         UserError: a sequence has no species, or none is left.
@@ -52,7 +55,13 @@ def labelled_rows(
             f"{path}: {len(set(names))} species with a sequence of {min_length} bp (--min-length); "
             "expected two"
         )
-    return model.embed(codes), names
+    notes: tuple[str, ...] = ()
+    if known is None and len(set(names)) == len(names):
+        notes = (
+            f"{path}: each sequence is a species of its own, by its header after the id; the first "
+            f"is {names[0]!r}; expected '>id SPECIES', or a --labels TSV of id and species",
+        )
+    return model.embed(codes), names, notes
 
 
 def classify(

@@ -36,10 +36,15 @@ Model = Annotated[
     ),
 ]
 Labels = Annotated[
-    Path | None, typer.Option("--labels", help="TSV of id and species; else from headers.")
+    Path | None,
+    typer.Option(
+        "--labels",
+        help="TSV of id and species, or for a folder of genomes of file and species; without it "
+        "species are read from headers or the files' names.",
+    ),
 ]
-MinLength = Annotated[int, typer.Option(min=1, help="Shorter sequences are left out.")]
-TableFile = Annotated[Path, typer.Option("--out", help="TSV file to write.")]
+MinLength = Annotated[int, typer.Option(min=1, help="Sequences of fewer bases are left out.")]
+TableFile = Annotated[Path, typer.Option("--out", help="The TSV file to write.")]
 
 # torch and scikit-learn take seconds to import: each verb imports what it needs.
 
@@ -116,7 +121,11 @@ def train(
             "Fragments of 5 kb, species trained on",
         )  # fmt: skip
         report.section("What was learnt")
-        report.figure(picture, "t-SNE of fragments of up to 20 species that were trained on.")
+        report.figure(
+            picture,
+            "t-SNE of fragments of up to 20 species that were trained on. It tells nothing of "
+            "species that are new: evaluate tests those.",
+        )
         end_report(report, run, metrics)
         typer.echo(
             f"trained: {settings.steps} steps of {settings.method}; nothing was held out, "
@@ -131,9 +140,23 @@ def evaluate(
     data: Data,
     out: Out = Path("runs/dna-evaluation"),
     labels: Labels = None,
-    length: Annotated[int, typer.Option(min=100, help="Of the fragments tested.")] = 5000,
-    errors: Annotated[float, typer.Option(min=0, max=0.5, help="Share of read errors.")] = 0.0,
-    per_species: Annotated[int, typer.Option(min=12, help="Fragments a species.")] = 100,
+    length: Annotated[
+        int,
+        typer.Option(
+            min=100, help="Bases of each fragment that is cut from the genomes to test on."
+        ),
+    ] = 5000,
+    errors: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.5,
+            help="Share of bases of a fragment that are read wrongly: 0.05 is one in 20.",
+        ),
+    ] = 0.0,
+    per_species: Annotated[
+        int, typer.Option(min=12, help="So many fragments of each species are tested.")
+    ] = 100,
     seed: Seed = 0,
     device: DeviceOption = "auto",
     quiet: Quiet = False,
@@ -142,7 +165,13 @@ def evaluate(
     from rich.console import Console
 
     from nearfar_dna.baselines import BASELINES, TARGET
-    from nearfar_dna.evaluate import binned_species, cluster_scores, few_shot_f1
+    from nearfar_dna.evaluate import (
+        MEASURES,
+        behind,
+        binned_species,
+        cluster_scores,
+        few_shot_f1,
+    )
     from nearfar_dna.fragments import draw_fragments
     from nearfar_dna.genomes import read_genomes
     from nearfar_dna.report import embedding_picture
@@ -165,7 +194,7 @@ def evaluate(
     fragments, species = draw_fragments(genomes, per_species, length, seed, errors)
     run, metrics = begin("dna", "evaluate", out, trained.settings, seed=seed, packages=TOLD)
     rows = {"trained": trained.embed(fragments), TARGET: BASELINES[TARGET](fragments, seed)}
-    names: list[str] = []
+    scores: dict[str, dict[str, float]] = {}
     shown: list[list[Cell | str]] = []
     for method, own in rows.items():
         found = cluster_scores(own, species, seed) | {
@@ -176,18 +205,23 @@ def evaluate(
             Record(data.stem, split, method, seed, name, value, len(species))
             for name, value in found.items()
         )
-        names = list(found)
+        scores[method] = found
         shown.append([method, *(summarise([value]) for value in found.values())])
     known = f", {len(species_seen)} of them trained on" if species_seen else ""
     caption = f"{len(genomes.names)} species{known}, {length} bp."
-    table = Table(caption, ["method", *names], shown)
+    table = Table(caption, ["method", *scores[TARGET]], shown)
+    worse = behind(scores["trained"], scores[TARGET], TARGET)
     report = Report("A trained embedding of DNA", f"on {data}")
+    report.section("Against composition", *([f"Here {worse}."] if worse else []))
     report.table(table)
+    report.section("The measures", *MEASURES)
     path = run.path / "embedding.png"
     embedding_picture(path, rows["trained"], species, genomes.names, "Fragments by species")
-    report.figure(path, "t-SNE of the fragments, by species.")
+    report.figure(path, "t-SNE of the fragments in the trained embedding, by species.")
     end_report(report, run, metrics)
     Console().print(table.terminal())
+    if worse:
+        typer.echo(worse)
     end(run)
 
 
@@ -216,7 +250,8 @@ def cluster(
     data: Data,
     out: TableFile,
     clusters: Annotated[
-        int | None, typer.Option(min=1, help="How many; default: looked for.")
+        int | None,
+        typer.Option(min=1, help="How many clusters to make; without it the number is looked for."),
     ] = None,
     min_length: MinLength = 1000,
     device: DeviceOption = "auto",
@@ -239,12 +274,34 @@ def cluster(
 def classify(
     model: Model,
     data: Data,
-    labelled: Annotated[Path, typer.Option(help="FASTA of labelled sequences.")],
+    labelled: Annotated[
+        Path,
+        typer.Option(
+            help="FASTA of sequences whose species are known: after the id, or by --labels."
+        ),
+    ],
     out: TableFile,
-    labels: Labels = None,
-    method: Annotated[str, typer.Option(help="prototypes or probe.")] = "prototypes",
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="TSV of id and species of the labelled sequences; without it the header after the "
+            "id is the species."
+        ),
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="prototypes: the species whose labelled sequences are nearest on average; probe: "
+            "logistic regression on the labelled sequences."
+        ),
+    ] = "prototypes",
     unknown: Annotated[
-        float, typer.Option(min=0, max=1, help="Less sure than this is unknown.")
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="A sequence whose probability is below this is called unknown; 0 names all.",
+        ),
     ] = 0.5,
     min_length: MinLength = 1000,
     device: DeviceOption = "auto",
@@ -257,7 +314,9 @@ def classify(
     from nearfar_dna.embed import embed_file
 
     trained = _load(model, device)
-    known, names = labelled_rows(trained, labelled, labels, min_length)
+    known, names, notes = labelled_rows(trained, labelled, labels, min_length)
+    typer.echo(f"{labelled}: {len(names)} sequences of {len(set(names))} species")
+    tell(*notes)
     table, rows, tally = embed_file(trained, data, min_length)
     found = run_classify(known, names, rows, method, unknown)
     _write(table.hstack(found), out)
@@ -273,17 +332,36 @@ def bin_(
         Path,
         typer.Option("--out", help="Folder to write, new: bins.tsv, bins/N.fna, unbinned.fna."),
     ],
-    method: Annotated[str, typer.Option(help="medoid, dbscan or leiden.")] = "medoid",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="How bins are found: medoid, the paper's, around the densest contigs; dbscan or "
+            "leiden, chains of near contigs."
+        ),
+    ] = "medoid",
     threshold: Annotated[
-        float | None, typer.Option(min=-1, max=1, help="Similarity; default: looked for.")
+        float | None,
+        typer.Option(
+            min=-1,
+            max=1,
+            help="Contigs are near each other from this cosine on; without it, it is looked for.",
+        ),
     ] = None,
     abundance: Annotated[
-        Path | None, typer.Option(help="TSV of id and depth in each sample.")
+        Path | None,
+        typer.Option(help="TSV of id and depth in each sample, or MetaBAT's depth.txt."),
     ] = None,
     min_length: MinLength = 2500,
     device: DeviceOption = "auto",
-    min_bin_size: Annotated[int, typer.Option(min=0, help="Bases of a bin.")] = 200_000,
-    sample: Annotated[str, typer.Option(help="Name of the sample in bins.tsv.")] = "sample",
+    min_bin_size: Annotated[
+        int,
+        typer.Option(
+            min=0, help="A bin of fewer bases is given up, and its contigs go to unbinned.fna."
+        ),
+    ] = 200_000,
+    sample: Annotated[
+        str, typer.Option(help="The sample's name that is written into bins.tsv.")
+    ] = "sample",
     seed: Seed = 0,
 ) -> None:
     """Contigs into bins: a CAMI/AMBER TSV, a FASTA a bin, and what is unbinned."""

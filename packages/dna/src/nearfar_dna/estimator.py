@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nearfar_dna.alphabet import Codes, encode
+import numpy as np
+
+from nearfar_dna.alphabet import UNKNOWN, Codes, encode_dna
 from nearfar_dna.composition import Floats
 from nearfar_dna.genomes import Genomes
 from nearfar_dna.model import DnaModel
 from nearfar_dna.settings import DnaSettings
 from nearfar_dna.train import train
+from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
 
 __all__ = ["DnaEmbedder"]
@@ -46,11 +49,45 @@ class DnaEmbedder:
         return self
 
     def fit(self, genomes: Genomes, y: None = None) -> DnaEmbedder:
-        """Learns from genomes of two species or more."""
+        """Learns from genomes of two species or more.
+
+        Raises:
+            UserError: ``genomes`` are none; labels are given beside them; one species only.
+        """
+        if not isinstance(genomes, Genomes):
+            raise UserError(
+                f"fit: got a {type(genomes).__name__}; expected genomes with their species, as "
+                "read_genomes(FOLDER_OR_FASTA, LABELS) gives them"
+            )
+        if y is not None:
+            raise UserError("fit: got labels beside the genomes, which have their species; drop y")
         self.model_: DnaModel = train(genomes, self.settings, self.random_state)
         return self
 
-    def transform(self, sequences: Sequence[str | Codes]) -> Floats:
-        """Unit rows [N, width] of sequences."""
-        codes = [encode(s) if isinstance(s, str) else s for s in sequences]
-        return self.model_.embed(codes)
+    def transform(self, sequences: Sequence[str | bytes | Codes]) -> Floats:
+        """Unit rows [N, width] of sequences: text, bytes, or codes as of ``read_sequences``.
+
+        Raises:
+            UserError: one sequence for a list of them; a row is no DNA, or has no known base.
+        """
+        if isinstance(sequences, str | bytes):
+            raise UserError("transform: got one sequence; expected a list of them, [sequence]")
+        return self.model_.embed([_codes(row, one) for row, one in enumerate(sequences)])
+
+
+def _codes(row: int, sequence: str | bytes | Codes) -> Codes:
+    if isinstance(sequence, str | bytes):
+        try:
+            codes = encode_dna(sequence)
+        except ValueError as error:
+            raise UserError(f"transform, row {row}: {error}") from None
+    elif isinstance(sequence, np.ndarray) and sequence.dtype == np.uint8 and sequence.ndim == 1:
+        codes = sequence
+    else:
+        raise UserError(
+            f"transform, row {row}: is a {type(sequence).__name__}; expected a sequence as text or "
+            "bytes, or the codes of one that read_sequences gives"
+        )
+    if not (codes < UNKNOWN).any():
+        raise UserError(f"transform, row {row}: holds no known base; expected DNA")
+    return codes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,8 @@ from nearfar_dna.binning import UNBINNED, neighbour_threshold, species_bins
 from nearfar_dna.composition import Floats, unit_rows
 
 __all__ = [
-    "LEVELS", "SHOTS", "binned_as_published", "binned_species", "cluster_scores", "few_shot_f1",
-    "labelled_threshold", "species_f1",
+    "LEVELS", "MEASURES", "SHOTS", "behind", "binned_as_published", "binned_species",
+    "cluster_scores", "few_shot_f1", "labelled_threshold", "species_f1",
 ]  # fmt: skip
 
 SHOTS = (1, 2, 5, 10, 20)
@@ -38,6 +39,17 @@ AGREEMENTS = {
     "homogeneity": homogeneity_score,
     "completeness": completeness_score,
 }
+
+MEASURES = (  # what the columns of an evaluation are, for its report
+    "In all of them 1 is the best there is. ari, nmi, homogeneity and completeness compare K-means "
+    "clusters, as many as there are species, with the species: an ari of 0 is chance; homogeneity "
+    "is high where a cluster holds one species alone, completeness where a species lies in one "
+    "cluster alone.",
+    "f1@2: two labelled sequences of each species teach a classifier, which names the others; F1 "
+    "joins how many of a species are found and how many of those named so are, and is averaged "
+    "over species. binned>0.6: the share of species that have a bin of their own with an F1 above "
+    "0.6; bins are made without labels, and sequences in no bin count as not found.",
+)
 
 
 def cluster_scores(rows: Floats, labels: NDArray[np.int64], seed: int) -> dict[str, float]:
@@ -143,3 +155,17 @@ def labelled_threshold(rows: Floats, labels: NDArray[np.int64], quantile: float 
         own = labels == species
         near[own] = unit[own] @ unit[own].mean(0)
     return float(np.quantile(near, quantile))
+
+
+def behind(own: Mapping[str, float], theirs: Mapping[str, float], name: str) -> str:
+    """In which measures a trained model is below what it is compared with; nothing where in none.
+
+    Example:
+        >>> behind({"ari": 0.8, "f1@1": 0.7}, {"ari": 0.9, "f1@1": 0.6}, "TNF")
+        'the trained model is below TNF in 1 of 2 measures: ari'
+    """
+    below = [key for key, value in own.items() if round(value, 3) < round(theirs[key], 3)]
+    if not below:
+        return ""
+    which = "all" if len(below) == len(own) else f"{len(below)} of"
+    return f"the trained model is below {name} in {which} {len(own)} measures: {', '.join(below)}"

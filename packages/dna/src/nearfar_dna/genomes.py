@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 
 from nearfar_dna.alphabet import Codes
 from nearfar_dna.headers import species_of_header
-from nearfar_dna.readers import Tally, is_sequence_file, read_sequences
+from nearfar_dna.labels import read_labels
+from nearfar_dna.readers import Tally, is_sequence_file, read_sequences, without_ending
 from nearfar_kit.errors import UserError
 
-__all__ = ["Genome", "Genomes", "read_genomes", "read_labels"]
+__all__ = ["Genome", "Genomes", "read_genomes"]
+
+
+TABLE = "genomes.tsv"  # in a folder: columns file and species
 
 
 @dataclass(frozen=True)
@@ -95,11 +99,14 @@ class Genomes:
         )
 
 
-def read_genomes(path: Path, labels: Path | None = None, *, min_length: int = 2000) -> Genomes:
+def read_genomes(
+    path: str | Path, labels: str | Path | None = None, *, min_length: int = 2000
+) -> Genomes:
     """Genomes of a folder or a file, with their species.
 
-    - A folder with ``genomes.tsv`` (columns ``file`` and ``species``): one genome a file.
-    - A folder of FASTA files: one genome a file, its species the name up to ``__`` or the ending.
+    - A folder of FASTA files: one genome a file. Its species is that of its row in ``labels``, by
+      the file's name, with its ending or without; or else in the folder's ``genomes.tsv`` (columns
+      ``file`` and ``species``); or else the name up to ``__`` or the ending.
     - A file: species from ``labels`` (columns id and species), or else from the header after the
       id, of which NCBI's are understood. All of a species' records are one genome: a record that
       is one of several strains can be told apart by a third column of ``labels``, its genome, or
@@ -114,19 +121,22 @@ def read_genomes(path: Path, labels: Path | None = None, *, min_length: int = 20
     Raises:
         UserError: a file is damaged or holds no DNA, or a species is not known.
     """
+    path = Path(path)
+    known = None if labels is None else read_labels(Path(labels))
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; expected genomes in FASTA")
     if path.is_dir():
-        files = _species_of_files(path)
+        told = known is not None or (path / TABLE).exists()
+        files = _labelled_files(path, known, labels) if known else _species_of_files(path)
         found = list(_of_files(files, min_length))
-        notes = _notes_of_files(path, found)
+        notes = () if told else _notes_of_files(path, found)
         if len(found) < len(files):
             notes += (
                 f"{path}: {len(files) - len(found)} of {len(files)} files left out: no sequence "
                 f"has {min_length} bases, the setting min_length",
             )
     else:
-        found, notes = _of_records(path, labels, min_length)
+        found, notes = _of_records(path, known, labels, min_length)
     if not found:
         raise UserError(
             f"{path}: no sequence has {min_length} bases; expected longer ones, or a smaller "
@@ -135,46 +145,48 @@ def read_genomes(path: Path, labels: Path | None = None, *, min_length: int = 20
     return Genomes(tuple(found), notes)
 
 
-def read_labels(path: Path) -> dict[str, tuple[str, ...]]:
-    """Rows of a TSV or CSV without quotes, by their first column: ``id, species[, genome]``.
+def _sequence_files(folder: Path) -> list[Path]:
+    files = [file for file in sorted(folder.rglob("*")) if is_sequence_file(file)]
+    if not files:
+        raise UserError(f"{folder}: holds no FASTA file; expected one a genome")
+    return files
 
-    A first row that begins with ``id`` or ``#`` is a header.
 
-    Raises:
-        UserError: the file cannot be read; a row has one column; an id occurs again.
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    for number, line in enumerate(text.splitlines(), 1):
-        row = [field.strip() for field in line.split("\t" if "\t" in line else ",")]
-        if not line.strip() or line.startswith("#") or (number == 1 and row[0].lower() == "id"):
-            continue
-        if len(row) < 2 or not row[1]:
-            raise UserError(f"{path}, row {number}: has no label; expected an id and a label")
-        if row[0] in found:
-            raise UserError(f"{path}, row {number}: id {row[0]} occurs again; expected it once")
-        found[row[0]] = tuple(row[1:])
-    if not found:
-        raise UserError(f"{path}: holds no label; expected rows of an id and a label")
+def _labelled_files(
+    folder: Path, known: dict[str, tuple[str, ...]], labels: str | Path | None
+) -> list[tuple[Path, str]]:
+    found = []
+    for file in _sequence_files(folder):
+        names = (str(file.relative_to(folder)), file.name, without_ending(file.name))
+        species = next((known[name][0] for name in names if name in known), None)
+        if species is None:
+            raise UserError(
+                f"{labels}: has no row for {file.name} of {folder}; expected {names[1]} or "
+                f"{names[2]}, and its species"
+            )
+        found.append((file, species))
     return found
 
 
 def _species_of_files(folder: Path) -> list[tuple[Path, str]]:
-    table = folder / "genomes.tsv"
+    table = folder / TABLE
     if not table.exists():
-        files = [file for file in sorted(folder.rglob("*")) if is_sequence_file(file)]
-        if not files:
-            raise UserError(f"{folder}: holds no FASTA file; expected one a genome")
-        return [(file, file.name.split("__")[0].split(".")[0]) for file in files]
-    with table.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines, delimiter="\t"))
-    if not rows or not {"file", "species"} <= rows[0].keys():
-        raise UserError(f"{table}: expected columns file and species")
+        return [(file, file.name.split("__")[0].split(".")[0]) for file in _sequence_files(folder)]
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines, delimiter="\t")
+            columns, rows = list(reader.fieldnames or []), list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{table}: cannot be read ({error})") from None
+    if not {"file", "species"} <= set(columns):
+        shown = ", ".join(columns) or "none"
+        raise UserError(f"{table}: has columns {shown}; expected file and species, a tab between")
+    if not rows:
+        raise UserError(f"{table}: has no row after its header; expected one a genome")
     found = []
     for number, row in enumerate(rows, 2):
+        if not row["file"] or not row["species"]:
+            raise UserError(f"{table}, row {number}: lacks its file or species; expected both")
         places = (folder / row["file"], folder / "genomes" / row["file"])
         file = next((place for place in places if place.exists()), None)
         if file is None:
@@ -196,19 +208,21 @@ def _of_files(files: Sequence[tuple[Path, str]], min_length: int) -> Iterator[Ge
 def _notes_of_files(folder: Path, genomes: Sequence[Genome]) -> tuple[str, ...]:
     plain = [g.name for g in genomes if "__" not in g.name]
     species = {genome.species for genome in genomes}
-    if (folder / "genomes.tsv").exists() or not plain or len(species) < len(genomes):
+    if not plain or len(species) < len(genomes):
         return ()
     return (
         f"{folder}: each file is a species of its own, by its name up to '__', which {plain[0]} "
-        "has not; expected SPECIES__STRAIN.fna, or a genomes.tsv of file and species, where a "
-        "species has several genomes",
+        "has not; expected SPECIES__STRAIN.fna, or a genomes.tsv or --labels of file and species, "
+        "where a species has several genomes",
     )
 
 
 def _of_records(
-    path: Path, labels: Path | None, min_length: int
+    path: Path,
+    known: dict[str, tuple[str, ...]] | None,
+    labels: str | Path | None,
+    min_length: int,
 ) -> tuple[list[Genome], tuple[str, ...]]:
-    known = None if labels is None else read_labels(labels)
     pieces: dict[tuple[str, str], list[Codes]] = {}
     cut: dict[str, str] = {}  # headers that say more than a species, and the species
     for sequence in read_sequences(path, min_length=min_length):

@@ -93,12 +93,13 @@ class DnaModel:
             np.add.at(rows, owner[start : start + batch], found)
         return unit_rows(rows)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
+        """One file, which :meth:`load` and the command line's ``--model`` read."""
         tokenizer = None
         if isinstance(self.encoder, TokenEncoder):
             tokenizer = self.encoder.tokenizer.to_str()
         save_checkpoint(
-            path,
+            Path(path),
             {
                 "format": FORMAT,
                 "settings": self.settings.model_dump(mode="json"),
@@ -109,12 +110,13 @@ class DnaModel:
         )
 
     @classmethod
-    def load(cls, path: Path) -> DnaModel:
+    def load(cls, path: str | Path) -> DnaModel:
         """What :meth:`save` wrote, a run folder that has it, or a folder of published weights.
 
         Raises:
             UserError: there is none, or it does not hold together.
         """
+        path = Path(path)
         if is_pretrained(path):
             encoder, sizes, keys = read_pretrained(path)
             settings = load_settings(DnaSettings, base=sizes | {"pretrained": str(path)})

@@ -13,14 +13,13 @@ from pathlib import Path
 from Bio.SeqIO.FastaIO import SimpleFastaParser
 from Bio.SeqIO.QualityIO import FastqGeneralIterator
 
-from nearfar_dna.alphabet import IUPAC, UNKNOWN, Codes, encode
+from nearfar_dna.alphabet import UNKNOWN, Codes, encode_dna
 from nearfar_kit.errors import UserError
 
-__all__ = ["Sequence", "Tally", "is_sequence_file", "read_sequences"]
+__all__ = ["Sequence", "Tally", "is_sequence_file", "read_sequences", "without_ending"]
 
 ENDINGS = (".fa", ".fasta", ".fna", ".ffn", ".fsa", ".fas", ".fq", ".fastq")
 BROKEN = (EOFError, zlib.error, gzip.BadGzipFile)
-_LETTERS = f"{IUPAC}{IUPAC.lower()}.-".encode()
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,20 @@ def is_sequence_file(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(ENDINGS)
 
 
+def without_ending(name: str) -> str:
+    """The name of a file of sequences without its endings.
+
+    Example:
+        >>> without_ending("GCF_000005845.2.fna.gz")
+        'GCF_000005845.2'
+    """
+    plain = name[:-3] if name.lower().endswith(".gz") else name
+    ending = next((one for one in ENDINGS if plain.lower().endswith(one)), "")
+    return plain[: len(plain) - len(ending)]
+
+
 def read_sequences(
-    path: Path, *, min_length: int = 1, tally: Tally | None = None
+    path: str | Path, *, min_length: int = 1, tally: Tally | None = None
 ) -> Iterator[Sequence]:
     """The records of a file, as they come; memory is that of the longest one and of all ids.
 
@@ -98,6 +109,7 @@ def read_sequences(
     Raises:
         UserError: no such file, no record, neither FASTA nor FASTQ.
     """
+    path = Path(path)
     count = Tally() if tally is None else tally
     seen: set[str] = set()
     records = 0
@@ -109,18 +121,15 @@ def read_sequences(
             name, _, description = title.partition(" ")
             if not name:
                 raise UserError(f"{path}, record {number}: has no id; expected one after the mark")
-            letters = text.encode("utf-8", "replace")
-            if foreign := letters.translate(None, _LETTERS):
-                letter = foreign[:1].decode("utf-8", "replace")
+            try:
+                codes = encode_dna(text)
+            except ValueError as error:
                 count.foreign += 1
-                count.first_foreign = count.first_foreign or (
-                    f"{path}, record {number} ({name}): holds {letter!r} at place "
-                    f"{letters.index(foreign[:1]) + 1}; expected DNA in IUPAC codes"
-                )
+                wrong = f"{path}, record {number} ({name}): {error}"
+                count.first_foreign = count.first_foreign or wrong
                 if tally is None:
-                    raise UserError(count.first_foreign)
+                    raise UserError(wrong) from None
                 continue
-            codes = encode(letters.translate(None, b".-"))
             if len(codes) < min_length:
                 count.short += 1
             elif 2 * int((codes == UNKNOWN).sum()) > len(codes):

@@ -209,6 +209,7 @@ def train(
     training = Training(genomes, settings, seed, fabric)
     begun_with = {
         "seed": seed, "genomes": [genome.name for genome in genomes.genomes],
+        "species": [genome.species for genome in genomes.genomes],
         "bases": training.pool.bases,
     }  # fmt: skip
     carry_out(

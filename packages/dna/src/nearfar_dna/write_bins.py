@@ -16,8 +16,8 @@ from nearfar_dna.binning import (
     species_bins,
 )
 from nearfar_dna.composition import Floats, standardised, unit_rows
+from nearfar_dna.depths import read_depths
 from nearfar_dna.embed import embed_file
-from nearfar_dna.genomes import read_labels
 from nearfar_dna.model import DnaModel
 from nearfar_dna.readers import Tally, read_sequences
 from nearfar_kit.atomic import write_atomic
@@ -42,7 +42,7 @@ def bin_file(
     sample: str,
     seed: int,
 ) -> tuple[str, Tally]:
-    """Writes ``bins.tsv``, ``bins/N.fna`` and ``unbinned.fna``; gives a line on what was found.
+    """Writes ``bins.tsv``, ``bins/N.fna`` and ``unbinned.fna``; gives what to tell of them.
 
     A contig of ``min_bin_size`` bases or more that falls in no bin is one by itself.
 
@@ -52,41 +52,35 @@ def bin_file(
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise UserError(f"--out {out}: is there already; expected a new folder")
     table, rows, tally = embed_file(model, data, min_length)
+    lengths = table["length"].to_numpy()
+    told = []
     if abundance is not None:
-        rows = with_abundance(rows, table["id"].to_list(), abundance)
+        samples, depths = read_depths(abundance, table["id"].to_list(), lengths.tolist())
+        rows = with_abundance(rows, depths)
+        several = f"{len(samples)} sample{'s' * (len(samples) > 1)}"
+        told.append(f"{abundance}: depths in {several}: {', '.join(samples)}")
     at = neighbour_threshold(rows, seed=seed) if threshold is None else threshold
     make = {"medoid": species_bins, "dbscan": dbscan_bins, "leiden": leiden_bins}[method]
-    lengths = table["length"].to_numpy()
     bins = _of_size(make(rows, at, least=LEAST), lengths, min_bin_size)
     (out / "bins").mkdir(parents=True, exist_ok=True)
     write_atomic(out / "bins.tsv", biobox(table["id"].to_list(), bins, lengths, sample))
     _write_fasta(data, min_length, table["id"].to_list(), bins, out)
     count = int(bins.max()) + 1
     share = float(lengths[bins != UNBINNED].sum() / lengths.sum())
-    return f"{count} bins with {share:.0%} of the bases, threshold {at:.3f}: {out}", tally
+    told.append(
+        f"{count} bins with {share:.0%} of the bases of the {len(lengths):,} contigs of "
+        f"{min_length:,} bp and more, threshold {at:.3f}: {out}"
+    )
+    return "\n".join(told), tally
 
 
-def with_abundance(rows: Floats, ids: list[str], path: Path) -> Floats:
+def with_abundance(rows: Floats, depths: Floats) -> Floats:
     """Unit rows of embedding and log depth together, each of the same weight.
 
     Args:
-        path: TSV of id and a depth in each sample.
-
-    Raises:
-        UserError: an id has no row, or a depth is no number >= 0.
+        depths: [N, samples].
     """
-    table = read_labels(path)
-    depths = []
-    for name in ids:
-        if name not in table:
-            raise UserError(f"{path}: has no row for {name}")
-        try:
-            depths.append([float(value) for value in table[name]])
-        except ValueError:
-            raise UserError(f"{path}: {name} has {table[name]}; expected depths") from None
-        if min(depths[-1]) < 0 or len(depths[-1]) != len(depths[0]):
-            raise UserError(f"{path}: {name} has {table[name]}; expected {len(depths[0])} depths")
-    profile = standardised(np.log1p(np.array(depths, np.float32)))
+    profile = standardised(np.log1p(depths))
     # Contigs of equal depths: no cosine of nothing.
     ones = np.ones((len(profile), 1), np.float32)
     return unit_rows(np.concatenate([rows, unit_rows(np.concatenate([profile, ones], 1))], 1))
