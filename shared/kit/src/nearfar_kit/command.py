@@ -93,7 +93,7 @@ def run_app(
 
         told = "what is done is kept, --resume goes on from there"
         print(f"stopped; {told if take_back() else 'nothing is kept yet'}", file=sys.stderr)
-    sys.exit(status)
+    sys.exit(status or 0)
 
 
 def _of_the_call(error: Any) -> str:
