@@ -74,6 +74,29 @@ def test_masks_land_on_the_inputs_voxels(trained, data, tmp_path):
     assert "is there already" in again.stderr
 
 
+def test_masks_keep_their_own_codes(tmp_path):
+    """FreeSurfer's, of the left and the right hippocampus."""
+    data = tmp_path / "data"
+    write_simulated(data, 6)
+    for file in sorted((data / "labels").iterdir()):
+        mask = nib.load(file)
+        voxels = np.array([0, 17, 53], np.uint8)[np.asarray(mask.dataobj)]
+        nib.save(nib.Nifti1Image(voxels, mask.affine), file)
+    quick = [*QUICK, "--set=tuned_steps=40"]
+    done = medical("train", "--data", data, "--out", tmp_path / "r", "--test", 1, "--quiet", *quick)
+    assert done.returncode == 0, done.stderr
+    assert "note: each code of the masks is a class: 0, 17, 53\n" in done.stderr
+    rows = list(csv.DictReader((tmp_path / "r" / "scores.csv").open()))
+    assert [(r["value"], r["structure"]) for r in rows] == [("17", "class 17"), ("53", "class 53")]
+    assert all(int(r["true_voxels"]) > 0 for r in rows)
+    assert sum(float(r["dice"]) for r in rows) > 0
+    done = medical("segment", "--model", tmp_path / "r", "--data", data / "images", "--out",
+                   tmp_path / "masks", "--quiet")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = [np.asarray(nib.load(file).dataobj) for file in (tmp_path / "masks").iterdir()]
+    assert {0} < set(np.unique(found).tolist()) <= {0, 17, 53}
+
+
 def test_masks_of_a_bids_tree_are_a_derivative_of_it(trained, data, tmp_path):
     root = tmp_path / "bids"
     for n, file in enumerate(sorted((data / "images").iterdir())[:3]):

@@ -245,11 +245,11 @@ def test_json_that_is_none(put, text):
         (["a"], ("labels is ['a']",)),
         ({"background": 0, "whole": [1, 2]}, ("'whole'", "region", "[1, 2]")),
         ({"background": 0, "a": 1, "ignore": 2}, ("ignore",)),
-        ({"background": 0, "a": 2}, ("[0, 2]", "without a gap")),
+        ({f"a{n}": n for n in range(300)}, ("300 labels", "at most 256")),
         ({"background": 0, "a": 1, "b": 1}, ("'a' and 'b' are both 1",)),
-        ({"background": 0, "a": 256}, ("'a' is 256", "0 to 255")),
+        ({"background": 0, "a": 65536}, ("'a' is 65536", "0 to 65535")),
         ({"background": 0, "a": -1}, ("'a' is -1",)),
-        ({"0": "background", "256": "a"}, ("'256' is 'a'", "0 to 255")),
+        ({"0": "background", "65536": "a"}, ("'65536' is 'a'", "0 to 65535")),
         ({"background": 0, "a": 1.5}, ("'a' is 1.5",)),
         ({"background": "x"}, ("'background' is 'x'",)),
         ({"background": 0, "a\nb": 1}, ("expected a name",)),
@@ -268,6 +268,13 @@ def test_label_faults(put, labels, words):
 def test_labels_both_ways(put, labels):
     root = describe(put("x.nii.gz"), training=["x.nii.gz"], labels=labels)
     assert find_cases(root).classes == {0: "background", 1: "a"}
+
+
+def test_labels_with_gaps(put):
+    root = describe(put("x.nii.gz"), training=["x.nii.gz"], labels={"right": 53, "left": 17})
+    assert list(find_cases(root).classes.items()) == [
+        (0, "background"), (17, "left"), (53, "right"),
+    ]  # fmt: skip
 
 
 # nnU-Net

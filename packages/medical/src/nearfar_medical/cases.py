@@ -63,8 +63,8 @@ class DataSet:
     """Cases, by name.
 
     Attributes:
-        classes: value in the masks -> name, 0 the background, without gaps; empty where the
-            layout does not tell.
+        classes: code in the masks -> name, 0 the background; empty where the layout does not
+            tell.
         layout: a name of ``layouts.LAYOUTS``.
         root: the folder.
         notes: lines of what a user should know of how the cases were read.

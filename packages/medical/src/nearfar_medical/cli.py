@@ -163,7 +163,6 @@ def train(
     from nearfar_medical.prepare import Preparation
     from nearfar_medical.split import split_cases
     from nearfar_medical.train import Lesson, learn, new_network, seen_in
-    from nearfar_medical.volume import classes_in
     from nearfar_medical.weights import load_weights, seen_by
 
     dataset = _cases(
@@ -173,7 +172,7 @@ def train(
         dataset, labelled=settings.labelled, validation=settings.validation,
         test=int(test) if test >= 1 else (test or None), seed=seed,
     )  # fmt: skip
-    classes = dataset.classes or classes_in(dataset.labelled)
+    classes = _classes(dataset)
     settings = filled(settings, split.pretraining)
     fabric = launch(device_of(device))
     run, metrics = begin(
@@ -344,7 +343,6 @@ def bench(
     from nearfar_medical.methods import METHODS
     from nearfar_medical.prepare import Preparation
     from nearfar_medical.split import split_cases
-    from nearfar_medical.volume import classes_in
 
     chosen = profile_of(PROFILES, profile)
     settings = load_settings(MedicalSettings, config, overrides or [], base=chosen.settings)
@@ -361,7 +359,7 @@ def bench(
             f"{data}: {len(split.training_labelled)} labelled volumes are left to learn from; "
             f"expected {max(chosen.labelled)} or more"
         )
-    classes = dataset.classes or classes_in(dataset.labelled)
+    classes = _classes(dataset)
     settings = filled(settings, split.pretraining)
     run, metrics = begin("medical", "bench", out, settings, resume=resume, packages=TOLD)
     preparation = Preparation.of(settings)
@@ -444,6 +442,19 @@ def _cases(data: Path, layout: str | None, **options: Any) -> Any:
     dataset = find_cases(data, layout, **options)
     tell(*dataset.notes)
     return dataset
+
+
+def _classes(dataset: Any) -> dict[int, str]:
+    """As the data set tells, else as its masks hold."""
+    from nearfar_medical.codes import gapless
+    from nearfar_medical.volume import classes_in
+
+    if dataset.classes:
+        return dict(dataset.classes)
+    found = classes_in(dataset.labelled)
+    if not gapless(found):
+        tell(f"each code of the masks is a class: {', '.join(map(str, found))}")
+    return found
 
 
 def _frames(cases: Any, preparation: Any, classes: Any, run: Any, quiet: bool) -> Any:

@@ -36,6 +36,7 @@ class Score:
     Attributes:
         dice: 0 to 1, or NaN.
         hd95: mm, infinite, or NaN.
+        value: the class's code in masks.
         true_voxels, found_voxels: of the class in the truth, and in the mask that is scored.
     """
 
@@ -60,7 +61,7 @@ def score_case(
     """Scores of all classes but the background.
 
     Args:
-        found, truth: masks [X, Y, Z] on one grid.
+        found, truth: masks [X, Y, Z] of codes on one grid.
         spacing: mm between voxels along X, Y, Z.
 
     Example:

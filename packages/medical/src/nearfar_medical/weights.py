@@ -38,7 +38,8 @@ class Model:
     """A network and all that its use needs.
 
     Attributes:
-        classes: value -> name, 0 the background.
+        classes: code in masks -> name, 0 the background; the network's outputs are in the codes'
+            order.
         channels: names of the image's channels.
         trained_depth: blocks of the decoder that have been trained; below ``depths + 1`` it is a
             pre-trained network that gives no classes yet.
