@@ -42,7 +42,10 @@ Layout = Annotated[
     typer.Option("--layout", help="folder, decathlon, nnunet or bids; else found by its look."),
 ]
 Suffix = Annotated[
-    str | None, typer.Option("--label-suffix", help="Which mask of several, in BIDS.")
+    str | None,
+    typer.Option(
+        "--label-suffix", help="Which mask of several, in BIDS; how masks' names end, in a folder."
+    ),
 ]
 ImageSuffix = Annotated[
     str | None, typer.Option("--image-suffix", help="Which image of several, as T1w, in BIDS.")
@@ -89,7 +92,7 @@ def simulate(out: Out = Path("runs/volumes"), seed: Seed = 0) -> None:
     from nearfar_medical.simulate import write_simulated
 
     # Few enough steps for a minute or two on two cores.
-    then = "nearfar medical train --data {} --out runs/medical --preset cpu --set global_steps=500"
+    then = "nearfar medical train --data {} --out runs/medical --preset cpu --set global_steps=200"
     simulated(write_simulated, out, seed, then)
 
 

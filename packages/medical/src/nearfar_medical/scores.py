@@ -148,7 +148,8 @@ def write_scores(folder: Path, rows: Sequence[Score]) -> None:
     writer = csv.DictWriter(table, list(Score.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow(_plain(asdict(row)) | {"case": harmless(row.case)})
+        texts = {name: harmless(getattr(row, name)) for name in ("case", "subject", "structure")}
+        writer.writerow(_plain(asdict(row)) | texts)
     write_atomic(folder / "scores.csv", table.getvalue())
     means = {
         structure: {metric: _plain(asdict(cell)) for metric, cell in cells.items()}

@@ -97,7 +97,9 @@ def load_model(path: Path) -> Model:
     """
     kept = load_checkpoint(path)
     if kept.get("format") != FORMAT or "weights" not in kept:
-        raise UserError(f"{path}: is no model of nearfar-medical of format {FORMAT}")
+        raise UserError(
+            f"{path}: is no model of nearfar-medical; expected a run of nearfar-medical train"
+        )
     try:
         settings = MedicalSettings(**kept["settings"])
         network = Network(
