@@ -199,6 +199,42 @@ def test_two_processes(verb, data, tmp_path):
     assert len(begun) == 1
 
 
+def test_a_resumed_run_wants_the_volumes_it_began_with(trained, data):
+    done = medical("train", "--data", data, "--out", trained, "--test", 3, "--quiet", *QUICK,
+                   "--set=labelled=2", "--resume")  # fmt: skip
+    assert done.returncode == 2
+    assert re.search(r"--resume: \d of 10 volumes are not as .*, first simulated_\d+ \(was to "
+                     r".*, is to .*\); expected the same data, --subjects, --test and --seed",
+                     done.stderr)  # fmt: skip
+
+
+def test_the_page_tells_volumes_and_structures(trained):
+    page = (trained / "report.html").read_text()
+    assert "Learned from 2 labelled volumes; 2 more chose the weights, and 6 were looked" in page
+    assert "<th>n</th>" in page
+    captions = re.findall(r"<figcaption>(\S+): image, truth.* Dice: class 1 [\d.]+, class 2", page)
+    assert len(set(captions)) == 2
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
+def test_what_cannot_be_is_told_before_masks_are_read(trained, tmp_path):
+    for kind in ("images", "labels"):
+        (tmp_path / "d" / kind).mkdir(parents=True)
+        for n in range(5):
+            (tmp_path / "d" / kind / f"{n}.nii").write_bytes(b"no volume")
+    call = ["train", "--data", tmp_path / "d", "--out", trained, "--test", 1]
+    assert "no CUDA device" in medical(*call, "--device", "cuda").stderr
+    given = ["--set=slice_axis=1", "--set=size=[40,40]", "--set=spacing=[1,1]"]
+    assert "holds a run; expected a new folder" in medical(*call, *given).stderr
+    call = ["evaluate", "--model", trained, "--data", tmp_path / "d", "--out", tmp_path / "e"]
+    assert "no CUDA device" in medical(*call, "--device", "cuda").stderr
+
+
+def test_the_next_command_is_the_readmes(tmp_path):
+    done = medical("simulate", "--out", tmp_path / "s")
+    assert "--preset cpu --set global_steps=200" in done.stdout
+
+
 def test_evaluate(trained, data, tmp_path):
     done = medical("evaluate", "--model", trained, "--data", data, "--out", tmp_path / "e",
                    "--quiet")  # fmt: skip

@@ -18,7 +18,7 @@ from nearfar_medical.cases import Case
 from nearfar_medical.codes import codes_of
 from nearfar_medical.predict import predict_case, score_labelled
 from nearfar_medical.scores import Score, mean_scores, write_scores
-from nearfar_medical.seen import Overlap, overlap
+from nearfar_medical.seen import Overlap, Seen, overlap
 from nearfar_medical.volume import Volume, read_mask
 from nearfar_medical.weights import Model
 
@@ -62,8 +62,11 @@ def write_test_report(
     table = Table(
         f"{len(cases)} volumes{' of subjects held out' if held_out else ''}{among.in_short()}: "
         "mean ± standard deviation over volumes.",
-        ["structure", "Dice", "HD95, mm"],
-        [[name, cells["dice"], cells["hd95"]] for name, cells in means.items()],
+        ["structure", "Dice", "n", "HD95, mm", "n"],
+        [
+            [name, *(each for m in ("dice", "hd95") for each in (cells[m], str(cells[m].n)))]
+            for name, cells in means.items()
+        ],
     )
     report = Report(
         "Segmentation of volumes never seen"
@@ -71,21 +74,33 @@ def write_test_report(
         else "Segmentation of labelled volumes",
         "Not a medical device: for research alone.",
     )
-    report.section("How well structures are found", *_told(among, held_out))
+    report.section("How well structures are found", *_taught(model.seen), *_told(among, held_out))
     report.table(table)
     for case in _shown(rows, cases):
         found, volume, grid = predict_case(model, case)
         assert case.label is not None
         truth = read_mask(case.label, grid, model.classes)
         path = run.path / f"overlay_{case.name}.png"
-        dice = np.nanmean([row.dice for row in rows if row.case == case.name])
+        own = {row.structure: row.dice for row in rows if row.case == case.name}
+        each = ", ".join(f"{name} {dice:.3f}" for name, dice in own.items())
         overlay(
             path, volume, truth, found, model.classes, model.settings.slice_axis,
-            title=f"{case.name}: mean Dice {dice:.3f}",
+            title=f"{case.name}: mean Dice {np.nanmean(list(own.values())):.3f}",
         )  # fmt: skip
-        report.figure(path, "Image, truth, and what was found, in slices that hold some of it.")
+        told = "image, truth, and what was found, in slices that hold some of it"
+        report.figure(path, f"{case.name}: {told}. Dice: {each}.")
     end_report(report, run, metrics)
     return table
+
+
+def _taught(seen: Seen | None) -> list[str]:
+    """By how many volumes the model was taught."""
+    if seen is None:
+        return []
+    return [
+        f"Learned from {len(seen.labelled)} labelled volumes; {len(seen.validation)} more chose "
+        f"the weights, and {len(seen.images)} were looked at in pre-training."
+    ]
 
 
 def _told(among: Overlap, held_out: bool) -> list[str]:
