@@ -74,6 +74,29 @@ def test_masks_land_on_the_inputs_voxels(trained, data, tmp_path):
     assert "is there already" in again.stderr
 
 
+def test_masks_keep_their_own_codes(tmp_path):
+    """FreeSurfer's, of the left and the right hippocampus."""
+    data = tmp_path / "data"
+    write_simulated(data, 6)
+    for file in sorted((data / "labels").iterdir()):
+        mask = nib.load(file)
+        voxels = np.array([0, 17, 53], np.uint8)[np.asarray(mask.dataobj)]
+        nib.save(nib.Nifti1Image(voxels, mask.affine), file)
+    quick = [*QUICK, "--set=tuned_steps=40"]
+    done = medical("train", "--data", data, "--out", tmp_path / "r", "--test", 1, "--quiet", *quick)
+    assert done.returncode == 0, done.stderr
+    assert "note: each code of the masks is a class: 0, 17, 53\n" in done.stderr
+    rows = list(csv.DictReader((tmp_path / "r" / "scores.csv").open()))
+    assert [(r["value"], r["structure"]) for r in rows] == [("17", "class 17"), ("53", "class 53")]
+    assert all(int(r["true_voxels"]) > 0 for r in rows)
+    assert sum(float(r["dice"]) for r in rows) > 0
+    done = medical("segment", "--model", tmp_path / "r", "--data", data / "images", "--out",
+                   tmp_path / "masks", "--quiet")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = [np.asarray(nib.load(file).dataobj) for file in (tmp_path / "masks").iterdir()]
+    assert {0} < set(np.unique(found).tolist()) <= {0, 17, 53}
+
+
 def test_masks_of_a_bids_tree_are_a_derivative_of_it(trained, data, tmp_path):
     root = tmp_path / "bids"
     for n, file in enumerate(sorted((data / "images").iterdir())[:3]):
@@ -174,6 +197,42 @@ def test_two_processes(verb, data, tmp_path):
     begun = [line for line in (tmp_path / "r" / "log.jsonl").read_text().splitlines()
              if '"begin"' in line]  # fmt: skip
     assert len(begun) == 1
+
+
+def test_a_resumed_run_wants_the_volumes_it_began_with(trained, data):
+    done = medical("train", "--data", data, "--out", trained, "--test", 3, "--quiet", *QUICK,
+                   "--set=labelled=2", "--resume")  # fmt: skip
+    assert done.returncode == 2
+    assert re.search(r"--resume: \d of 10 volumes are not as .*, first simulated_\d+ \(was to "
+                     r".*, is to .*\); expected the same data, --subjects, --test and --seed",
+                     done.stderr)  # fmt: skip
+
+
+def test_the_page_tells_volumes_and_structures(trained):
+    page = (trained / "report.html").read_text()
+    assert "Learned from 2 labelled volumes; 2 more chose the weights, and 6 were looked" in page
+    assert "<th>n</th>" in page
+    captions = re.findall(r"<figcaption>(\S+): image, truth.* Dice: class 1 [\d.]+, class 2", page)
+    assert len(set(captions)) == 2
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
+def test_what_cannot_be_is_told_before_masks_are_read(trained, tmp_path):
+    for kind in ("images", "labels"):
+        (tmp_path / "d" / kind).mkdir(parents=True)
+        for n in range(5):
+            (tmp_path / "d" / kind / f"{n}.nii").write_bytes(b"no volume")
+    call = ["train", "--data", tmp_path / "d", "--out", trained, "--test", 1]
+    assert "no CUDA device" in medical(*call, "--device", "cuda").stderr
+    given = ["--set=slice_axis=1", "--set=size=[40,40]", "--set=spacing=[1,1]"]
+    assert "holds a run; expected a new folder" in medical(*call, *given).stderr
+    call = ["evaluate", "--model", trained, "--data", tmp_path / "d", "--out", tmp_path / "e"]
+    assert "no CUDA device" in medical(*call, "--device", "cuda").stderr
+
+
+def test_the_next_command_is_the_readmes(tmp_path):
+    done = medical("simulate", "--out", tmp_path / "s")
+    assert "--preset cpu --set global_steps=200" in done.stdout
 
 
 def test_evaluate(trained, data, tmp_path):

@@ -90,12 +90,13 @@ def test_subjects_by_name(put):
 def test_folder_faults(tmp_path, put):
     fails("none", "no such file", path=tmp_path / "none")
     (tmp_path / "set").mkdir()
-    fails("no known layout", "dataset.json", path=tmp_path / "set")
+    fails("no known layout", "dataset.json", "or NIfTI files alone", path=tmp_path / "set")
     fails("unknown", "folder", path=tmp_path, layout="dicom")
     root = put("images/a.nii.gz", "labels/a_seg.nii.gz")
     fails("a_seg.nii.gz", "no image of this name", path=root)
+    fails("or --label-suffix seg", path=root)
     (root / "labels/a_seg.nii.gz").unlink()
-    fails("no option 'label_suffix'", "folder", path=root, label_suffix="seg")
+    fails("no option 'image_suffix'", "folder", path=root, image_suffix="T1w")
     put("images/a.nii")
     fails("a.nii", "lies beside it", path=root)
 
@@ -106,12 +107,57 @@ def test_masks_among_images(put):
 
 
 def test_two_cases_of_one_name(put):
-    root = put("a b.nii.gz", "a_b.nii.gz")
-    fails("'a_b'", "a b.nii.gz", "a_b.nii.gz", path=root)
+    root = put("a$b.nii.gz", "a_b.nii.gz")
+    fails("'a_b'", "a$b.nii.gz", "a_b.nii.gz", path=root)
+
+
+def test_names_are_the_files_own(tmp_path, put):
+    """With spaces; and ü is ü, however its file writes it."""
+    root = put("Müller A.nii", "Łęcka (2).nii.gz", "Mu\u0308ller B scan 2.nii")
+    table = tmp_path / "subjects.csv"
+    table.write_text("case,subject\nMüller A,7\nŁęcka (2),8\n", encoding="utf-8")
+    found = find_cases(root, subjects=table)
+    assert {c.name: c.subject for c in found.cases} == {
+        "Müller A": "7", "Müller B scan 2": "Müller B", "Łęcka (2)": "8",
+    }  # fmt: skip
+    assert "changed" not in "".join(found.notes)
+
+
+def test_names_that_no_case_has(tmp_path, put):
+    root = put("a[1].nii", "b.nii")
+    table = tmp_path / "subjects.csv"
+    table.write_text("case,subject\na[1],anna\nb,ben\n")
+    found = find_cases(root, subjects=table)
+    assert {c.name: c.subject for c in found.cases} == {"a_1_": "anna", "b": "ben"}
+    assert found.notes == (
+        f"{root}: 1 of 2 names are changed to be fit for files, such as 'a[1]' to 'a_1_'",
+    )
+
+
+def test_masks_with_a_suffix(put):
+    root = put("images/Müller A.nii", "images/b_1.nii.gz", "images/c.nii", "labels/b_1_mask.nii.gz",
+               "labels/Müller A_mask.nii.gz", "labels/b_1_other.nii")  # fmt: skip
+    for suffix in ("mask", "_mask"):
+        found = find_cases(root, label_suffix=suffix)
+        assert [(c.name, c.label.name) for c in found.labelled] == [
+            ("Müller A", "Müller A_mask.nii.gz"), ("b_1", "b_1_mask.nii.gz"),
+        ]  # fmt: skip
+    fails("no mask in labels/ ends in 'seg'", path=root, label_suffix="seg")
+    assert len(find_cases(root, labels=False).cases) == 3
+
+
+def test_classes_named_beside_a_folder(put):
+    root = describe(put("images/a.nii", "labels/a.nii"), labels={"left": 17, "right": 53})
+    found = find_cases(root)
+    assert found.layout == "folder"
+    assert found.classes == {0: "background", 17: "left", 53: "right"}
+    describe(root, labels=["left"])
+    fails("dataset.json: labels is ['left']", path=root)
+    assert len(find_cases(root, labels=False).cases) == 1
 
 
 def test_names_fit_for_files():
-    for name in ("", "../a", "a/b", ".a", "a b", "a\n"):
+    for name in ("", "../a", "a/b", ".a", "a:b", "a\n"):
         with pytest.raises(ValueError, match="fit for a file"):
             Case(name, "s", (None,))
 
@@ -245,11 +291,11 @@ def test_json_that_is_none(put, text):
         (["a"], ("labels is ['a']",)),
         ({"background": 0, "whole": [1, 2]}, ("'whole'", "region", "[1, 2]")),
         ({"background": 0, "a": 1, "ignore": 2}, ("ignore",)),
-        ({"background": 0, "a": 2}, ("[0, 2]", "without a gap")),
+        ({f"a{n}": n for n in range(300)}, ("300 labels", "at most 256")),
         ({"background": 0, "a": 1, "b": 1}, ("'a' and 'b' are both 1",)),
-        ({"background": 0, "a": 256}, ("'a' is 256", "0 to 255")),
+        ({"background": 0, "a": 65536}, ("'a' is 65536", "0 to 65535")),
         ({"background": 0, "a": -1}, ("'a' is -1",)),
-        ({"0": "background", "256": "a"}, ("'256' is 'a'", "0 to 255")),
+        ({"0": "background", "65536": "a"}, ("'65536' is 'a'", "0 to 65535")),
         ({"background": 0, "a": 1.5}, ("'a' is 1.5",)),
         ({"background": "x"}, ("'background' is 'x'",)),
         ({"background": 0, "a\nb": 1}, ("expected a name",)),
@@ -268,6 +314,13 @@ def test_label_faults(put, labels, words):
 def test_labels_both_ways(put, labels):
     root = describe(put("x.nii.gz"), training=["x.nii.gz"], labels=labels)
     assert find_cases(root).classes == {0: "background", 1: "a"}
+
+
+def test_labels_with_gaps(put):
+    root = describe(put("x.nii.gz"), training=["x.nii.gz"], labels={"right": 53, "left": 17})
+    assert list(find_cases(root).classes.items()) == [
+        (0, "background"), (17, "left"), (53, "right"),
+    ]  # fmt: skip
 
 
 # nnU-Net

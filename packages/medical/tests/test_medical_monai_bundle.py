@@ -27,9 +27,9 @@ from nearfar_medical.weights import Model
 CLASSES = {0: "background", 1: "front", 2: "back"}
 
 
-def model_of(dims, axis, spacing=(1.0, 1.0)):
+def model_of(dims, axis, classes=CLASSES):
     settings = MedicalSettings(
-        dims=dims, slice_axis=axis, spacing=spacing, size=(16, 24), depth=8, widths=(4, 8, 8),
+        dims=dims, slice_axis=axis, spacing=(1.0, 1.0), size=(16, 24), depth=8, widths=(4, 8, 8),
         local_depth=1, norm="INSTANCE",
     )  # fmt: skip
     torch.manual_seed(0)
@@ -37,7 +37,7 @@ def model_of(dims, axis, spacing=(1.0, 1.0)):
     with torch.no_grad():  # so that all classes are found
         for parameter in network.parameters():
             parameter.mul_(3)
-    return Model(network, settings, CLASSES, ("T1",), 3)
+    return Model(network, settings, classes, ("T1",), 3)
 
 
 def run_bundle(folder, data):
@@ -76,6 +76,23 @@ def test_the_same_masks(dims, axis, affine, write_nifti, tmp_path):
     np.testing.assert_allclose(theirs.affine, ours.affine, atol=1e-5)
     # Percentiles and sums are rounded elsewhere: a voxel or two may stand on the fence.
     assert (np.asarray(ours.dataobj) == np.asarray(theirs.dataobj)).mean() > 0.999
+
+
+@pytest.mark.parametrize(("codes", "kind"), [((0, 17, 53), np.uint8), ((0, 17, 1053), np.uint16)])
+def test_masks_of_a_data_sets_own_codes(codes, kind, write_nifti, tmp_path):
+    path = put(write_nifti, tmp_path, np.eye(4))
+    model = model_of(2, 1, dict(zip(codes, CLASSES.values(), strict=True)))
+    mask, _, grid = predict_case(model, Case("v", "v", (path,)))
+    assert tuple(np.unique(mask)) == codes
+    write_mask(tmp_path / "ours.nii.gz", mask, grid)
+    export_bundle(model, tmp_path / "bundle")
+    done = run_bundle(tmp_path / "bundle", path.parent)
+    assert done.returncode == 0, done.stderr[-2000:]
+    theirs = nib.load(tmp_path / "bundle" / "eval" / "v_mask.nii.gz")
+    assert theirs.get_data_dtype() == nib.load(tmp_path / "ours.nii.gz").get_data_dtype() == kind
+    assert (mask == np.asarray(theirs.dataobj)).mean() > 0.999
+    about = (tmp_path / "bundle" / "docs" / "README.md").read_text()
+    assert f"17 front, {codes[2]} back" in about
 
 
 def test_another_spacing_is_resampled(write_nifti, tmp_path):

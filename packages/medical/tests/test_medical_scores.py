@@ -120,6 +120,13 @@ def test_written(tmp_path):
     assert "absent" in content["rule"]
 
 
+def test_no_formula_is_written(tmp_path):
+    """Whatever a table of subjects or a dataset.json calls them."""
+    write_scores(tmp_path, [Score("-a", "=b", 1, "@c", 1.0, 1.0, 1, 1)])
+    (found,) = csv.DictReader((tmp_path / "scores.csv").open())
+    assert (found["case"], found["subject"], found["structure"]) == ("'-a", "'=b", "'@c")
+
+
 def test_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file/x: cannot be written"):

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nearfar_kit.errors import UserError
@@ -96,8 +97,27 @@ def test_without_any_label():
     data = dataset(*(case(f"q{n}", label=False) for n in range(3)))
     split = split_cases(data, labelled=None, validation=0, test=None, seed=0)
     assert sizes(split) == [0, 3, 0, 0, 0]
-    with pytest.raises(UserError, match="0 labelled volumes"):
+    with pytest.raises(UserError, match="no volume has a mask; expected"):
         split_cases(data, labelled=1, validation=0, test=None, seed=0)
+
+
+def test_masks_that_were_not_looked_at(tmp_path, write_nifti):
+    """The folder of images is given for the one above it."""
+    for name in ("images/a", "labels/a", "alone/images/a"):
+        write_nifti(tmp_path / f"{name}.nii", np.zeros((3, 3, 3), np.uint8))
+
+    def said(folder):
+        with pytest.raises(UserError) as caught:
+            split_cases(find_cases(folder), labelled=None, validation=2, test=0.2, seed=0)
+        return str(caught.value)
+
+    assert said(tmp_path / "images").endswith(
+        "images: holds images alone; expected the folder above it, which has labels/ too"
+    )
+    assert "alone: no volume has a mask; expected masks in labels/" in said(tmp_path / "alone")
+    few = dataset(case("a"), case("b"))
+    with pytest.raises(UserError, match="2 of validation and 1 to learn from"):
+        split_cases(few, labelled=None, validation=2, test=1, seed=0)
 
 
 def test_roles_are_kept():

@@ -391,14 +391,13 @@ def test_mask_values(grid, mask):
     for value, words in (
         (0.5, (r"0\.5", "whole numbers")),
         (2, ("holds 2", "0 background, 1 cord")),
-        (-1, ("holds -1", "0 to 255")),
-        (256, ("holds 256", "0 to 255")),
+        (-1, ("holds -1", "0 to 65535")),
+        (65536, ("holds 65536", "0 to 65535")),
         (np.nan, ("1 voxels are NaN",)),
     ):
         with pytest.raises(UserError, match=one_line("mask.nii.gz", *words)):
             read_mask(holding(value), grid, classes)
-    with pytest.raises(UserError, match=one_line("mask.nii.gz", "holds 300")):
-        read_mask(holding(300, np.int16), grid, {})
+    assert read_mask(holding(300, np.int16), grid, {}).dtype == np.uint16
 
 
 def test_mask_of_several_volumes(grid, mask):
@@ -410,8 +409,8 @@ def test_mask_of_several_volumes(grid, mask):
 def test_what_cannot_be_written(tmp_path, grid):
     with pytest.raises(ValueError, match="expected \\(6, 5, 4\\)"):
         write_mask(tmp_path / "out.nii", np.zeros((5, 6, 4), np.uint8), grid)
-    with pytest.raises(ValueError, match="0 to 255"):
-        write_mask(tmp_path / "out.nii", np.full((6, 5, 4), 256), grid)
+    with pytest.raises(ValueError, match="0 to 65535"):
+        write_mask(tmp_path / "out.nii", np.full((6, 5, 4), 65536), grid)
     with pytest.raises(UserError, match=one_line("out.mgz", "nii.gz")):
         write_mask(tmp_path / "out.mgz", np.zeros((6, 5, 4), np.uint8), grid)
     with pytest.raises(UserError, match=one_line("cannot be written")):
@@ -427,8 +426,11 @@ def test_classes_in_masks(tmp_path, write_nifti, blank):
         voxels[0, 0, 0] = value
         masks.append(case(image, label=write_nifti(tmp_path / f"{value}.nii", voxels)))
     assert classes_in(masks[:2]) == {0: "background", 1: "class 1", 2: "class 2"}
-    with pytest.raises(UserError, match=one_line("4.nii", "holds 4", "no mask holds 3")):
-        classes_in(masks)
+    assert list(classes_in(masks).items())[-1] == (4, "class 4")
+    many = np.arange(300, dtype=np.uint16).repeat(2).reshape(6, 25, 4)
+    scan = write_nifti(tmp_path / "scan.nii", many)
+    with pytest.raises(UserError, match=one_line("scan.nii", "300 codes", "256", "an image")):
+        classes_in([case(scan, label=scan)])
     with pytest.raises(UserError, match="background alone"):
         classes_in([case(image)])
 

@@ -143,3 +143,9 @@ def test_files_of_strangers_are_data(tmp_path, capsys):
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(UserError, match="is no"):
         load_model(tmp_path / "other.safetensors")
+
+
+def test_a_model_of_another_domain(tmp_path):
+    save_checkpoint(tmp_path / "other.safetensors", {"format": 1, "kind": "eeg"})
+    with pytest.raises(UserError, match="is no model of nearfar-medical; expected a run of"):
+        load_model(tmp_path / "other.safetensors")

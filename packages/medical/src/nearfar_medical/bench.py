@@ -21,6 +21,7 @@ from nearfar_kit.atomic import write_atomic
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.jobs import Job, do_jobs, read_jobs
 from nearfar_kit.metrics import Record, split_key
+from nearfar_medical.codes import codes_of
 from nearfar_medical.finetune import Finetuning
 from nearfar_medical.frames import Frame, load_frames
 from nearfar_medical.methods import METHODS, Method
@@ -212,9 +213,10 @@ def _tune(
     scores = np.array([dice_of(segment_frame(network, f, own), f.mask, len(classes)) for f in test])
     with np.errstate(invalid="ignore"):
         of_class = np.nanmean(scores, 0)
-    for name, value in [("mean", np.nanmean(scores, 1).mean())] + [
-        (classes[c + 1], v) for c, v in enumerate(of_class)
-    ]:
+    structures = [classes[code] for code in codes_of(classes)[1:]]
+    for name, value in [
+        ("mean", np.nanmean(scores, 1).mean()), *zip(structures, of_class, strict=True)
+    ]:  # fmt: skip
         records.append(
             Record(
                 dataset=dataset,

@@ -22,6 +22,7 @@ from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_kit.progress import Progress
 from nearfar_medical.cases import Case
+from nearfar_medical.codes import to_numbers
 from nearfar_medical.frames import Frame
 from nearfar_medical.prepare import Placement, Preparation
 from nearfar_medical.volume import Grid, read_grid, read_mask, read_volume
@@ -64,7 +65,7 @@ def prepare_cases(
     """Every case prepared, in order, from the cache where it is there.
 
     Args:
-        classes: whose values masks may hold; empty: any.
+        classes: whose codes masks may hold; empty: any of 0 to 255, each its own class.
         folder: of the cache, made if missing; None: no cache.
         quiet: whether to show no progress.
 
@@ -90,7 +91,10 @@ def prepare_case(
         frame, placement = kept
         return PreparedCase(frame, placement, read_grid(case.images[0]))
     volume, grid = read_volume(case)
-    mask = None if case.label is None else read_mask(case.label, grid, classes)
+    mask = (
+        None if case.label is None
+        else to_numbers(read_mask(case.label, grid, classes), classes)
+    )  # fmt: skip
     image, placed, placement = preparation.apply(volume, mask)
     frame = Frame(case.name, case.subject, np.ascontiguousarray(image), placed)
     if path is not None:

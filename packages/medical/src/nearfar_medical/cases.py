@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import re
+import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,9 +29,11 @@ Role = Literal["training", "validation", "test"]
 
 ENDINGS = (".nii.gz", ".nii")
 
-_UNSAFE = re.compile(r"[^\w.+-]")  # in the name of a file on any system
+# In the name of a file on any system, or in what else a name is put into (a shell's or a terminal's
+# marks, a picture's formulas).
+_UNSAFE = re.compile(r"[^\w.+\- (),&'#~]")
 _BIDS = re.compile(r"(sub-[^\W_]+)(_|$)")
-_SESSION = re.compile(r"(.+?)[_-](?:frame|ses|session|visit|scan|run|time|tp)[_-]?\d+$", re.I)
+_SESSION = re.compile(r"(.+?)[ _-](?:frame|ses|session|visit|scan|run|time|tp)[ _-]?\d+$", re.I)
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,8 @@ class DataSet:
     """Cases, by name.
 
     Attributes:
-        classes: value in the masks -> name, 0 the background, without gaps; empty where the
-            layout does not tell.
+        classes: code in the masks -> name, 0 the background; empty where the layout does not
+            tell.
         layout: a name of ``layouts.LAYOUTS``.
         root: the folder.
         notes: lines of what a user should know of how the cases were read.
@@ -112,13 +115,14 @@ def stem_of(path: Path) -> str:
 
 
 def case_name(text: str) -> str:
-    """``text`` made fit for the name of a file.
+    """``text`` made fit for the name of a file; most are.
 
     Example:
-        >>> case_name("site 2/case:7")
-        'site_2_case_7'
+        >>> case_name("Müller A (2)"), case_name("site 2/case:7")
+        ('Müller A (2)', 'site 2_case_7')
     """
-    return _UNSAFE.sub("_", text).lstrip(".") or "_"
+    # A Mac writes ü as u and a mark in names of files, and as one letter in tables.
+    return _UNSAFE.sub("_", unicodedata.normalize("NFC", text)).strip().lstrip(".") or "_"
 
 
 def subject_of(name: str) -> str:
@@ -161,8 +165,8 @@ def find_cases(
         subjects: CSV or TSV file with columns ``case,subject``, which says whose a case is where
             names do not tell; a row may name a subject, too, and then renames it.
         labels: False takes every case as unlabelled, and asks no choice among masks.
-        options: the layout's own: ``image_suffix`` and ``label_suffix`` of BIDS, the folder
-            ``root`` that a JSON file's paths begin at.
+        options: the layout's own: ``image_suffix`` of BIDS, ``label_suffix`` of BIDS and folders,
+            the folder ``root`` that a JSON file's paths begin at.
 
     Raises:
         UserError: nothing fits, an unknown layout or option, or a fault in the data.
@@ -195,14 +199,15 @@ def _with_subjects(dataset: DataSet, path: Path) -> DataSet:
             for row in rows:
                 case, subject = (row["case"] or "").strip(), (row["subject"] or "").strip()
                 where = f"{path}, line {rows.line_num}"
-                if case not in names and case not in owners:
+                known = case if case in owners else case_name(case)
+                if known not in names and known not in owners:
                     example = f"a name like {dataset.cases[0].name}"
                     raise UserError(f"{where}: no case {case!r} in {dataset.root}; {example}")
                 if not subject:
                     raise UserError(f"{where}: no subject for {case!r}; expected a name")
-                if told.setdefault(case, subject) != subject:
+                if told.setdefault(known, subject) != subject:
                     raise UserError(
-                        f"{where}: {case!r} is of {subject!r}, but of {told[case]!r} before"
+                        f"{where}: {case!r} is of {subject!r}, but of {told[known]!r} before"
                     )
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
@@ -216,4 +221,4 @@ def _with_subjects(dataset: DataSet, path: Path) -> DataSet:
         f"{path}: {len(bare)} of {len(cases)} cases have no entry, such as {bare[0]}; each is of "
         "the subject that its name tells"
     ) if bare else None  # fmt: skip
-    return replace(dataset, cases=tuple(cases), notes=(note,) if note else ())
+    return replace(dataset, cases=tuple(cases), notes=dataset.notes + ((note,) if note else ()))

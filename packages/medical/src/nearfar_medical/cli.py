@@ -42,7 +42,10 @@ Layout = Annotated[
     typer.Option("--layout", help="folder, decathlon, nnunet or bids; else found by its look."),
 ]
 Suffix = Annotated[
-    str | None, typer.Option("--label-suffix", help="Which mask of several, in BIDS.")
+    str | None,
+    typer.Option(
+        "--label-suffix", help="Which mask of several, in BIDS; how masks' names end, in a folder."
+    ),
 ]
 ImageSuffix = Annotated[
     str | None, typer.Option("--image-suffix", help="Which image of several, as T1w, in BIDS.")
@@ -89,7 +92,7 @@ def simulate(out: Out = Path("runs/volumes"), seed: Seed = 0) -> None:
     from nearfar_medical.simulate import write_simulated
 
     # Few enough steps for a minute or two on two cores.
-    then = "nearfar medical train --data {} --out runs/medical --preset cpu --set global_steps=500"
+    then = "nearfar medical train --data {} --out runs/medical --preset cpu --set global_steps=200"
     simulated(write_simulated, out, seed, then)
 
 
@@ -111,20 +114,24 @@ def pretrain(
     """Learn from volumes alone, no label needed; train --weights RUN begins with what it leaves."""
     settings = _settings(preset, config, overrides)
     from nearfar_kit.launch import launch
+    from nearfar_medical.begun import check_volumes, keep_volumes
     from nearfar_medical.geometry import filled
     from nearfar_medical.prepare import Preparation
     from nearfar_medical.seen import Seen
     from nearfar_medical.train import Lesson, new_network
     from nearfar_medical.train import pretrain as contrast
 
+    fabric = launch(device_of(device))
     dataset = _cases(data, layout, subjects=subjects, image_suffix=image_suffix, labels=False)
     settings = filled(settings, dataset.cases)
-    fabric = launch(device_of(device))
     run, _ = begin(
         "medical", "pretrain", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
     )
+    parts = {"learned from": dataset.cases}
+    check_volumes(run, parts)
     preparation = Preparation.of(settings)
     frames = _frames(dataset.cases, preparation, {}, run, quiet)
+    keep_volumes(run, parts)
     _warn_of_parts(frames, settings)
     network = new_network(settings, frames[0].image.shape[0], 2, seed).to(fabric.device)
     if not quiet:
@@ -159,13 +166,14 @@ def train(
     """Pre-train on all volumes, learn from the labelled ones, test on subjects held out."""
     settings = _settings(preset, config, overrides)
     from nearfar_kit.launch import launch
+    from nearfar_medical.begun import check_volumes, keep_volumes
     from nearfar_medical.geometry import filled
     from nearfar_medical.prepare import Preparation
     from nearfar_medical.split import split_cases
     from nearfar_medical.train import Lesson, learn, new_network, seen_in
-    from nearfar_medical.volume import classes_in
     from nearfar_medical.weights import load_weights, seen_by
 
+    fabric = launch(device_of(device))
     dataset = _cases(
         data, layout, subjects=subjects, image_suffix=image_suffix, label_suffix=label_suffix
     )
@@ -173,15 +181,20 @@ def train(
         dataset, labelled=settings.labelled, validation=settings.validation,
         test=int(test) if test >= 1 else (test or None), seed=seed,
     )  # fmt: skip
-    classes = dataset.classes or classes_in(dataset.labelled)
     settings = filled(settings, split.pretraining)
-    fabric = launch(device_of(device))
     run, metrics = begin(
         "medical", "train", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
     )
+    parts = {
+        "to learn from": split.training_labelled, "to pre-train on": split.unlabelled,
+        "to choose the weights": split.validation, "to test on": split.test,
+    }  # fmt: skip
+    check_volumes(run, parts)
+    classes = _classes(dataset)  # reads all masks, which takes a while
     preparation = Preparation.of(settings)
     cases = (*split.pretraining, *split.validation)
     lesson = Lesson.of(split, _frames(cases, preparation, classes, run, quiet))
+    keep_volumes(run, parts)
     channels = lesson.pool[0].image.shape[0]
     network = new_network(settings, channels, len(classes), seed).to(fabric.device)
     seen = seen_in(split, settings, contrast=weights is None)
@@ -251,17 +264,20 @@ def evaluate(
     image_suffix: ImageSuffix = None,
     label_suffix: Suffix = None,
     subjects: Subjects = None,
+    device: DeviceOption = "auto",
     quiet: Quiet = False,
 ) -> None:
     """A trained model on labelled volumes: Dice and HD95 a case and class, with pictures."""
+    from nearfar_kit.launch import launch
 
     trained = _load(model)
+    trained.network.to(launch(device_of(device)).device)
     dataset = _cases(
         data, layout, subjects=subjects, image_suffix=image_suffix, label_suffix=label_suffix
     )
     if not dataset.labelled:
         raise UserError(f"{data}: no volume has a mask; expected labelled ones")
-    run, metrics = begin("medical", "evaluate", out, trained.settings, packages=TOLD)
+    run, metrics = begin("medical", "evaluate", out, trained.settings, device=device, packages=TOLD)
     _test(run, metrics, trained, dataset.labelled, data.stem, 0, quiet)
     end(run)
 
@@ -344,7 +360,6 @@ def bench(
     from nearfar_medical.methods import METHODS
     from nearfar_medical.prepare import Preparation
     from nearfar_medical.split import split_cases
-    from nearfar_medical.volume import classes_in
 
     chosen = profile_of(PROFILES, profile)
     settings = load_settings(MedicalSettings, config, overrides or [], base=chosen.settings)
@@ -361,7 +376,7 @@ def bench(
             f"{data}: {len(split.training_labelled)} labelled volumes are left to learn from; "
             f"expected {max(chosen.labelled)} or more"
         )
-    classes = dataset.classes or classes_in(dataset.labelled)
+    classes = _classes(dataset)
     settings = filled(settings, split.pretraining)
     run, metrics = begin("medical", "bench", out, settings, resume=resume, packages=TOLD)
     preparation = Preparation.of(settings)
@@ -444,6 +459,19 @@ def _cases(data: Path, layout: str | None, **options: Any) -> Any:
     dataset = find_cases(data, layout, **options)
     tell(*dataset.notes)
     return dataset
+
+
+def _classes(dataset: Any) -> dict[int, str]:
+    """As the data set tells, else as its masks hold."""
+    from nearfar_medical.codes import gapless
+    from nearfar_medical.volume import classes_in
+
+    if dataset.classes:
+        return dict(dataset.classes)
+    found = classes_in(dataset.labelled)
+    if not gapless(found):
+        tell(f"each code of the masks is a class: {', '.join(map(str, found))}")
+    return found
 
 
 def _frames(cases: Any, preparation: Any, classes: Any, run: Any, quiet: bool) -> Any:

@@ -92,8 +92,7 @@ def run_demo(
     assert case.label is not None
     truth = read_mask(case.label, grid, CLASSES)
     path = run.path / "overlay.png"
-    names = list(CLASSES.values())
-    overlay(path, volume, truth, found, names, settings.slice_axis, title=case.name)
+    overlay(path, volume, truth, found, CLASSES, settings.slice_axis, title=case.name)
     report.figure(path, "Image, truth, and what was found.")
     end_report(report, run, metrics)
     return tables[0]

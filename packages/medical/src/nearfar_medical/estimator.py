@@ -92,8 +92,8 @@ class VolumeSegmenter:
         self.classes_ = np.array([classes[value] for value in sorted(classes)])
         return self
 
-    def predict(self, data: Path | str | DataSet) -> dict[str, NDArray[np.uint8]]:
-        """Each case's mask on its file's own voxels [I, J, K], by name."""
+    def predict(self, data: Path | str | DataSet) -> dict[str, NDArray[np.integer]]:
+        """Each case's mask of codes, on its file's own voxels [I, J, K], by name."""
         found = {}
         for case in _dataset(data).cases:
             mask, _, grid = predict_case(self.model_, case)

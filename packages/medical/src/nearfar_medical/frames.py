@@ -24,7 +24,7 @@ class Frame:
     Attributes:
         name, subject: of the case.
         image: [C, S, H, W] float32, S slices.
-        mask: [S, H, W] integers, or None.
+        mask: [S, H, W], the numbers of its classes, or None.
     """
 
     name: str

@@ -14,9 +14,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from nearfar_kit.errors import UserError
+from nearfar_medical.codes import codes_of, gapless, to_codes
 from nearfar_medical.settings import MedicalSettings
 from nearfar_medical.weights import Model, unet_state
 
@@ -66,6 +68,7 @@ def _inference(model: Model) -> dict[str, Any]:
     assert s.size is not None
     assert s.spacing is not None
     low, high = s.percentiles
+    kind = to_codes(np.zeros(1, np.uint8), model.classes).dtype
     asked = _per_axis(s, s.thickness or -1, s.spacing)  # MONAI keeps what is below 0 as it is
     prepare: list[dict[str, Any]] = [
         {"_target_": "LoadImaged", "keys": "image"},
@@ -112,8 +115,9 @@ def _inference(model: Model) -> dict[str, Any]:
             {"_target_": "Invertd", "keys": "pred", "transform": "@preprocessing",
              "orig_keys": "image", "nearest_interp": False, "to_tensor": True},
             {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+            *_recoded(model),
             {"_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir",
-             "output_postfix": "mask", "output_dtype": "$np.uint8", "resample": False,
+             "output_postfix": "mask", "output_dtype": f"$np.{kind}", "resample": False,
              "separate_folder": False},
         ]},
         "handlers": [
@@ -128,9 +132,20 @@ def _inference(model: Model) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _recoded(model: Model) -> list[dict[str, Any]]:
+    """From the network's numbers to the codes of masks, where they differ."""
+    codes = codes_of(model.classes)
+    if gapless(codes):
+        return []
+    return [{"_target_": "MapLabelValued", "keys": "pred", "orig_labels": list(range(len(codes))),
+             "target_labels": codes}]  # fmt: skip
+
+
 def _metadata(model: Model) -> dict[str, Any]:
     s = model.settings
-    classes = {str(value): name for value, name in model.classes.items()}
+    # By the channels of the network's output; the codes of masks are in the bundle's README.
+    names = [model.classes[code] for code in codes_of(model.classes)]
+    classes = {str(number): name for number, name in enumerate(names)}
     image = {"type": "image", "format": "magnitude", "num_channels": len(model.channels),
              "spatial_shape": list(s.image_shape), "dtype": "float32", "value_range": [],
              "is_patch_data": s.dims == 3,
@@ -159,7 +174,7 @@ def _metadata(model: Model) -> dict[str, Any]:
 
 
 def _readme(model: Model) -> str:
-    names = ", ".join(f"{value} {name}" for value, name in model.classes.items())
+    names = ", ".join(f"{value} {name}" for value, name in sorted(model.classes.items()))
     return f"""# Segmentation, exported by nearfar-medical
 
 Classes: {names}. Research only; not a medical device.

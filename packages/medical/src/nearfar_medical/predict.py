@@ -15,6 +15,7 @@ from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
 from nearfar_kit.progress import Progress
 from nearfar_medical.cases import Case, DataSet
+from nearfar_medical.codes import to_codes
 from nearfar_medical.scores import Score, score_case
 from nearfar_medical.segment import probabilities
 from nearfar_medical.volume import Grid, Volume, read_mask, read_volume, write_mask
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["predict_case", "score_labelled", "segment_cases"]
 
 
-def predict_case(model: Model, case: Case) -> tuple[NDArray[np.uint8], Volume, Grid]:
-    """The mask [X, Y, Z] in RAS of one case, its volume and its file's grid.
+def predict_case(model: Model, case: Case) -> tuple[NDArray[np.integer], Volume, Grid]:
+    """The mask [X, Y, Z] of codes in RAS of one case, its volume and its file's grid.
 
     Raises:
         UserError: a fault in the file, or another number of channels than was trained with.
@@ -40,7 +41,7 @@ def predict_case(model: Model, case: Case) -> tuple[NDArray[np.uint8], Volume, G
         )
     image, _, placement = model.preparation.apply(volume)
     found = probabilities(model.network, image, model.settings)
-    return model.preparation.undo(found, placement), volume, grid
+    return to_codes(model.preparation.undo(found, placement), model.classes), volume, grid
 
 
 def score_labelled(model: Model, case: Case) -> list[Score]:

@@ -106,7 +106,7 @@ class Preparation:
         return image, placed.astype(np.uint8), replace(placement, cut=cut)
 
     def undo(self, probabilities: NDArray[np.float32], placement: Placement) -> NDArray[np.uint8]:
-        """Probabilities [K, S, H, W] of a prepared volume to its mask [X, Y, Z] in RAS.
+        """Probabilities [K, S, H, W] of a prepared volume to its mask [X, Y, Z] of numbers in RAS.
 
         They are put back where the frame was cut from, all else being background, resized to
         the volume's own voxels, and then the likeliest class is taken.

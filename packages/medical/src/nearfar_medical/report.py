@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,10 @@ from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Table
 from nearfar_medical.cases import Case
+from nearfar_medical.codes import codes_of
 from nearfar_medical.predict import predict_case, score_labelled
 from nearfar_medical.scores import Score, mean_scores, write_scores
-from nearfar_medical.seen import Overlap, overlap
+from nearfar_medical.seen import Overlap, Seen, overlap
 from nearfar_medical.volume import Volume, read_mask
 from nearfar_medical.weights import Model
 
@@ -61,8 +62,11 @@ def write_test_report(
     table = Table(
         f"{len(cases)} volumes{' of subjects held out' if held_out else ''}{among.in_short()}: "
         "mean ± standard deviation over volumes.",
-        ["structure", "Dice", "HD95, mm"],
-        [[name, cells["dice"], cells["hd95"]] for name, cells in means.items()],
+        ["structure", "Dice", "n", "HD95, mm", "n"],
+        [
+            [name, *(each for m in ("dice", "hd95") for each in (cells[m], str(cells[m].n)))]
+            for name, cells in means.items()
+        ],
     )
     report = Report(
         "Segmentation of volumes never seen"
@@ -70,21 +74,33 @@ def write_test_report(
         else "Segmentation of labelled volumes",
         "Not a medical device: for research alone.",
     )
-    report.section("How well structures are found", *_told(among, held_out))
+    report.section("How well structures are found", *_taught(model.seen), *_told(among, held_out))
     report.table(table)
     for case in _shown(rows, cases):
         found, volume, grid = predict_case(model, case)
         assert case.label is not None
         truth = read_mask(case.label, grid, model.classes)
         path = run.path / f"overlay_{case.name}.png"
-        dice = np.nanmean([row.dice for row in rows if row.case == case.name])
+        own = {row.structure: row.dice for row in rows if row.case == case.name}
+        each = ", ".join(f"{name} {dice:.3f}" for name, dice in own.items())
         overlay(
-            path, volume, truth, found, list(model.classes.values()), model.settings.slice_axis,
-            title=f"{case.name}: mean Dice {dice:.3f}",
+            path, volume, truth, found, model.classes, model.settings.slice_axis,
+            title=f"{case.name}: mean Dice {np.nanmean(list(own.values())):.3f}",
         )  # fmt: skip
-        report.figure(path, "Image, truth, and what was found, in slices that hold some of it.")
+        told = "image, truth, and what was found, in slices that hold some of it"
+        report.figure(path, f"{case.name}: {told}. Dice: {each}.")
     end_report(report, run, metrics)
     return table
+
+
+def _taught(seen: Seen | None) -> list[str]:
+    """By how many volumes the model was taught."""
+    if seen is None:
+        return []
+    return [
+        f"Learned from {len(seen.labelled)} labelled volumes; {len(seen.validation)} more chose "
+        f"the weights, and {len(seen.images)} were looked at in pre-training."
+    ]
 
 
 def _told(among: Overlap, held_out: bool) -> list[str]:
@@ -112,7 +128,7 @@ def overlay(
     volume: Volume,
     truth: NDArray[np.integer],
     found: NDArray[np.integer],
-    names: Sequence[str],
+    classes: Mapping[int, str],
     axis: int | None,
     *,
     title: str,
@@ -123,12 +139,13 @@ def overlay(
     Small structures are shown from near: the window is about twice as large as what is outlined.
 
     Args:
-        truth, found: [X, Y, Z] in RAS. names: of the classes, the background first.
+        truth, found: [X, Y, Z] of codes in RAS. classes: code -> name, 0 the background.
         axis: across which slices are taken; None: the first.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
+    codes = codes_of(classes)[1:]
     image, a, b = (np.moveaxis(v, axis or 0, 0) for v in (volume.image[0], truth, found))
     some = np.flatnonzero((a > 0).any((1, 2)) | (b > 0).any((1, 2)))
     first, last = (some[0], some[-1]) if len(some) else (0, len(image) - 1)
@@ -145,14 +162,14 @@ def overlay(
             # Rows of a picture run down: superior (or anterior) is shown at the top.
             cell.imshow(image[n][window].T, cmap="gray", vmin=low, vmax=high, origin="lower",
                         aspect=height / width)  # fmt: skip
-            for value in range(1, len(names)):
+            for number, code in enumerate(codes):
                 if mask is None:
                     continue
-                there = (mask[n] == value)[window]
+                there = (mask[n] == code)[window]
                 if there.any():
                     cell.contour(
                         there.T.astype(float), levels=[0.5], linewidths=1.2,
-                        colors=[COLOURS[(value - 1) % len(COLOURS)]],
+                        colors=[COLOURS[number % len(COLOURS)]],
                     )  # fmt: skip
             cell.set_xticks([])
             cell.set_yticks([])
@@ -160,8 +177,8 @@ def overlay(
                 cell.set_title(f"slice {n}", fontsize=9)
     for row, name in enumerate(("image", "truth", "found")):
         axes[row, 0].set_ylabel(name)
-    keys = [Line2D([], [], color=COLOURS[n % len(COLOURS)], label=name)
-            for n, name in enumerate(names[1:])]  # fmt: skip
+    keys = [Line2D([], [], color=COLOURS[n % len(COLOURS)], label=classes[code])
+            for n, code in enumerate(codes)]  # fmt: skip
     figure.legend(handles=keys, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     with replacing(path) as beside:

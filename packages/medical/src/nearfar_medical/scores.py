@@ -36,6 +36,7 @@ class Score:
     Attributes:
         dice: 0 to 1, or NaN.
         hd95: mm, infinite, or NaN.
+        value: the class's code in masks.
         true_voxels, found_voxels: of the class in the truth, and in the mask that is scored.
     """
 
@@ -60,7 +61,7 @@ def score_case(
     """Scores of all classes but the background.
 
     Args:
-        found, truth: masks [X, Y, Z] on one grid.
+        found, truth: masks [X, Y, Z] of codes on one grid.
         spacing: mm between voxels along X, Y, Z.
 
     Example:
@@ -147,7 +148,8 @@ def write_scores(folder: Path, rows: Sequence[Score]) -> None:
     writer = csv.DictWriter(table, list(Score.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow(_plain(asdict(row)) | {"case": harmless(row.case)})
+        texts = {name: harmless(getattr(row, name)) for name in ("case", "subject", "structure")}
+        writer.writerow(_plain(asdict(row)) | texts)
     write_atomic(folder / "scores.csv", table.getvalue())
     means = {
         structure: {metric: _plain(asdict(cell)) for metric, cell in cells.items()}

@@ -75,6 +75,8 @@ def split_cases(
         "test": 0 if own["test"] else test or 0,
         "validation": 0 if own["validation"] else validation,
     }
+    if not dataset.labelled and (any(wanted.values()) or labelled):
+        raise UserError(_without_masks(dataset))
     rest = 1 if labelled is None and total else labelled or 0
     for name, number in (*wanted.items(), ("labelled", rest)):
         if number < 0:
@@ -82,7 +84,7 @@ def split_cases(
     asked = (
         f"{dataset.root}: {total} labelled volumes of {len(free)} subjects to draw from; expected "
         f"enough for {wanted['test']} of test, {wanted['validation']} of validation and "
-        f"{rest} to learn from"
+        f"{1 if labelled is None else rest} to learn from"
     )
     order = sorted(free)
     order = [order[n] for n in np.random.default_rng(seed).permutation(len(order))]
@@ -110,6 +112,15 @@ def split_cases(
         _sorted(drawn["test"]),
         _sorted([c for c in others if sides[c.subject] in own]),
     )
+
+
+def _without_masks(dataset: DataSet) -> str:
+    root, above = dataset.root, dataset.root.absolute().parent
+    if dataset.layout != "folder":
+        return f"{root}: no volume has a mask; expected labelled ones"
+    if root.name.startswith("images") and (above / root.name.replace("images", "labels")).is_dir():
+        return f"{root}: holds images alone; expected the folder above it, which has labels/ too"
+    return f"{root}: no volume has a mask; expected masks in labels/ beside images/"
 
 
 def _sides(dataset: DataSet) -> dict[str, str]:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
 from nearfar_medical.cases import ENDINGS, Case
+from nearfar_medical.codes import LARGEST, MOST
 
 __all__ = [
     "Grid",
@@ -157,15 +158,15 @@ def read_volume(case: Case) -> tuple[Volume, Grid]:
     return Volume(image, grid.ras_affine, grid.spacing, str(first)), grid
 
 
-def read_mask(path: Path, grid: Grid, classes: Mapping[int, str]) -> NDArray[np.uint8]:
-    """A mask in RAS, uint8 [X, Y, Z].
+def read_mask(path: Path, grid: Grid, classes: Mapping[int, str]) -> NDArray[np.integer]:
+    """A mask of the file's own codes in RAS, [X, Y, Z], uint8 where they fit, else uint16.
 
     The mask's axes may run otherwise than the image's, so long as its voxels lie on the same
     places.
 
     Args:
         grid: of the image that the mask belongs to.
-        classes: whose values the mask may hold; empty: any of 0 to 255.
+        classes: whose codes the mask may hold; empty: any of 0 to 65535.
 
     Raises:
         UserError: the mask lies elsewhere, or holds other values.
@@ -180,10 +181,10 @@ def read_mask(path: Path, grid: Grid, classes: Mapping[int, str]) -> NDArray[np.
     whole = np.rint(voxels)
     if len(broken := np.unique(voxels[np.abs(voxels - whole) > 1e-4])):
         raise UserError(f"{path}: mask holds {_listed(broken)}; expected whole numbers")
-    if len(outside := np.unique(whole[(whole < 0) | (whole > 255)])):
-        raise UserError(f"{path}: mask holds {_listed(outside)}; expected 0 to 255")
-    mask = whole.astype(np.uint8)
-    values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+    if len(outside := np.unique(whole[(whole < 0) | (whole > LARGEST)])):
+        raise UserError(f"{path}: mask holds {_listed(outside)}; expected 0 to {LARGEST}")
+    mask = whole.astype(_kind(whole))
+    values = np.flatnonzero(np.bincount(mask.ravel()))
     if classes and len(unknown := values[~np.isin(values, list(classes))]):
         known = ", ".join(f"{value} {name}" for value, name in sorted(classes.items()))
         raise UserError(f"{path}: mask holds {_listed(unknown)}; expected some of {known}")
@@ -191,16 +192,17 @@ def read_mask(path: Path, grid: Grid, classes: Mapping[int, str]) -> NDArray[np.
 
 
 def write_mask(path: Path, mask_ras: NDArray[np.integer], grid: Grid) -> None:
-    """Writes a mask [X, Y, Z] in RAS as uint8 on the grid's voxels, with its affine and codes.
+    """Writes a mask [X, Y, Z] in RAS on the grid's voxels, with its affine and codes.
 
-    The ending .nii.gz compresses. The file appears whole or not at all.
+    As uint16 if it is that or holds more than 255, else as uint8. The ending .nii.gz compresses.
+    The file appears whole or not at all.
     """
     if mask_ras.shape != grid.ras_shape:
         raise ValueError(f"mask is {mask_ras.shape}; expected {grid.ras_shape}")
     if not np.issubdtype(mask_ras.dtype, np.integer) or not (
-        mask_ras.min() >= 0 and mask_ras.max() <= 255
+        mask_ras.min() >= 0 and mask_ras.max() <= LARGEST
     ):
-        raise ValueError(f"mask is {mask_ras.dtype}; expected whole numbers from 0 to 255")
+        raise ValueError(f"mask is {mask_ras.dtype}; expected whole numbers from 0 to {LARGEST}")
     if not path.name.lower().endswith(ENDINGS):
         raise UserError(f"{path}: expected a name that ends in .nii.gz or .nii")
     voxels = on_file_axes(mask_ras, grid)
@@ -219,32 +221,32 @@ def write_mask(path: Path, mask_ras: NDArray[np.integer], grid: Grid) -> None:
     write_atomic(path, content)
 
 
-def on_file_axes(mask_ras: NDArray[np.integer], grid: Grid) -> NDArray[np.uint8]:
-    """A mask [X, Y, Z] in RAS as uint8 along the axes of the grid's file."""
+def on_file_axes(mask_ras: NDArray[np.integer], grid: Grid) -> NDArray[np.integer]:
+    """A mask [X, Y, Z] in RAS along the axes of the grid's file, as uint8 or uint16."""
     back = ornt_transform(axcodes2ornt("RAS"), grid.orientation)
-    return np.ascontiguousarray(apply_orientation(mask_ras.astype(np.uint8), back))
+    # Masks of one model are of one kind, whatever each holds.
+    kind = mask_ras.dtype if mask_ras.dtype == np.uint16 else _kind(mask_ras)
+    return np.ascontiguousarray(apply_orientation(mask_ras.astype(kind), back))
 
 
 def classes_in(cases: Iterable[Case]) -> dict[int, str]:
-    """Values and names of the classes in the cases' masks, where their layout tells none.
+    """Codes and names of the classes in the cases' masks, where their layout tells none.
 
     Raises:
-        UserError: the masks have background alone, or values with gaps between them.
+        UserError: the masks have background alone, or so many codes that they are no masks.
     """
-    found: dict[int, Path] = {0: Path()}
+    found = {0}
     for case in cases:
         if case.label is not None:
-            for value in np.unique(read_mask(case.label, read_grid(case.images[0]), {})):
-                found.setdefault(int(value), case.label)
-    top = max(found)
-    if top == 0:
+            found |= set(np.unique(read_mask(case.label, read_grid(case.images[0]), {})).tolist())
+            if len(found) > MOST:
+                raise UserError(
+                    f"{case.label}: with it the masks hold {len(found)} codes; expected at most "
+                    f"{MOST}, one a class: is it an image?"
+                )
+    if found == {0}:
         raise UserError("labels: the masks hold background alone; expected one class at least")
-    if missing := sorted(set(range(top)) - set(found)):
-        raise UserError(
-            f"{found[top]}: mask holds {top}, but no mask holds {_listed(np.array(missing))}; "
-            "expected values without a gap"
-        )
-    return {0: "background"} | {value: f"class {value}" for value in range(1, top + 1)}
+    return {code: f"class {code}" if code else "background" for code in sorted(found)}
 
 
 def _unit(header: nib.Nifti1Header) -> int:
@@ -359,6 +361,10 @@ def _to_ras(voxels: NDArray[np.generic], grid: Grid, own: Grid) -> NDArray[Any]:
     return np.ascontiguousarray(
         apply_orientation(voxels, grid.orientation if same else own.orientation)
     )
+
+
+def _kind(mask: NDArray[np.generic]) -> type[np.uint8 | np.uint16]:
+    return np.uint8 if mask.max() <= 255 else np.uint16
 
 
 def _line(error: Exception) -> str:

@@ -38,7 +38,8 @@ class Model:
     """A network and all that its use needs.
 
     Attributes:
-        classes: value -> name, 0 the background.
+        classes: code in masks -> name, 0 the background; the network's outputs are in the codes'
+            order.
         channels: names of the image's channels.
         trained_depth: blocks of the decoder that have been trained; below ``depths + 1`` it is a
             pre-trained network that gives no classes yet.
@@ -96,7 +97,9 @@ def load_model(path: Path) -> Model:
     """
     kept = load_checkpoint(path)
     if kept.get("format") != FORMAT or "weights" not in kept:
-        raise UserError(f"{path}: is no model of nearfar-medical of format {FORMAT}")
+        raise UserError(
+            f"{path}: is no model of nearfar-medical; expected a run of nearfar-medical train"
+        )
     try:
         settings = MedicalSettings(**kept["settings"])
         network = Network(

@@ -15,5 +15,9 @@ LAYOUTS = {
     "nnunet": Layout("imagesTr/CASE_0000.nii.gz", is_nnunet, read_nnunet),
     "decathlon": Layout("dataset.json with a list training", is_decathlon, read_decathlon),
     "bids": Layout("sub-01/anat/sub-01_T1w.nii.gz", is_bids, read_bids),
-    "folder": Layout("images/CASE.nii.gz and labels/CASE.nii.gz", is_folder, read_folder),
+    "folder": Layout(
+        "images/CASE.nii.gz and, to learn from, labels/CASE.nii.gz; or NIfTI files alone",
+        is_folder,
+        read_folder,
+    ),
 }

@@ -275,8 +275,8 @@ def _stacked(files: Sequence[Path], places: Sequence[str], size: Sequence[int] |
             image = _resized(image, size)
         elif images and image.shape[1:] != images[0].shape[1:]:
             raise UserError(
-                f"{place}: is {_by(image)}; expected {_by(images[0])} as the first image, or a "
-                "size to bring all to"
+                f"{place}: is {_by(image)}; expected {_by(images[0])} as the first image, or --set "
+                f"image_size=[{','.join(map(str, images[0].shape[1:]))}], which brings all to one"
             )
         images.append(image)
     # Grey pictures among colour ones are grey in three channels.
