@@ -33,7 +33,7 @@ def test_masks_are_those_of_the_command_line(fitted, data, tmp_path):
     masks = fitted.predict(data / "images")
     save_model(tmp_path / "m.safetensors", fitted.model_)
     model = load_model(tmp_path / "m.safetensors")
-    segment_cases(model, find_cases(data / "images"), tmp_path / "masks", device="cpu")
+    segment_cases(model, find_cases(data / "images"), tmp_path / "masks")
     assert len(masks) == 6
     for name, mask in masks.items():
         file = np.asarray(nib.load(tmp_path / "masks" / f"{name}.nii.gz").dataobj)

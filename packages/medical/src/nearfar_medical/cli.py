@@ -234,11 +234,13 @@ def segment(
     quiet: Quiet = False,
 ) -> None:
     """Masks of new volumes, each on its own file's voxels."""
+    from nearfar_kit.launch import launch
     from nearfar_medical.predict import segment_cases
 
     trained = _load(model)
+    trained.network.to(launch(device_of(device)).device)
     dataset = _cases(data, layout, image_suffix=image_suffix, labels=False)
-    paths = segment_cases(trained, dataset, out, device=device_of(device), quiet=quiet)
+    paths = segment_cases(trained, dataset, out, quiet=quiet)
     if not quiet:
         typer.echo(f"{len(paths)} masks: {out}")
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nearfar_kit.atomic import write_atomic
@@ -20,9 +18,6 @@ from nearfar_medical.scores import Score, score_case
 from nearfar_medical.segment import probabilities
 from nearfar_medical.volume import Grid, Volume, read_mask, read_volume, write_mask
 from nearfar_medical.weights import Model
-
-if TYPE_CHECKING:
-    from nearfar_kit.launch import Device
 
 __all__ = ["predict_case", "score_labelled", "segment_cases"]
 
@@ -52,9 +47,7 @@ def score_labelled(model: Model, case: Case) -> list[Score]:
     return score_case(case.name, case.subject, found, truth, volume.spacing, model.classes)
 
 
-def segment_cases(
-    model: Model, dataset: DataSet, out: Path, *, device: Device = "auto", quiet: bool = True
-) -> list[Path]:
+def segment_cases(model: Model, dataset: DataSet, out: Path, *, quiet: bool = True) -> list[Path]:
     """Writes a mask for each case; gives the files.
 
     A BIDS data set's masks are a derivative of it: the same tree, with a description of its own.
@@ -62,8 +55,6 @@ def segment_cases(
     Raises:
         UserError: ``out`` has a mask of one of these names already.
     """
-    cuda = device != "cpu" and torch.cuda.is_available()
-    model.network.to("cuda" if cuda else "cpu")
     paths = list(_paths(dataset, out))
     for path in paths:
         if path.exists():
