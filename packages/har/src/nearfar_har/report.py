@@ -105,5 +105,5 @@ def training_pictures(
         report.figure(path, "What the encoder learnt without labels, laid out by t-SNE.")
     if len(train.devices) > 1:
         path = run.path / "devices.png"
-        distance_plot(model, train, path, "Distances (MMD²)")
+        distance_plot(model, train, path, "Distances between devices (MMD²)")
         report.figure(path, "Device selection: the nearer, the better a positive.")
