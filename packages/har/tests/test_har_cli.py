@@ -93,6 +93,53 @@ class TestTrain:
         assert (status, err) == (0, "")
         assert "tested on s3" in out
 
+    def test_what_is_wrong_at_once_is_told_before_reading(
+        self, call, trained_run, tmp_path, monkeypatch
+    ):
+        from nearfar_har import data
+
+        def unread(*_, **__):
+            raise AssertionError("was read")
+
+        monkeypatch.setattr(data, "recordings_from", unread)
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        for verb in (["train"], ["evaluate", "--model", trained_run], ["bench"]):
+            status, _, err = call(*verb, "--data", tmp_path, "--out", trained_run, "--quiet")
+            assert (status, "holds a run; expected a new folder" in err) == (2, True), err
+        arguments = ["--data", tmp_path, "--out", tmp_path / "r", "--device", "cuda"]
+        status, _, err = call("train", *arguments, "--quiet")
+        assert (status, "no CUDA device is visible" in err) == (2, True), err
+
+    def test_a_column_of_activities_by_another_name(self, call, table, trained_run, tmp_path):
+        own = table.rename({"activity": "Tätigkeit"})
+        own.write_csv(tmp_path / "eigene.csv")
+        data = ["--data", tmp_path / "eigene.csv", "--out", tmp_path / "r"]
+        for verb in (["train"], ["evaluate", "--model", trained_run]):
+            status, _, err = call(*verb, *data, "--quiet")
+            assert status == 2
+            assert "eigene.csv: no column 'activity'; the file has time, device, subject" in err
+            assert "Tätigkeit: --read columns.activity=NAME" in err
+        told = ["--read", "columns.activity=Tätigkeit"]
+        assert call("train", *data, *told, *QUICK)[0] == 0
+
+
+def test_options_of_the_reader_and_layouts_are_named_in_the_help(call):
+    import inspect
+
+    from nearfar_har.readers import LAYOUTS
+    from nearfar_har.readers.table import read_table
+
+    told = " ".join(call("train", "--help")[1].replace("│", " ").split())
+    for name in [*LAYOUTS, *list(inspect.signature(read_table).parameters)[1:]]:
+        assert name in told
+
+
+def test_subjects_to_read_are_names_parted_by_commas():
+    from nearfar_har.data import read_options
+
+    assert read_options(["subjects=007, anna"]) == {"subjects": ["007", "anna"]}
+    assert read_options(["subjects=s1"]) == {"subjects": ["s1"]}
+
 
 def shuffled_rows(t):
     return t.sample(fraction=1.0, shuffle=True, seed=0)
@@ -285,6 +332,12 @@ class TestNewRecordings:
                                   "--out", tmp_path / out, "--quiet")  # fmt: skip
             assert status == 0, err
             assert "note: devices not used, unknown to the model: Torso; it knows left_arm" in err
+
+    def test_one_window_is_not_windows(self, call, trained_run, table, tmp_path):
+        short = table.filter((pl.col("time") < 2) & (pl.col("subject") == "s1"))
+        frame, told, _ = self.labels(call, trained_run, short, tmp_path)
+        assert len(frame) == 1
+        assert told.startswith("1 window labelled: ")
 
     def test_at_another_rate(self, call, trained_run, table, tmp_path):
         half = table.filter((pl.col("time") * 25).round().cast(pl.Int64) % 2 == 0)

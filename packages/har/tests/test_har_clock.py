@@ -12,6 +12,7 @@ from nearfar_har.clock import (
     TIME_UNITS,
     Stream,
     acc_factor,
+    fast_turns,
     gyro_factor,
     in_order,
     labels_on,
@@ -139,15 +140,18 @@ def test_acceleration_without_gravity_and_unknown_units_are_errors():
     with pytest.raises(UserError, match="acceleration is 'ft'; expected one of m/s2, g, mg"):
         acc_factor(np.ones((9, 3)), "walk.csv", "ft")
     with pytest.raises(UserError, match="unit of angular velocity is 'rpm'"):
-        gyro_factor(np.ones((9, 3)), "walk.csv", "rpm")
+        gyro_factor("rpm")
 
 
-def test_angular_velocity_warns_where_degrees_pass_for_radians(recwarn):
+def test_a_note_where_degrees_pass_for_radians():
     degrees = np.random.default_rng(0).normal(size=(500, 3)) * 90
-    assert gyro_factor(degrees, "x", "deg/s") == pytest.approx(np.pi / 180)
-    assert not recwarn.list
-    with pytest.warns(UserWarning, match="are they in deg/s"):
-        assert gyro_factor(degrees, "x") == 1
+    assert gyro_factor("deg/s") == pytest.approx(np.pi / 180)
+    assert gyro_factor() == 1
+    devices = {"wrist": degrees, "hip": degrees / 90, "foot": degrees, "hat": degrees * np.nan}
+    assert fast_turns(devices, "x", "deg/s") == ()
+    (note,) = fast_turns(devices, "x", "rad/s")
+    assert note.startswith("x: a twentieth of the angular velocities of wrist, foot is above 35")
+    assert "--read gyro_unit=deg/s" in note
 
 
 def test_sessions_part_where_every_device_is_silent():

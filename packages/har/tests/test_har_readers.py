@@ -492,6 +492,47 @@ def test_table_without_subjects_says_so_and_names_the_column(tmp_path):
     assert (named.subjects, named.notes) == (("Zoë",), ())
 
 
+def test_what_could_name_subjects_or_activities_is_proposed_for_neither(tmp_path):
+    table = long_table().head(300).drop("subject").rename({"activity": "Tätigkeit"})
+    found = read(csv(tmp_path, table))
+    (note,) = found.notes
+    assert note.endswith(
+        "columns not used: Tätigkeit; --read columns.subject=NAME says which column names the "
+        "subjects, columns.activity=NAME the activities"
+    )
+    assert found.unlabelled.startswith("no column 'activity'; the file has time, device, acc_x, ")
+    assert "Tätigkeit: --read columns.activity=NAME" in found.unlabelled
+    assert not read(csv(tmp_path, table), columns={"activity": "Tätigkeit"}).unlabelled
+
+
+def test_table_whose_turns_look_like_degrees_is_noted_once(tmp_path, recwarn):
+    path = csv(tmp_path, long_table(gyro_x=pl.lit(90.0)))
+    (note,) = read(path).notes
+    assert (
+        "own.csv: a twentieth of the angular velocities of hüfte, wrist is above 35 rad/s" in note
+    )
+    assert read(path, gyro_unit="deg/s").notes == ()
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("kind", ["text", "integers", "dates"])
+def test_a_time_out_of_order_is_told_as_the_file_has_it(tmp_path, kind):
+    table = long_table().head(200).with_columns((pl.col("time") * 1000).cast(pl.Int64))
+    if kind == "text":
+        table = table.with_columns((pl.col("time") / 1000).round(2).cast(pl.String) + "0")
+    if kind == "dates":
+        table = table.with_columns(
+            pl.from_epoch("time", time_unit="ms").dt.to_string("%Y-%m-%d %H:%M:%S.%3f")
+        )
+    one, two = str(table["time"][5]), str(table["time"][6])
+    order = [*range(5), 6, 5, *range(7, 200)]
+    with pytest.raises(UserError, match=r"row 8") as caught:
+        read(csv(tmp_path, table[order]))
+    assert f"row 8: time {one} is before {two} of row 7; expected time in order" in str(
+        caught.value
+    )
+
+
 def test_a_folder_of_tables_is_read_as_one(tmp_path):
     for name, part in long_table().partition_by("subject", as_dict=True).items():
         part.write_parquet(tmp_path / f"{name[0]}.parquet")
@@ -584,7 +625,7 @@ def test_table_faults_give_one_line_each(tmp_path):
         ([head.replace("gyro_y", "gy"), *rows], "no column 'gyro_y' for gyro_y"),
         ([head, *cell(4, "acc_y", "fast")], "row 6, column acc_y: 'fast'; expected a number"),
         ([head, *cell(4, "gyro_z", "inf")], "row 6, column gyro_z: 'inf'; expected a number"),
-        ([head, *cell(9, "time", "")], "row 11, column time: None; expected a number"),
+        ([head, *cell(9, "time", "")], "row 11, column time is empty; expected a number"),
         ([head, *cell(9, "time", "soon")], "row 11, column time: 'soon'; expected a number"),
         ([head, *cell(9, "device", "")], "row 11, column device is empty"),
         ([head, *cell(9, "time", "999.5")], r"row 11: time 999\.5 is before 1000\.16 of row 10"),

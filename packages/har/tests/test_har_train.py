@@ -165,7 +165,25 @@ class TestWhatIsRefused:
         with pytest.raises(UserError, match="began with seed 0, now 1; expected the same"):
             train(windows, quick, seed=1, run=again)
         with pytest.raises(UserError, match="began with windows"):
-            train(subset(windows, range(200)), quick, seed=0, run=again)
+            train(subset(windows, range(0, len(windows), 2)), quick, seed=0, run=again)
+
+    @pytest.mark.parametrize("pretext", ["colossl", "none"])
+    def test_resuming_with_others_held_out_or_other_data(self, windows, quick, tmp_path, pretext):
+        """An encoder that has seen those held out now would be tested on what it knows."""
+        settings = HarSettings(**quick.model_dump() | {"pretext": pretext})
+        rest, _ = windows.split_by_subject("s3")
+        train(rest, settings, seed=0, run=RunFolder(tmp_path / "r", settings))
+        again = RunFolder(tmp_path / "r", settings, resume=True)
+        train(rest, settings, seed=0, run=again)
+        other, _ = windows.split_by_subject("s2")
+        with pytest.raises(UserError, match=r"began with training subjects \(all but --hold-out"):
+            train(other, settings, seed=0, run=again)
+        unit = replace(rest, signals=rest.signals * np.float32(2))
+        labels = replace(rest, activity=rest.activity[::-1].copy())
+        for changed in (unit, labels):
+            with pytest.raises(UserError, match="began with data of the digest"):
+                train(changed, settings, seed=0, run=again)
+        assert "s1" not in (tmp_path / "r" / "log.jsonl").read_text()
 
 
 # Saves at each step and tells so, that a test can stop it anywhere.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,11 +40,20 @@ app = new_app("Activity recognition from several body-worn sensors with few labe
 
 Layout = Annotated[
     str | None,
-    typer.Option("--layout", help="Layout of --data; found by its look where not given."),
+    typer.Option(
+        "--layout",
+        help="Layout of --data: dsads, dsads_npz, geotec, pamap2, mhealth, opportunity, realworld "
+        "or table; found by its look where not given.",
+    ),
 ]
 Read = Annotated[
     list[str] | None,
-    typer.Option("--read", help="Option of the reader, key=value, as columns.time=timestamp."),
+    typer.Option(
+        "--read",
+        help="Option of the reader, key=value, may be repeated. Of a table: columns.NAME (as "
+        "columns.time=timestamp), subjects, rate, time, acc_unit, gyro_unit, max_gap, silence; "
+        "other layouts have some of them.",
+    ),
 ]
 Model = Annotated[Path, typer.Option("--model", help="Run folder that train has left.")]
 
@@ -111,14 +121,18 @@ def train(
     from nearfar_har.train import train as run_training
     from nearfar_kit.launch import launch
 
-    recordings = recordings_from(data, layout=layout, options=read_options(read), tell=tell)
+    # What can be refused at once is not refused after minutes of reading.
+    _refuse_begun(out, resume)
+    fabric = launch(device_of(device))
+    recordings = recordings_from(
+        data, layout=layout, options=read_options(read), labelled=True, tell=tell
+    )
     windows = windows_of(recordings, settings)
     held_out = held_out_subjects(windows, hold_out)
     rest, test = windows.split_by_subject(held_out) if held_out else (windows, None)
     if note := check_trained(recordings, rest, test, settings):
         tell(note)
     del recordings  # its memory is not needed in training
-    fabric = launch(device_of(device))
     run, metrics = begin(
         "har", "train", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
     )
@@ -143,8 +157,9 @@ def evaluate(
     """A trained model on labelled recordings: macro F1, confusion matrix, embeddings."""
     from nearfar_har.evaluate import with_activities_of
 
+    _refuse_begun(out, None)
     trained, settings = _load(model)
-    windows = _windows_for(trained, settings, data, layout, read)
+    windows = _windows_for(trained, settings, data, layout, read, labelled=True)
     if subjects:
         _, windows = windows.split_by_subject(subjects)
     with_activities_of(trained, windows)  # refused before anything is written
@@ -163,7 +178,10 @@ def evaluate(
 def classify(
     model: Model,
     data: Data,
-    out: Annotated[Path, typer.Option("--out", help="File to write, .csv or .parquet.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="File to write, .csv or .parquet; one there is replaced."),
+    ],
     layout: Layout = None,
     read: Read = None,
     quiet: Quiet = False,
@@ -183,9 +201,9 @@ def classify(
     write_labels(frame, out)
     left_out = len(windows) - len(frame)
     if left_out:
-        tell(f"{left_out} windows left out: no known device was present")
+        tell(f"{_windows(left_out)} left out: no known device was present")
     if not quiet:
-        typer.echo(f"{len(frame)} windows labelled: {out}")
+        typer.echo(f"{_windows(len(frame))} labelled: {out}")
 
 
 @app.command()
@@ -211,6 +229,7 @@ def bench(
     chosen = profile_of(PROFILES, profile)
     settings = load_settings(HarSettings, config, overrides or [], base=chosen.settings)
     names = methods_of(methods, METHODS, chosen.methods)
+    _refuse_begun(out, resume)
     found = data_sets(data)
     if dataset is not None:
         if dataset not in found:
@@ -240,6 +259,18 @@ def main() -> None:
     run_app(app)
 
 
+def _refuse_begun(out: Path, resume: bool | None) -> None:
+    """Refuses a folder that holds a run, as the run folder does once everything is read."""
+    # Of several processes the first may have begun the run by now.
+    if not resume and os.environ.get("RANK", "0") == "0" and (out / "settings.yaml").exists():
+        hint = "" if resume is None else ", or --resume"
+        raise UserError(f"--out {out}: holds a run; expected a new folder{hint}")
+
+
+def _windows(number: int) -> str:
+    return f"{number} window{'s' * (number != 1)}"
+
+
 def _new_report(title: str, subtitle: str) -> Any:
     from nearfar_kit.report import Report
 
@@ -253,13 +284,20 @@ def _load(model: Path) -> tuple[Any, HarSettings]:
 
 
 def _windows_for(
-    trained: Any, settings: HarSettings, data: Path, layout: str | None, read: list[str] | None
+    trained: Any,
+    settings: HarSettings,
+    data: Path,
+    layout: str | None,
+    read: list[str] | None,
+    *,
+    labelled: bool = False,
 ) -> Any:
     from nearfar_har.data import read_options, windows_from
 
     windows = windows_from(
-        data, settings, layout=layout, options=read_options(read), rate=trained.rate, tell=tell
-    )
+        data, settings, layout=layout, options=read_options(read), rate=trained.rate,
+        labelled=labelled, tell=tell,
+    )  # fmt: skip
     trained.check(windows)
     unknown = [name for name in windows.devices if name not in trained.classifiers]
     if unknown:

@@ -7,8 +7,7 @@ new rate is lower, and laid on the common grid by linear interpolation; gaps sta
 from __future__ import annotations
 
 import itertools
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +21,7 @@ __all__ = [
     "TIME_UNITS",
     "Stream",
     "acc_factor",
+    "fast_turns",
     "gyro_factor",
     "in_order",
     "labels_on",
@@ -35,6 +35,7 @@ TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 GRAVITY = 9.80665  # m/s^2
 ACC_UNITS = {"m/s2": 1.0, "g": GRAVITY, "mg": GRAVITY / 1000}
 GYRO_UNITS = {"rad/s": 1.0, "deg/s": np.pi / 180}
+FASTEST = 35.0  # rad/s
 _RATES = (5.0, 1000.0)  # Hz, what a body-worn sensor may plausibly sample at
 
 
@@ -47,15 +48,20 @@ class Stream:
         values: float64 [n, channels].
         name: says in an error where the samples come from: a file, and a device.
         rows: int64 [n], the samples' numbers in that file; None: 1, 2, ...
+        written: a sample's time as that file has it, of its index, until equal times are merged.
     """
 
     time: np.ndarray
     values: np.ndarray
     name: str
     rows: np.ndarray | None = None
+    written: Callable[[int], object] | None = None
 
     def row(self, index: int) -> int:
         return index + 1 if self.rows is None else int(self.rows[index])
+
+    def time_of(self, index: int) -> str:
+        return str(float(self.time[index]) if self.written is None else self.written(index))
 
 
 def time_unit(time: np.ndarray, name: str) -> str:
@@ -97,10 +103,10 @@ def in_order(stream: Stream) -> Stream:
         )
     back = np.flatnonzero(np.diff(time) < 0)
     if len(back):
-        at = back[0] + 1
+        at = int(back[0]) + 1
         raise UserError(
-            f"{stream.name}: row {stream.row(at)}: time {float(time[at])!r} is before "
-            f"{float(time[at - 1])!r} of row {stream.row(at - 1)}; expected time in order"
+            f"{stream.name}: row {stream.row(at)}: time {stream.time_of(at)} is before "
+            f"{stream.time_of(at - 1)} of row {stream.row(at - 1)}; expected time in order"
         )
     first = np.flatnonzero(np.diff(time, prepend=-np.inf) > 0)
     if len(first) == len(time):
@@ -109,7 +115,7 @@ def in_order(stream: Stream) -> Stream:
     total = np.add.reduceat(np.nan_to_num(values), first, axis=0)
     mean = np.where(number > 0, total / np.maximum(number, 1), np.nan)
     rows = np.arange(1, len(time) + 1) if stream.rows is None else stream.rows
-    return replace(stream, time=time[first], values=mean, rows=rows[first])
+    return replace(stream, time=time[first], values=mean, rows=rows[first], written=None)
 
 
 def sessions(streams: Sequence[Stream], silence: float) -> list[list[Stream]]:
@@ -127,7 +133,9 @@ def sessions(streams: Sequence[Stream], silence: float) -> list[list[Stream]]:
 def _between(stream: Stream, begin: float, end: float) -> Stream:
     inside = slice(*np.searchsorted(stream.time, [begin, end]).tolist())
     rows = None if stream.rows is None else stream.rows[inside]
-    return replace(stream, time=stream.time[inside], values=stream.values[inside], rows=rows)
+    return replace(
+        stream, time=stream.time[inside], values=stream.values[inside], rows=rows, written=None
+    )
 
 
 def on_one_clock(
@@ -263,22 +271,31 @@ def acc_factor(acc: np.ndarray, name: str, unit: str | None = None) -> float:
     )
 
 
-def gyro_factor(gyro: np.ndarray, name: str, unit: str = "rad/s") -> float:
-    """What angular velocity [n, 3] is multiplied by to be in rad/s.
+def gyro_factor(unit: str = "rad/s") -> float:
+    """What angular velocity is multiplied by to be in rad/s: nothing like gravity tells the unit,
+    so it is stated."""
+    return _stated(unit, GYRO_UNITS, "angular velocity")
 
-    Nothing like gravity tells the unit, so it is stated; numbers that a body can hardly reach in
-    the stated unit give a warning.
+
+def fast_turns(gyro: Mapping[str, np.ndarray], name: str, unit: str) -> tuple[str, ...]:
+    """A note where numbers [n, 3] of some devices, given as rad/s, are hardly reached by a body.
+
+    Args:
+        gyro: by device, as the file has them. name: the file's, for the note.
     """
-    factor = _stated(unit, GYRO_UNITS, "angular velocity")
-    norm = np.linalg.norm(gyro, axis=1)
-    norm = norm[np.isfinite(norm)]
-    if len(norm) and unit == "rad/s" and float(np.quantile(norm, 0.95)) > 35:
-        warnings.warn(
-            f"{name}: a twentieth of the angular velocities is above 35 rad/s, faster than limbs "
-            "turn: are they in deg/s?",
-            stacklevel=2,
-        )
-    return factor
+    fast = []
+    for device, values in gyro.items():
+        norm = np.linalg.norm(values, axis=1)
+        norm = norm[np.isfinite(norm)]
+        if len(norm) and unit == "rad/s" and float(np.quantile(norm, 0.95)) > FASTEST:
+            fast.append(device)
+    if not fast:
+        return ()
+    return (
+        f"{name}: a twentieth of the angular velocities of {', '.join(fast)} is above "
+        f"{FASTEST:g} rad/s, faster than limbs turn; if they are in deg/s, --read gyro_unit=deg/s "
+        "says it",
+    )
 
 
 def _stated(unit: str, known: dict[str, float], what: str) -> float:

@@ -25,7 +25,8 @@ __all__ = [
 
 
 def read_options(items: Sequence[str] | None) -> dict[str, Any]:
-    """``--read key=value`` as the reader takes them; ``columns.time=ts`` fills a mapping."""
+    """``--read key=value`` as the reader takes them; ``columns.time=ts`` fills a mapping, and
+    subjects are parted by commas."""
     options: dict[str, Any] = {}
     for item in items or ():
         key, equals, text = item.partition("=")
@@ -34,6 +35,8 @@ def read_options(items: Sequence[str] | None) -> dict[str, Any]:
         name, dot, inner = key.partition(".")
         if dot:
             options.setdefault(name, {})[inner] = text
+        elif name == "subjects":  # names, though they look like numbers
+            options[name] = [subject.strip() for subject in text.split(",")]
         else:
             options[name] = yaml.safe_load(text)
     return options
@@ -45,6 +48,7 @@ def recordings_from(
     layout: str | None = None,
     options: dict[str, Any] | None = None,
     rate: float | None = None,
+    labelled: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> Collection:
     """Recordings of a data set.
@@ -52,10 +56,12 @@ def recordings_from(
     Args:
         options: the reader's own.
         rate: Hz to resample to, where the layout's reader can.
+        labelled: activities are needed.
         tell: gets each note of the reader.
 
     Raises:
-        UserError: there is none of a known layout, or it has a fault.
+        UserError: there is none of a known layout, it has a fault, or names no activities where
+            they are needed.
     """
     options = dict(options or {})
     if not path.exists():
@@ -69,6 +75,8 @@ def recordings_from(
     if tell is not None:
         for note in collection.notes:
             tell(note)
+    if labelled and collection.unlabelled:
+        raise UserError(f"{path}: {collection.unlabelled}")
     return collection
 
 

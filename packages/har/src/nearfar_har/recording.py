@@ -72,6 +72,7 @@ class Collection:
 
     Attributes:
         notes: what the reader took for granted, a line each, for its user to judge.
+        unlabelled: why nothing can have an activity, for who needs them; empty where some can.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Collection:
     activities: tuple[str, ...]
     devices: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    unlabelled: str = ""
 
     def __post_init__(self) -> None:
         if not self.recordings:

@@ -5,7 +5,8 @@ Both halves keep what is done: a run that was stopped, or killed, goes on to the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -97,12 +98,51 @@ def _pretrained(
     fabric: Fabric | None,
     quiet: bool,
 ) -> Encoder:
+    title = f"pre-training ({settings.pretext})"
+    begun_with = _begun_with(windows, scale, seed)
     if settings.pretext == "none":
+        # No step, and yet kept: a folder does not mix the models of two trainings.
+        carry_out(_NoSteps(), 0, title, begun_with, run, quiet=True)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return make_encoder(settings.encoder, windows.samples)
     pretraining = new_pretraining(settings, windows, scale, seed, fabric)
-    begun_with = {"seed": seed, "windows": list(windows.signals.shape)}
-    title = f"pre-training ({settings.pretext})"
     carry_out(pretraining, settings.steps, title, begun_with, run, quiet=quiet)
     return pretraining.encoder
+
+
+class _NoSteps:
+    """The work of a training that has no pre-training."""
+
+    done = 0
+
+    def step(self) -> float:
+        raise NotImplementedError("there is no step")
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None: ...
+
+
+def _begun_with(windows: Windows, scale: Scale, seed: int) -> dict[str, Any]:
+    """What a training is of: a resumed one must not go on with an encoder that has seen the
+    subjects held out now.
+
+    The signals count by their scale in three digits alone: on another machine the same recordings,
+    read anew, may differ in their last bits.
+    """
+    names = sorted(windows.subjects[s] for s in np.unique(windows.subject))
+    content = hashlib.sha256()
+    for part in (windows.time, windows.present, windows.activity, windows.subject):
+        content.update(np.ascontiguousarray(part).tobytes())
+    told = (windows.devices, windows.activities, f"{scale.acceleration:.3g} {scale.rate:.3g}")
+    content.update(repr(told).encode())
+    return {
+        "seed": seed,
+        "training subjects (all but --hold-out)": (
+            f"{len(names)} whose names have the digest {digest(chr(10).join(names))}"
+        ),
+        "windows": list(windows.signals.shape),
+        "data of the digest": content.hexdigest()[:16],
+    }

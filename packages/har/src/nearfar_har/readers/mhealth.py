@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nearfar_har.clock import gyro_factor
+from nearfar_har.clock import fast_turns, gyro_factor
 from nearfar_har.readers.numbers import numbers
 from nearfar_har.readers.synchronous import of_subjects, synchronous_recording
 from nearfar_har.recording import Collection
@@ -58,6 +58,8 @@ def read_mhealth(
     root = Path(path)
     files = [root] if root.is_file() else sorted(root.rglob("mHealth_subject*.log"))
     recordings = []
+    notes: list[str] = []
+    factor = gyro_factor(gyro_unit)
     for file, match in of_subjects(files, NAME, subjects, str(root)):
         rows = numbers(file, _COLUMNS, _USE)
         label = rows[:, -1].astype(np.int64)
@@ -69,8 +71,10 @@ def read_mhealth(
         values = np.full((len(rows), 6 * len(DEVICES)), np.nan)
         values[:, 0:3] = rows[:, 0:3]
         values[:, 6:18] = rows[:, 3:15]
+        turns = {"left_ankle": values[:, 9:12], "right_arm": values[:, 15:18]}
+        notes += fast_turns(turns, str(file), gyro_unit)
         for gyro in (slice(9, 12), slice(15, 18)):
-            values[:, gyro] *= gyro_factor(values[:, gyro], str(file), gyro_unit)
+            values[:, gyro] *= factor
         recordings.append(
             synchronous_recording(
                 file,
@@ -87,4 +91,4 @@ def read_mhealth(
         )
     if not recordings:
         raise UserError(f"{root}: no mHealth_subjectN.log; expected the MHEALTH layout")
-    return Collection("mhealth", tuple(recordings), ACTIVITIES, DEVICES)
+    return Collection("mhealth", tuple(recordings), ACTIVITIES, DEVICES, tuple(notes))

@@ -8,7 +8,7 @@ as one; without a column of subjects each of its files is one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from nearfar_har.clock import (
     TIME_UNITS,
     Stream,
     acc_factor,
+    fast_turns,
     gyro_factor,
     in_order,
     labels_on,
@@ -37,6 +38,7 @@ _ENDINGS = (".csv", ".parquet", ".pq")
 _NAMES = ("device", "subject", "session", "activity")
 _ABSENT = ["", "NaN", "nan", "NA", "null", "None"]
 _ROW = "row number in the file"
+_TIME = "time as the file has it"
 
 
 def read_table(
@@ -68,12 +70,14 @@ def read_table(
     files = tables_in(path) if path.is_dir() else [path]
     if not files:
         raise UserError(f"{path}: holds no table; expected .csv or .parquet files")
-    tables, without = {}, {}
+    tables, without, missing = {}, {}, {}
     for file in files:
         alone = UNNAMED if len(files) == 1 else file.stem
-        tables[file], others = _loaded(file, mapped, alone)
-        if others is not None:
-            without[file] = others
+        tables[file], lacks = _loaded(file, mapped, alone)
+        if "subject" in lacks.names:
+            without[file] = lacks
+        if "activity" in lacks.names:
+            missing[file] = lacks
     if subjects is not None:
         known = list(_values(tables, "subject"))
         own = {f: t.filter(pl.col("subject").is_in(list(subjects))) for f, t in tables.items()}
@@ -82,16 +86,18 @@ def read_table(
             raise UserError(f"{path}: none of the subjects {list(subjects)}; expected of {known}")
     devices, activities = _values(tables, "device"), _values(tables, "activity")
     runs = []
+    notes = list(_notes(path, without))
     for file, table in tables.items():
         second = _seconds_of(table, file, time)
-        scale = _scales(table, file, acc_unit, gyro_unit)
+        scale, fast = _scales(table, file, acc_unit, gyro_unit)
+        notes += fast
         for (subject, session), rows in _groups(table, ["subject", "session"]):
             session = session if len(files) == 1 else f"{file.stem}-{session}"
             try:
                 streams = _streams(rows, file, scale, second)
             except UserError as error:
                 # Several people's clocks run back where one ends and the next begins.
-                hint = f"; {_named_by(without[file])}" if file in without else ""
+                hint = f"; {_named_by([without[file]])}" if file in without else ""
                 raise UserError(f"{error}{hint}") from None
             runs.append((subject, session, rows, second, streams))
     rate = rate or _common_rate([s for *_, streams in runs for s in streams.values()], path)
@@ -108,7 +114,9 @@ def read_table(
             recordings.append(
                 Recording(subject, name, rate, devices, signals, activity, segment, start)
             )
-    return Collection(path.stem, tuple(recordings), activities, devices, _notes(path, without))
+    # One file with activities is enough to learn from.
+    unlabelled = next(iter(missing.values())).told() if len(missing) == len(files) else ""
+    return Collection(path.stem, tuple(recordings), activities, devices, tuple(notes), unlabelled)
 
 
 def is_table(path: Path) -> bool:
@@ -121,7 +129,23 @@ def tables_in(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if is_table(path)]
 
 
-def _notes(path: Path, without: Mapping[Path, list[str]]) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class _Lacks:
+    """What a file has no column of, subject or activity, and all its columns, used or not."""
+
+    names: tuple[str, ...]
+    columns: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def told(self) -> str:
+        """What to do where activities are needed."""
+        return (
+            f"no column 'activity'; the file has {', '.join(self.columns)}: "
+            "--read columns.activity=NAME says which names the activities"
+        )
+
+
+def _notes(path: Path, without: Mapping[Path, _Lacks]) -> tuple[str, ...]:
     """That no column tells whose samples they are, of the files and their unused columns."""
     if not without:
         return ()
@@ -129,15 +153,21 @@ def _notes(path: Path, without: Mapping[Path, list[str]]) -> tuple[str, ...]:
     if path.is_dir():
         stems = ", ".join(file.stem for file in without)
         whose = f"each file without one is taken as one subject by its name ({stems})"
-    unused = list(dict.fromkeys(name for names in without.values() for name in names))
-    return (f"{path}: no column 'subject', {whose}; {_named_by(unused)}",)
+    return (f"{path}: no column 'subject', {whose}; {_named_by(list(without.values()))}",)
 
 
-def _named_by(unused: Sequence[str]) -> str:
+def _named_by(files: Sequence[_Lacks]) -> str:
     """How to say which column names the subjects, of those that are not used."""
+    unused = list(dict.fromkeys(name for lacks in files for name in lacks.unused))
     if not unused:
         return "where there are several, add a column 'subject'"
     left = f"columns not used: {', '.join(unused)}"
+    if any("activity" in lacks.names for lacks in files):
+        # Either may be what is left: no column is proposed for one of them.
+        return (
+            f"{left}; --read columns.subject=NAME says which column names the subjects, "
+            "columns.activity=NAME the activities"
+        )
     name = unused[0] if len(unused) == 1 else "NAME"
     return f"{left}; --read columns.subject={name} says which column names the subjects"
 
@@ -148,16 +178,14 @@ def _values(tables: Mapping[Path, pl.DataFrame], column: str) -> tuple[str, ...]
     return tuple(sorted(found))
 
 
-def _loaded(
-    path: Path, columns: dict[str, str], subject: str
-) -> tuple[pl.DataFrame, list[str] | None]:
+def _loaded(path: Path, columns: dict[str, str], subject: str) -> tuple[pl.DataFrame, _Lacks]:
     """The file's columns under our names and in our types, checked, with their row numbers.
 
     Args:
         subject: whose the rows are that name none.
 
     Returns:
-        The table; and, where it has no column of subjects, the columns of which none is used.
+        The table, and what it lacks.
     """
     ours = ("time", *_NAMES, *CHANNELS)
     for name in columns:
@@ -178,20 +206,22 @@ def _loaded(
             )
     if not len(table):
         raise UserError(f"{path}: has a header and no rows; expected samples")
-    unused = None
-    if theirs["subject"] not in table.columns:
-        unused = [column for column in table.columns if column not in wanted]
+    lacks = _Lacks(
+        tuple(name for name in _NAMES if theirs[name] not in table.columns),
+        tuple(table.columns),
+        tuple(column for column in table.columns if column not in wanted),
+    )
     table = table.select(pl.col(c).alias(wanted[c]) for c in table.columns if c in wanted)
     # The first line of a CSV is its header.
     first = 1 if path.suffix.lower() in (".parquet", ".pq") else 2
     table = table.with_row_index(_ROW, offset=first)
-    return _typed(table, path, subject), unused
+    return _typed(table, path, subject), lacks
 
 
 def _typed(table: pl.DataFrame, path: Path, subject: str) -> pl.DataFrame:
     text = [name for name in table.columns if table[name].dtype == pl.String]
     table = table.with_columns(pl.col(text).str.strip_chars().replace(dict.fromkeys(_ABSENT)))
-    table = _time_as_number(table)
+    table = _time_as_number(table.with_columns(pl.col("time").alias(_TIME)))
     for name in ("time", *CHANNELS):
         if name not in table.columns:
             continue
@@ -201,9 +231,10 @@ def _typed(table: pl.DataFrame, path: Path, subject: str) -> pl.DataFrame:
             bad = bad | number.is_null() | number.is_nan().fill_null(False)
         if bad.any():
             at = int(bad.arg_max() or 0)
+            found = table[name][at]
+            told = " is empty" if found is None else f": {found!r}"
             raise UserError(
-                f"{path}: row {table[_ROW][at]}, column {name}: {table[name][at]!r}; "
-                "expected a number"
+                f"{path}: row {table[_ROW][at]}, column {name}{told}; expected a number"
             )
         table = table.with_columns(number.alias(name))
     for name in _NAMES:
@@ -259,18 +290,19 @@ def _scales(
     path: Path,
     acc_unit: str | None,
     gyro_unit: str,
-) -> dict[str, np.ndarray]:
-    """Factors [6] of each device to m/s^2 and rad/s."""
-    scales = {}
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Factors [6] of each device to m/s^2 and rad/s; and a note where the latter are doubtful."""
+    scales, turns = {}, {}
+    gyro = gyro_factor(gyro_unit)
     for device in table["device"].unique().sort().to_list():
         own = table.filter(pl.col("device") == device).select(CHANNELS).to_numpy()
         name = f"{path}: device {device}"
         if not np.isfinite(own[:, :3]).any():
             raise UserError(f"{name}: acc_x, acc_y, acc_z hold no number; expected acceleration")
         acc = acc_factor(own[:, :3], name, acc_unit)
-        gyro = gyro_factor(own[:, 3:], name, gyro_unit)
+        turns[device] = own[:, 3:]
         scales[device] = np.array([acc] * 3 + [gyro] * 3)
-    return scales
+    return scales, fast_turns(turns, str(path), gyro_unit)
 
 
 def _streams(
@@ -284,8 +316,10 @@ def _streams(
     for (device,), own in _groups(rows, ["device"]):
         values = own.select(CHANNELS).to_numpy() * scale[device]
         name, numbers = f"{path}: device {device}", own[_ROW].to_numpy().astype(np.int64)
-        # Its faults are told in the file's own unit of time.
-        stream = in_order(Stream(own["time"].to_numpy(), values, name, numbers))
+        # Its faults are told in the file's own words.
+        stream = in_order(
+            Stream(own["time"].to_numpy(), values, name, numbers, own[_TIME].__getitem__)
+        )
         streams[device] = replace(stream, time=stream.time * second)
     return streams
 
