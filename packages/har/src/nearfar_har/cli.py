@@ -323,10 +323,14 @@ def _report(
     from nearfar_har.report import by_device, training_pictures
     from nearfar_kit.report import end_report
 
+    of = f"{len(rest.devices)} devices, {len(set(rest.subject.tolist()))} subjects"
+    if test is rest:
+        told = f"tested on {len(test)} windows of {of}."
+    else:
+        told = f"learnt from {len(rest)} windows of {of}"
+        told += "." if test is None else f"; tested on {len(test)} windows of others."
     report = _new_report(
-        "Activity recognition from body-worn sensors",
-        f"{settings.pretext} on {dataset}: {len(rest)} windows of {len(rest.devices)} devices, "
-        f"{len(rest.subjects)} subjects.",
+        "Activity recognition from body-worn sensors", f"{settings.pretext} on {dataset}: {told}"
     )
     shown = rest if test is None else test
     if test is not None:

@@ -41,6 +41,10 @@ class ActivityClassifier:
         self._given = settings
         self.settings = load_settings(HarSettings, base=settings)
 
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"{type(self).__name__}({given})"
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The keywords this was made with."""
         return {"random_state": self.random_state, **self._given}

@@ -74,6 +74,12 @@ class Windows:
                     f"{name} is {list(getattr(self, name).shape)}; expected [{shape[0]}]"
                 )
 
+    def __repr__(self) -> str:
+        people = len(set(self.subject.tolist()))
+        length = self.samples / self.rate
+        devices = ", ".join(self.devices)
+        return f"Windows({len(self)} of {length:g} s, devices {devices}, {people} subjects)"
+
     def __len__(self) -> int:
         return len(self.signals)
 
