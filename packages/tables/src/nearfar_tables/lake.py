@@ -152,12 +152,11 @@ class Lake:
         scored = self._scored(union, before)
         sets = self._joined(union, scored, before)
         self.union, self.sets = union, sets
-        self.scored = Scored(
-            **{
-                name: np.concatenate([getattr(self.scored, name), getattr(scored, name)])
-                for name in ("pairs", "score", "probability", "match")
-            }
+        pairs, score, probability, match = (
+            np.concatenate([getattr(self.scored, name), getattr(scored, name)])
+            for name in ("pairs", "score", "probability", "match")
         )
+        self.scored = Scored(pairs, score, probability, match)
         self.mended += tuple(line for source in sources for line in source.mended)
         return sets[before:]
 

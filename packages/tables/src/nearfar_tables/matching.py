@@ -119,7 +119,7 @@ def learn(
         number = int(outside.argmax())
         left, right = pairs[number]
         raise UserError(
-            f"pair {number} is of rows {left} and {right}; expected rows 0 to {frame.height - 1}"
+            f"pair {number} is of rows {left} and {right}; expected 0 to {frame.height - 1}"
         )
     if not frame.width:
         raise UserError("the table has no column; expected one or more to compare")
