@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import csv
+import json
+import re
+import time
+from pathlib import Path
 
 import duckdb
+import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -17,6 +22,7 @@ from nearfar_tables import TablesSettings, integrate, read
 from nearfar_tables.canonical import canonical
 from nearfar_tables.cli import app
 from nearfar_tables.conflicts import Answer
+from nearfar_tables.simulate import simulate
 
 QUICK = load_settings(TablesSettings, overrides=["epochs=0"])
 SHOPS = [
@@ -78,6 +84,7 @@ class TestJudges:
         status, told, _ = call(*resolve, "--judge", "neighbours")
         assert status == 0
         assert "answered: 1" in told
+        assert "1 conflicts decided in 25 sets (1 by neighbours)" in told
         assert pl.read_csv(out).filter(pl.col("set") == "odd")["state"].item() == "NV"
 
     def test_a_dry_run_asks_and_writes_nothing(self, call, branches):
@@ -176,9 +183,10 @@ class TestIntegrate:
 
 GOOD = "name,city\nGolden Dragon,Boston\nBlue Lagoon,Salem\n"
 POOR = {
-    "ragged rows": (b"name,city\ngolden dragon\nblue lagoon,salem,x,y\n", 2, "and 0 more rows"),
+    "ragged rows": (b"name,city\ngolden dragon\nblue lagoon,salem,x,y\n", 2,
+                    "line 2: has fewer fields than the header: the missing cells are empty\n"),
     "wrong encoding": ("name,city\nCaf\u00e9 M\u00fcnchen,Boston\n".encode("cp1252"), 1,
-                       "read as Windows-1252"),
+                       "byte 13: is not UTF-8; read as Windows-1252"),
     "repeated headers": (b"name,name,city\na,golden dragon,boston\n", 1, "the second is name_2"),
     "a column of NULL": (b"name,city,stars\ngolden dragon,,\nblue lagoon,,\n", 2, ""),
     "one row": (b"name,city\ngolden dragon,boston\n", 1, ""),
@@ -203,7 +211,8 @@ class TestPoorFiles:
                               "--processes", 1, "--quiet")  # fmt: skip
         assert status == 0
         assert told in err
-        assert bool(err) == bool(told)
+        notes = [line for line in err.splitlines() if "of two tables" not in line]
+        assert len(notes) == bool(told) * (2 if case == "ragged rows" else 1)
         sets = read(out / "sets.csv").frame
         wanted = [("good", 0), ("good", 1), *(("poor", row) for row in range(rows))]
         assert [(table, int(row)) for table, row in sets.select("table", "row").rows()] == wanted
@@ -218,11 +227,54 @@ class TestPoorFiles:
                    if n == number}  # fmt: skip
             for column in said.columns:
                 cell = said[column][row]
-                forms = {canonical(text, "text") for text in ast.literal_eval(own[column])}
+                forms = {canonical(text, "text") for text in json.loads(own[column])}
                 assert cell is None or canonical(cell, "text") in forms
         for name in ("table", "provenance", "conflicts"):
             for line in csv.reader((out / f"{name}.csv").open(newline="")):
                 assert not any(cell.startswith("=") for cell in line)
+
+
+class TestReadme:
+    """What the README shows, as it stands there."""
+
+    README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+    def test_match_group_and_resolve(self, call, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        tables, _ = simulate(700)
+        whole = [t.with_columns(shop=pl.lit(name)) for name, t in tables.items()]
+        pl.concat(whole)[:1000].write_csv("rows.csv")
+        chain = [
+            line for line in re.findall(r"^nearfar-tables (.*?)(?:\s+#.*)?$", self.README, re.M)
+            if line.startswith(("match --data rows.csv --source", "group", "resolve --data rows"))
+            and "..." not in line
+        ]  # fmt: skip
+        assert [line.split()[0] for line in chain] == ["match", "group", "resolve", "resolve"]
+        for line in chain:
+            quick = ["--quiet", "--set=epochs=0"] if line.startswith("match") else []
+            status, told, err = call(*line.split(), *quick)
+            assert (status, err) == (0, "")
+        by = [part.split(" by ")[1] for part in re.search(r"\((.*)\)", told)[1].split(", ")]
+        assert "accu" in by
+
+    def test_python(self, tmp_path):
+        rows = 40
+        names = pd.Series([f"maker{n % 7} thing{n} red" for n in range(rows)])
+        price = np.arange(rows) * 1.5
+        pd.DataFrame({"name": names, "price": price}).to_csv(tmp_path / "abt.csv", index=False)
+        pd.DataFrame({"title": names.str.upper(), "price": price}).to_csv(
+            tmp_path / "buy.csv", index=False
+        )
+        pd.DataFrame({"name": names[:5], "price": price[:5]}).to_csv(
+            tmp_path / "walmart.csv", index=False
+        )
+        names = {"folder": tmp_path / "kept"}
+        blocks = re.findall(r"^```python\n(.*?)^```", self.README, re.M | re.S)
+        for block in blocks:
+            exec(block.replace('read_csv("', f'read_csv("{tmp_path}/'), names)
+        assert isinstance(names["result"].table, pd.DataFrame)
+        assert "title" not in names["result"].table
+        assert (tmp_path / "kept" / "lake.json").exists()
 
 
 class TestCommands:
@@ -238,10 +290,86 @@ class TestCommands:
         assert Metrics.read(out / "metrics.json").verb == "integrate"
         assert read(out / "sets.csv").frame.height == 10
         page = (out / "report.html").read_text()
-        assert "a:0, b:0" in page
+        assert "<td>0</td><td>a:0</td><td>Golden Dragon</td>" in page
+        assert "<td>0</td><td>b:0</td><td>golden dragon</td>" in page
+        # Each pair that was looked at, with both of its rows' cells.
+        doubtful = page[page.index("most doubtful") :]
+        assert "<td>b:2</td><td></td><td></td><td></td><td>casa pepe</td>" in doubtful
         assert "Blue Lagoon | blue lagoon cafe" in page or "blue lagoon cafe | Blue Lagoon" in page
-        status, _, err = call("integrate", "--data", folder, "--out", out, "--set=epochs=0")
-        assert (status, "holds a run" in err) == (2, True)
+        # --resume would not help: the run is done.
+        for more in ([], ["--resume"]):
+            status, _, err = call("integrate", "--data", folder, "--out", out, *more)
+            assert status == 2
+            assert err.rstrip().endswith("holds a finished run; expected a new folder")
+
+    def test_a_run_stopped_while_its_files_were_written_goes_on(
+        self, call, folder, tmp_path, monkeypatch
+    ):
+        from nearfar_tables import lake
+
+        out = tmp_path / "run"
+        integrating = ["integrate", "--data", folder, "--out", out, "--set=epochs=0", "--quiet"]
+
+        def stopped(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(lake.Lake, "save", stopped)
+            assert call(*integrating)[0] != 0
+        status, _, err = call(*integrating)
+        assert (status, "holds a stopped run; expected a new folder, or --resume" in err) == (
+            2,
+            True,
+        )
+        assert call(*integrating, "--resume")[0] == 0
+        assert Metrics.read(out / "metrics.json").resumed
+
+    def test_time_and_counts_are_those_of_the_whole_run(self, call, folder, tmp_path, monkeypatch):
+        from nearfar_tables import lake
+
+        learn = lake.learn
+
+        def slow(*given, **named):
+            time.sleep(1.0)
+            return learn(*given, **named)
+
+        monkeypatch.setattr(lake, "learn", slow)
+        out = tmp_path / "run"
+        call("integrate", "--data", folder, "--out", out, "--set=epochs=0", "--quiet")
+        metrics = Metrics.read(out / "metrics.json")
+        assert metrics.seconds >= 1.0
+        assert {record.metric: record.value for record in metrics.records} == {
+            "rows in": 10, "rows out": 7, "sets of several rows": 3, "pairs scored": 3,
+            "pairs matched": 3, "conflicts": read(out / "conflicts.csv").frame.height,
+        }  # fmt: skip
+
+    def test_ties_of_two_tables_are_told(self, call, folder, tmp_path):
+        out = tmp_path / "run"
+        _, told, err = call("integrate", "--data", folder, "--out", out, "--set=epochs=0")
+        conflicts = read(out / "conflicts.csv").frame
+        count = conflicts.height
+        assert count > 0
+        assert f"note: {count} ties of two tables: the first table's value (a) was taken" in err
+        assert f"were decided ({count} by vote)" in told
+        assert all(json.loads(said)[0].startswith("a:") for said in conflicts["sources"])
+        assert f"{count} ties of two tables" in (out / "report.html").read_text()
+        C = A.with_columns(pl.col("street") + " West")
+        C.write_csv(folder / "c.csv")
+        _, _, err = call("integrate", "--data", folder, "--out", tmp_path / "three",
+                         "--set=epochs=0")  # fmt: skip
+        assert "ties of two tables" not in err
+
+    def test_all_columns_that_look_alike_are_taken_by_one_line(self, call, folder, tmp_path):
+        (folder / "b.csv").unlink()
+        A.rename({"city": "place", "street": "road"}).write_csv(folder / "c.csv")
+        _, _, err = call("integrate", "--data", folder, "--out", tmp_path / "r", "--set=epochs=0")
+        (line,) = [line for line in err.splitlines() if "rows were matched all the same" in line]
+        options = line[line.index("--align") :].split()
+        assert len(options) == 4
+        status, _, err = call("integrate", "--data", folder, "--out", tmp_path / "again",
+                              "--set=epochs=0", *options)  # fmt: skip
+        assert (status, "looks like" in err) == (0, False)
+        assert read(tmp_path / "again" / "table.csv").frame.columns == A.columns
 
     def test_step_by_step_is_the_whole(self, call, folder, tmp_path):
         whole = integrate(folder, settings=QUICK)
@@ -299,6 +427,40 @@ class TestCommands:
         found = read(out).frame
         assert found.select("left", "right").rows() == [(5, 4), (0, 1), (2, 3)]
         assert found["match"].to_list()[:2] == [False, True]
+
+    def test_few_pairs_of_rows_that_differ_do_not_match(self, call, tmp_path):
+        tables, _ = simulate(300)
+        rows, pairs, out = (tmp_path / f"{name}.csv" for name in ("rows", "pairs", "out"))
+        guide = tables["guide_1"]
+        pl.concat([guide, guide[5:6]]).write_csv(rows)
+        pairs.write_text(f"left,right\n1,100\n0,150\n5,{guide.height}\n")
+        status, told, err = call("match", "--data", rows, "--pairs", pairs, "--out", out,
+                                 "--set=epochs=1", "--quiet")  # fmt: skip
+        assert status == 0
+        assert "1 of 3 pairs match" in told
+        assert read(out).frame["match"].to_list() == ["false", "false", "true"]
+        assert "note: no line between matches and others could be found from 3 pairs" in err
+
+    def test_pairs_of_rows_that_are_not_there(self, call, folder, tmp_path):
+        pairs = tmp_path / "p.csv"
+        pairs.write_text("left,right\n0,1\n2,9999\n")
+        for command in (["match", "--data", folder / "a.csv", "--pairs", pairs],
+                        ["group", "--data", pairs, "--rows", 6]):  # fmt: skip
+            status, _, err = call(*command, "--out", tmp_path / "o.csv")
+            assert (status, err) == (2, f"error: {pairs}, row 1: right is 9999; expected 0 to 5\n")
+
+    def test_match_one_says_why_it_finds_nothing(self, call, folder, tmp_path):
+        run = tmp_path / "run"
+        call("integrate", "--data", folder, "--out", run, "--set=epochs=0", "--quiet")
+        status, told, err = call("match-one", "--model", run, "--row", '{"name": "Xyzzy Plugh"}')
+        assert (status, told) == (0, "")
+        assert "no set found: none shares 2 rare words with this row" in err
+        status, _, err = call("match-one", "--model", folder, "--row", '{"name": "x"}')
+        assert status == 2
+        assert err == (
+            f"error: --model {folder}: holds no integrated tables; expected the run folder of "
+            "integrate or update\n"
+        )
 
     def test_the_demo_beats_joining_equal_names(self, call, tmp_path):
         status, _, _ = call("demo", "--out", tmp_path / "demo", "--quiet", "--set=epochs=0")

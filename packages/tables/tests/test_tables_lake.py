@@ -170,6 +170,8 @@ def test_the_commands(guides, tmp_path, capsys):
 
     assert call("integrate", "--data", lake, "--out", run, "--set=epochs=0", "--quiet")[0] == 0
     before = pl.read_csv(run / "sets.csv")
+    assert (run / "scores.png").exists()
+    assert "Pairs match from a score of " in (run / "report.html").read_text()
     row = tables["guide_1"].row(0, named=True)
     status, told, _ = call("match-one", "--model", run, "--row", json.dumps(row))
     assert status == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,7 +16,7 @@ from sklearn.preprocessing import normalize
 from nearfar_kit.errors import UserError
 from nearfar_tables.source import SourceTable
 
-__all__ = ["Alignment", "Suggestion", "align", "left_apart", "suggest_alignment"]
+__all__ = ["Alignment", "Apart", "Suggestion", "align", "left_apart", "suggest_alignment"]
 
 Alignment = dict[str, dict[str, str]]  # table -> its column -> column of the union
 
@@ -30,6 +31,26 @@ class Suggestion:
     left: tuple[str, str]  # table, column
     right: tuple[str, str]
     score: float
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A column that stands in one table alone, though it looks like another table's ``union``."""
+
+    table: str
+    column: str
+    union: str
+
+    @property
+    def option(self) -> str:
+        """What makes the two one."""
+        return "--align " + shlex.quote(f"{self.table}.{self.column}={self.union}")
+
+    def __str__(self) -> str:
+        return (
+            f"column {self.column} of {self.table} is in no other table and looks like "
+            f"{self.union}: {self.option} makes them one"
+        )
 
 
 def align(
@@ -96,14 +117,15 @@ def suggest_alignment(sources: Sequence[SourceTable], *, least: float = 0.5) -> 
     return sorted(found, key=lambda s: -s.score)
 
 
-def left_apart(sources: Sequence[SourceTable], alignment: Alignment) -> list[str]:
-    """A line for each column that an alignment leaves in one table alone, though it looks like one
-    of another table, and how the two are joined."""
+def left_apart(sources: Sequence[SourceTable], alignment: Alignment) -> list[Apart]:
+    """The columns that an alignment leaves in one table alone, though they look like one of another
+    table; all of them can be joined at once."""
     holders: dict[str, list[str]] = {}
     for table, own in alignment.items():
         for union in own.values():
             holders.setdefault(union, []).append(table)
-    told: dict[tuple[str, str], str] = {}
+    told: dict[tuple[str, str], Apart] = {}
+    given: set[tuple[str, str]] = set()  # of a table one column alone can be called so
     for found in suggest_alignment(sources, least=APART):
         # Of two that both stand alone, the later table's takes the earlier one's name.
         for (table, column), (other, like) in (
@@ -112,11 +134,10 @@ def left_apart(sources: Sequence[SourceTable], alignment: Alignment) -> list[str
         ):
             union = alignment[other][like]
             alone = holders[alignment[table][column]] == [table] and table not in holders[union]
-            if alone and not {found.left, found.right} & told.keys():
-                told[table, column] = (
-                    f"column {column} of {table} is in no other table and looks like {union}: "
-                    f"--align {table}.{column}={union} makes them one"
-                )
+            free = (table, union) not in given
+            if alone and free and not {found.left, found.right} & told.keys():
+                told[table, column] = Apart(table, column, union)
+                given.add((table, union))
     return list(told.values())
 
 

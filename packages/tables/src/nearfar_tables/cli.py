@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,7 +45,12 @@ app = new_app("Dirty tables of a data lake into one: align, block, match, group,
 
 LAKE = Path("checkpoint") / "lake"
 TOLD = ("numpy", "polars", "duckdb", "scikit-learn", "igraph")
-File = Annotated[Path, typer.Option("--out", help="File to write, .csv, .parquet or .arrow.")]
+File = Annotated[
+    Path,
+    typer.Option(
+        "--out", help="File to write, .csv, .parquet or .arrow; one that is there is replaced."
+    ),
+]
 Table = Annotated[Path, typer.Option("--data", help="A table; rows are numbered from 0.")]
 Align = Annotated[
     list[str] | None,
@@ -123,6 +129,7 @@ def integrate(
     quiet: Quiet = False,
 ) -> None:
     """All tables of a folder into one: table, sets, pairs, conflicts, provenance, a report."""
+    began = time.monotonic()
     settings = load_settings(TablesSettings, config, overrides or [])
     _known_ending(ending)
     columns = _alignment(align)
@@ -130,10 +137,10 @@ def integrate(
     from nearfar_tables.lake import Lake
     from nearfar_tables.on_ray import cluster
     from nearfar_tables.readers import read_all
-    from nearfar_tables.workplace import workplace
+    from nearfar_tables.workplace import goes_on_in, workplace
 
     sources = read_all(data)
-    _no_run(out)
+    _no_run(out, resume)
     begun_with = {
         "settings": settings.model_dump(mode="json"), "seed": seed, "columns": columns,
         "tables": [[s.name, s.frame.height, s.frame.columns] for s in sources],
@@ -142,12 +149,16 @@ def integrate(
         cluster(ray) if ray else nullcontext(),  # what is not there is told before work is done
         workplace(out, begun_with, resume=resume) as place,
     ):
+        goes_on = goes_on_in(place)
         lake = Lake.of(
             sources, columns=columns, settings=settings, seed=seed, folder=place,
             processes=processes_of(processes), ray=ray, quiet=quiet,
         )  # fmt: skip
         result = lake.result(judging)
-        run, metrics = begin("tables", "integrate", out, settings, seed=seed, packages=TOLD)
+        run, metrics = begin(
+            "tables", "integrate", out, settings, seed=seed, resume=resume, packages=TOLD
+        )
+        metrics.began, metrics.resumed = began, goes_on
         _leave(run, metrics, lake, sources, result, ending, _apart(sources, columns))
 
 
@@ -166,17 +177,18 @@ def update(
     quiet: Quiet = False,
 ) -> None:
     """More rows into an integrated table; what was joined stays, under the same numbers."""
+    began = time.monotonic()
     _known_ending(ending)
     columns = _alignment(align)
     judging = _judge(judge, server_model, key_env, cache, budget)
-    from nearfar_tables.lake import Lake
     from nearfar_tables.readers import read_all
 
     sources = read_all(data)
-    lake = Lake.load(model / LAKE)
+    lake = _lake(model)
     notes = _apart([lake.as_source(), *sources], columns)
     lake.update(sources, columns=columns)
     run, metrics = begin("tables", "update", out, lake.settings, seed=lake.seed, packages=TOLD)
+    metrics.began = began
     _leave(run, metrics, lake, sources, lake.result(judging), ending, notes)
 
 
@@ -190,16 +202,18 @@ def match_one(
     import json
     from dataclasses import asdict
 
-    from nearfar_tables.lake import Lake
-
     try:
         content = json.loads(row)
     except ValueError:
         content = None
     if not isinstance(content, dict):
         raise UserError('--row: is no JSON object; expected {"column": "value", ...}')
-    for partner in Lake.load(model / LAKE).match_one(content, most=most):
+    lake = _lake(model)
+    partners = lake.match_one(content, most=most)
+    for partner in partners:
         typer.echo(json.dumps(asdict(partner), ensure_ascii=False))
+    if not partners:
+        tell(lake.why_none())
 
 
 @app.command()
@@ -233,10 +247,12 @@ def match(
     else:
         given = _integers(pairs, ("left", "right"), ("label",))
         candidates = given[:, :2]
+        _rows_there(pairs, candidates, frame.height)
         labels = given[:, 2] if given.shape[1] > 2 else None
     found = run_matching(
-        frame, candidates, source=origin, labels=labels, settings=settings, seed=seed, quiet=quiet
-    )
+        frame, candidates, source=origin, labels=labels, settings=settings, seed=seed,
+        blocked=pairs is None, quiet=quiet,
+    )  # fmt: skip
     write(
         pl.DataFrame(
             {
@@ -246,6 +262,8 @@ def match(
         ),
         out,
     )  # fmt: skip
+    if found.note:
+        tell(found.note)
     typer.echo(f"{int(found.match.sum())} of {len(found.match)} pairs match: {out}")
 
 
@@ -272,8 +290,7 @@ def group(
     weights = np.ones(len(pairs))
     if "probability" in frame.columns:
         weights = frame["probability"].cast(pl.Float64, strict=False).fill_null(0.0).to_numpy()
-    if len(pairs) and (pairs.min() < 0 or pairs.max() >= rows):
-        raise UserError(f"{data}: pairs name row {pairs.max()}; expected 0 to {rows - 1}")
+    _rows_there(data, pairs, rows)
     yes = weights > settings.threshold
     sets = run_grouping(rows, pairs[yes], weights[yes], settings.groups, seed)
     write(pl.DataFrame({"row": np.arange(rows), "set": sets}), out)
@@ -307,6 +324,7 @@ def resolve(
     import numpy as np
     import polars as pl
 
+    from nearfar_tables.report import by_whom
     from nearfar_tables.resolution import resolve as run_resolution
     from nearfar_tables.writers import write
 
@@ -342,7 +360,10 @@ def resolve(
     write(pl.concat([names.to_frame(), found.table], how="horizontal"), out)
     if provenance is not None:
         write(found.cells, provenance)
-    typer.echo(f"{found.conflicts.height} conflicts decided in {len(names)} sets: {out}")
+    typer.echo(
+        f"{found.conflicts.height} conflicts decided in {len(names)} sets"
+        f"{by_whom(found.conflicts)}: {out}"
+    )
 
 
 @app.command()
@@ -397,10 +418,15 @@ def _names(given: str | None) -> list[str] | None:
     return [name.strip() for name in given.split(";")] if given else None
 
 
-def _no_run(out: Path) -> None:
-    """Before hours of work, not after it."""
-    if (out / "settings.yaml").exists():
-        raise UserError(f"--out {out}: holds a run; expected a new folder")
+def _no_run(out: Path, resume: bool) -> None:
+    """Before hours of work, not after it. One that was stopped while its files were written can go
+    on; one that is done cannot."""
+    from nearfar_tables.workplace import place_of
+
+    stopped = place_of(out).exists()
+    if (out / "settings.yaml").exists() and not (stopped and resume):
+        what, hint = ("stopped", ", or --resume") if stopped else ("finished", "")
+        raise UserError(f"--out {out}: holds a {what} run; expected a new folder{hint}")
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: is a file; expected a folder")
 
@@ -415,17 +441,16 @@ def _leave(
     ending: str, notes: list[str],
 ) -> None:  # fmt: skip
     """The files and the page of an integration, and what goes on from it."""
-    from nearfar_tables.report import in_short, integration_report
+    from nearfar_tables.report import counted, in_short, integration_report, ties
     from nearfar_tables.writers import write
 
     for name in ("table", "sets", "pairs", "conflicts", "provenance"):
         write(_frame(getattr(result, name)), run.path / f"{name}.{ending}")
     lake.save(run.path / LAKE)
-    for line in result.mended:
-        typer.echo(f"mended: {line}", err=True)
-    tell(*notes)
+    tell(*result.mended, *notes, *ties(result))
+    metrics.add(counted(result, lake.seed))
     metrics.write(run.metrics)
-    integration_report(run, metrics, sources, result, notes=notes)
+    integration_report(run, metrics, lake, sources, result, notes=notes)
     typer.echo(in_short(result))
     end(run)
 
@@ -433,7 +458,36 @@ def _leave(
 def _apart(sources: Sequence[SourceTable], columns: dict[str, dict[str, str]]) -> list[str]:
     from nearfar_tables.alignment import align, left_apart
 
-    return left_apart(sources, align(sources, columns))
+    apart = left_apart(sources, align(sources, columns))
+    if not apart:
+        return []
+    options = " ".join(column.option for column in apart)
+    return [
+        *map(str, apart),
+        "rows were matched all the same, by the columns that are one; to take all of this, run the "
+        f"same with a new --out and {options}",
+    ]
+
+
+def _lake(model: Path) -> Lake:
+    """What integrate or update has left in a run folder."""
+    from nearfar_tables.lake import Lake
+
+    if not (model / LAKE).is_dir():
+        raise UserError(
+            f"--model {model}: holds no integrated tables; expected the run folder of integrate or "
+            "update"
+        )
+    return Lake.load(model / LAKE)
+
+
+def _rows_there(path: Path, pairs: NDArray[np.int64], height: int) -> None:
+    """Raises UserError for the first pair of a file whose rows are not there."""
+    outside = (pairs < 0) | (pairs >= height)
+    if outside.any():
+        row, side = divmod(int(outside.argmax()), 2)
+        name, number = ("left", "right")[side], pairs[row, side]
+        raise UserError(f"{path}, row {row}: {name} is {number}; expected 0 to {height - 1}")
 
 
 def _judge(

@@ -10,7 +10,7 @@ from nearfar_kit.run import RunFolder
 from nearfar_kit.settings import load_settings
 from nearfar_kit.table import Cell, Table, summarise
 from nearfar_tables.cells import normal_text
-from nearfar_tables.integration import integrate
+from nearfar_tables.lake import Lake
 from nearfar_tables.measures import b_cubed, pairwise_scores, set_similarity
 from nearfar_tables.readers import read_all
 from nearfar_tables.report import integration_report
@@ -28,7 +28,8 @@ def run_demo(
 ) -> Table:
     """Integrates, scores, writes the files and the report; gives the table of scores."""
     tables, truth = simulate(seed=seed)
-    result = integrate(tables, settings=settings, seed=seed, quiet=quiet)
+    lake = Lake.of(tables, settings=settings, seed=seed, quiet=quiet)
+    result = lake.result()
     names = pl.concat(tables.values())["name"].to_list()
     text = [normal_text(name) if name else f"row {n}" for n, name in enumerate(names)]
     found = {
@@ -48,5 +49,5 @@ def run_demo(
     for name in ("table", "sets", "pairs", "conflicts", "provenance"):
         write(getattr(result, name), run.path / f"{name}.csv")
     table = Table("Sets of rows against the truth, simulated guides.", ["method", *scores], rows)
-    integration_report(run, metrics, read_all(tables), result, table)
+    integration_report(run, metrics, lake, read_all(tables), result, table)
     return table

@@ -44,9 +44,13 @@ def read_csv(path: Path) -> SourceTable:
     names = distinct_names([*header, *extra], [], "")
     short = [line for line, fields in rows[1:] if len(fields) < len(header)]
     long = [line for line, fields in rows[1:] if len(fields) > len(header)]
-    for lines, what in ((short, "fewer fields: NULL there"), (long, f"more: kept in {extra}")):
+    for lines, what in (
+        (short, "fewer fields than the header: the missing cells are empty"),
+        (long, f"more fields than the header: they are kept in {', '.join(extra)}"),
+    ):
         if lines:
-            mended.append(f"{path}, line {lines[0]}: and {len(lines) - 1} more rows, {what}")
+            others = f", like {len(lines) - 1} more" if len(lines) > 1 else ""
+            mended.append(f"{path}, line {lines[0]}: has {what}{others}")
     columns = {
         name: [fields[n] or None if n < len(fields) else None for _, fields in rows[1:]]
         for n, name in enumerate(names)
@@ -93,7 +97,8 @@ def _decoded(path: Path, mended: list[str]) -> str:
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
-        mended.append(f"{path}, byte {error.start}: no {encoding.upper()}: read as Windows-1252")
+        name = "UTF-16" if encoding == "utf-16" else "UTF-8"
+        mended.append(f"{path}, byte {error.start}: is not {name}; read as Windows-1252")
         return raw.decode("cp1252", errors="replace")
 
 

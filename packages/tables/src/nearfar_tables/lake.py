@@ -113,7 +113,7 @@ class Lake:
                     np.save(file, candidates)
         model, scored = learn(
             union.frame, candidates, source=across, settings=settings, seed=seed, folder=folder,
-            processes=processes, ray=ray, quiet=quiet,
+            processes=processes, ray=ray, blocked=True, quiet=quiet,
         )  # fmt: skip
         yes = scored.match
         sets = group(
@@ -152,12 +152,11 @@ class Lake:
         scored = self._scored(union, before)
         sets = self._joined(union, scored, before)
         self.union, self.sets = union, sets
-        self.scored = Scored(
-            *(
-                np.concatenate([getattr(self.scored, name), getattr(scored, name)])
-                for name in ("pairs", "score", "probability", "match")
-            )
+        pairs, score, probability, match = (
+            np.concatenate([getattr(self.scored, name), getattr(scored, name)])
+            for name in ("pairs", "score", "probability", "match")
         )
+        self.scored = Scored(pairs, score, probability, match)
         self.mended += tuple(line for source in sources for line in source.mended)
         return sets[before:]
 
@@ -187,6 +186,15 @@ class Lake:
             )
             for number in order
         ]  # fmt: skip
+
+    def why_none(self) -> str:
+        """Why :meth:`match_one` may find nothing."""
+        if self.model is None:
+            return "no set found: no two rows of these tables were alike enough to learn from"
+        return (
+            f"no set found: none shares {self.settings.shared_tokens} rare words with this row "
+            f"(words that at most {self.settings.token_rows} rows hold)"
+        )
 
     def save(self, folder: Path | str) -> None:
         """``rows.parquet``, ``pairs.safetensors`` and ``lake.json``."""

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
-from nearfar_tables.calibration import fit_mixture, uncontested
+from nearfar_tables.calibration import Cut, Mixture, fit_mixture, uncontested
 from nearfar_tables.cells import Cells
 from nearfar_tables.evidence import Evidence, gather
 from nearfar_tables.pair_model import Design, PairModel, plain_similarity
@@ -29,6 +29,8 @@ __all__ = ["Scored", "learn", "match"]
 Floats = NDArray[np.float64]
 BACKGROUND = 100  # pairs that are known not to match, at least
 SAMPLE = 200_000  # pairs that regression and mixture are fitted to, at most
+FEW = 200  # pairs of a caller's own, below which a line between them may part like from like
+HALF = (0.5, 0.05)  # plain similarity from which pairs match where no line is found; how sharp
 LEARNT = "matcher.safetensors"
 
 
@@ -39,12 +41,14 @@ class Scored:
     Attributes:
         pairs: [P, 2]. score: [P], log-odds. probability: [P], of being one thing, 0 where a row
         has a clearly better partner. match: [P].
+        note: where it was not found from the pairs themselves what is a match; else empty.
     """
 
     pairs: NDArray[np.int64]
     score: Floats
     probability: Floats
     match: NDArray[np.bool_]
+    note: str = ""
 
 
 def match(
@@ -55,6 +59,7 @@ def match(
     labels: NDArray[np.int64] | None = None,
     settings: TablesSettings | None = None,
     seed: int = 0,
+    blocked: bool = False,
     quiet: bool = True,
 ) -> Scored:
     """Scores candidate pairs, the caller's own or those of blocking, and says which match.
@@ -62,8 +67,9 @@ def match(
     As :func:`learn`, without keeping what was learnt.
     """
     return learn(
-        frame, pairs, source=source, labels=labels, settings=settings, seed=seed, quiet=quiet
-    )[1]
+        frame, pairs, source=source, labels=labels, settings=settings, seed=seed, blocked=blocked,
+        quiet=quiet,
+    )[1]  # fmt: skip
 
 
 def learn(
@@ -77,6 +83,7 @@ def learn(
     folder: Path | None = None,
     processes: int = 1,
     ray: str | None = None,
+    blocked: bool = False,
     quiet: bool = True,
 ) -> tuple[PairModel | None, Scored]:
     """What there is to learn of candidate pairs, and what it says of them.
@@ -92,6 +99,8 @@ def learn(
         source: [N] the table of each row; None: all of one, so that partners are not contested.
         labels: [P] 1, 0, or -1 for unknown; None: all unknown. Known ones are learnt from as they
             are and answered so.
+        blocked: whether the pairs are what :func:`nearfar_tables.block` found. A caller's own need
+            not be alike at all; where they are few and none stands out, a fixed similarity decides.
         folder: where what pairs look like is kept meanwhile; with what an earlier call of the same
             arguments has left there it goes on. None: a temporary one.
         processes: that look at pairs; any number finds the same.
@@ -105,9 +114,12 @@ def learn(
     """
     settings = settings or load_settings(TablesSettings)
     pairs = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
-    if len(pairs) and (pairs.min() < 0 or pairs.max() >= frame.height):
+    outside = ((pairs < 0) | (pairs >= frame.height)).any(1)
+    if outside.any():
+        number = int(outside.argmax())
+        left, right = pairs[number]
         raise UserError(
-            f"pairs name rows {pairs.min()} to {pairs.max()}; expected 0 to {frame.height - 1}"
+            f"pair {number} is of rows {left} and {right}; expected 0 to {frame.height - 1}"
         )
     if not frame.width:
         raise UserError("the table has no column; expected one or more to compare")
@@ -122,9 +134,17 @@ def learn(
         model = _model(cells, pairs, settings, seed, place, quiet)
         evidence = gather(model, cells, pairs, place, processes=processes, ray=ray, quiet=quiet)
         score, probability = _decided(model, evidence, pairs, source, known, seed)
+        note = ""
+        if not blocked and asked < FEW and not _stands_out(model):
+            score, probability = _by_half(model, evidence, pairs, source, known)
+            note = (
+                f"no line between matches and others could be found from {asked} pairs: those of "
+                f"similarity {HALF[0]} and more match; more pairs, or those that blocking finds, "
+                "tell better"
+            )
     probability = np.where(known >= 0, known, probability)[:asked]
     match = probability > settings.threshold
-    return model, Scored(pairs[:asked], score[:asked], probability, match)
+    return model, Scored(pairs[:asked], score[:asked], probability, match, note)
 
 
 @contextmanager
@@ -185,6 +205,28 @@ def _decided(
         score = np.concatenate([model.score_of(*seen) for seen in evidence])
         found = _parted(model, score, pairs, source, known, model.settings.margin, sample)
     return score, found
+
+
+def _stands_out(model: PairModel) -> bool:
+    """Whether the likelier part is more likely than not in the regression's own eyes."""
+    if model.settings.calibration != "adapted":
+        return True
+    return (
+        model.weights is not None
+        and isinstance(model.mixture, Mixture)
+        and model.mixture.high[0] > 0
+    )
+
+
+def _by_half(
+    model: PairModel, evidence: Evidence, pairs: NDArray[np.int64], source: NDArray[np.int64],
+    known: NDArray[np.int64],
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Scores and probabilities [P] by plain similarity alone, which the model keeps to."""
+    model.weights, model.plain_scale, model.mixture = None, HALF, Cut(0.0, 1.0)
+    score = np.concatenate([model.score_of(*seen) for seen in evidence])
+    open_ = uncontested(pairs, score, source, model.settings.margin) & (known != 0)
+    return score, np.where(open_, model.probability(score), 0.0)
 
 
 def _parted(

@@ -12,9 +12,19 @@ from typing import Any
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
 
-__all__ = ["workplace"]
+__all__ = ["goes_on_in", "place_of", "workplace"]
 
 BEGUN = "begun.json"
+
+
+def place_of(out: Path) -> Path:
+    """Where the work of a run in ``out`` is kept until it is done."""
+    return out.resolve().with_name(f".{out.resolve().name}.work")
+
+
+def goes_on_in(place: Path) -> bool:
+    """Whether a stopped run has left work there."""
+    return any(file.name != BEGUN for file in place.iterdir())
 
 
 @contextmanager
@@ -29,7 +39,7 @@ def workplace(out: Path, begun_with: Mapping[str, Any], *, resume: bool) -> Iter
     Raises:
         UserError: what was left there was begun with something else; it cannot be written.
     """
-    place = out.resolve().with_name(f".{out.resolve().name}.work")
+    place = place_of(out)
     kept = place / BEGUN
     if resume and kept.exists():
         before = json.loads(kept.read_text(encoding="utf-8"))

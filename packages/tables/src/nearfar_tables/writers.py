@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ def as_kind(frame: pl.DataFrame, kind: Kind) -> Any:
 
 
 def write(frame: pl.DataFrame, path: Path) -> None:
-    """Writes ``.csv`` (safe to open in a spreadsheet), ``.parquet``, ``.arrow`` or ``.feather``.
+    """Writes ``.csv``, ``.parquet``, ``.arrow`` or ``.feather``.
+
+    CSV is safe to open in a spreadsheet; lists stand in it as JSON.
 
     Raises:
         UserError: another ending, or the file cannot be written.
@@ -38,7 +41,7 @@ def write(frame: pl.DataFrame, path: Path) -> None:
     with replacing(path) as beside:
         if path.suffix == ".csv":
             nested = [
-                pl.col(name).map_elements(lambda value: str(list(value)), return_dtype=pl.String)
+                pl.col(name).map_elements(_as_json, return_dtype=pl.String)
                 for name, dtype in frame.schema.items()
                 if dtype.is_nested()
             ]
@@ -47,3 +50,8 @@ def write(frame: pl.DataFrame, path: Path) -> None:
             frame.write_parquet(beside)
         else:
             frame.write_ipc(beside)
+
+
+def _as_json(value: Any) -> str:
+    held = value.to_list() if isinstance(value, pl.Series) else value
+    return json.dumps(held, ensure_ascii=False, default=str)
