@@ -22,4 +22,4 @@ def test_the_block_of_python_runs(tmp_path, monkeypatch):
     model, test = names["model"], names["test"]
     assert repr(model) == ("ActivityClassifier(random_state=0, labels=0.1, steps=3, tuned_steps=3)")
     assert repr(test).startswith(f"Windows({len(test)} of 2 s, devices ")
-    assert HarModel.load(Path("har.safetensors")).activities == tuple(model.classes_)
+    assert HarModel.load("har.safetensors").activities == tuple(model.classes_)

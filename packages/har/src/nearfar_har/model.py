@@ -103,7 +103,7 @@ class HarModel:
         signals, rows = windows.of_device(name)
         return embed(self.encoder, self.scale.apply(signals)), rows
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         save_checkpoint(
             path,
             {
@@ -122,7 +122,7 @@ class HarModel:
         )
 
     @classmethod
-    def load(cls, path: Path) -> HarModel:
+    def load(cls, path: Path | str) -> HarModel:
         state = load_checkpoint(path)
         if state.get("format") != FORMAT or state.get("encoder_name") not in ENCODERS:
             raise UserError(f"{path}: holds no model of nearfar-har")

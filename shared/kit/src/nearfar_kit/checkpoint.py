@@ -18,11 +18,12 @@ __all__ = ["load_checkpoint", "save_checkpoint"]
 KEY = "nearfar"
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+def save_checkpoint(path: Path | str, state: dict[str, Any]) -> None:
     """Writes ``state``: dicts (keys str or int), lists, tuples, tensors, str, int, float, bool,
     None."""
     from safetensors.torch import save_file
 
+    path = Path(path)
     tensors: dict[str, Any] = {}
     skeleton = json.dumps(_flatten(state, tensors))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +31,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         save_file(tensors, beside, metadata={KEY: skeleton})
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path | str) -> dict[str, Any]:
     """The ``state`` that was saved, equal to the last bit.
 
     Raises:
@@ -38,6 +39,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     from safetensors import SafetensorError, safe_open
 
+    path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: no such checkpoint; expected one that a run has left")
     try:
