@@ -312,6 +312,24 @@ class TestPrepare:
         with pytest.raises(UserError, match="has no split"):
             prepare(ClipSet("x", (*bare[:20], *found.clips[20:])), TINY)
 
+    def test_speakers_stay_left_out_of_a_task_added_later(self, found):
+        left = _with(test_speakers=("speaker2",), valid_speakers=("speaker1",))
+        whole = prepare(found, left)
+        last = whole.curriculum.tasks[-1]
+        first = tuple(c for c in found.clips if c.intent not in last)
+        more = tuple(replace(c, split="") for c in found.clips if c.intent in last)
+        fewer = _with(**left.model_dump() | {"tasks": 2})
+        begun = prepare(ClipSet("x", first), fewer, tokens=whole.tokens)
+        assert {c.path: c.split for c in extended(begun, ClipSet("x", more), left).clips} == {
+            c.path: c.split for c in whole.clips
+        }
+        others = tuple(c for c in more if c.speaker not in ("speaker1", "speaker2"))
+        added = extended(begun, ClipSet("x", others), left).clips[len(begun.clips) :]
+        assert {c.split for c in added} == {"train"}
+        nameless = (*more[1:], replace(more[0], speaker=""))
+        with pytest.raises(UserError, match=f"1 of {len(more)} clips have no speaker"):
+            extended(begun, ClipSet("x", nameless), left)
+
     def test_what_cannot_be_added(self, found):
         whole = prepare(found, TINY)
         first = tuple(c for c in found.clips if c.intent not in whole.curriculum.tasks[-1])

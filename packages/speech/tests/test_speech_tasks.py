@@ -192,8 +192,10 @@ def test_speakers_left_out():
     ):
         with pytest.raises(UserError, match=message):
             leave_speakers_out(clips, test, valid)
-    with pytest.raises(UserError, match="has no speaker"):
-        leave_speakers_out(clips_of("a"), ["x"])
+    nameless = clips_of("a", "a")
+    told = f"^2 of 8 clips have no speaker, the first is {nameless[0].path}; expected one for each"
+    with pytest.raises(UserError, match=told):
+        leave_speakers_out([*clips, *nameless], ["x"])
 
 
 # Rehearsal
