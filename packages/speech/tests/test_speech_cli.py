@@ -16,6 +16,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from nearfar_kit.checkpoint import save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_speech.cli import app
 from nearfar_speech.evaluate import json_line
@@ -234,6 +235,14 @@ def test_clips_left_out_are_told(trained, data, tmp_path):
     assert done.stderr.startswith("note: missing: 2 left out")
 
 
+def test_clips_of_long_targets_are_told_by_the_bench(data, tmp_path):
+    # A mistake that comes of what was left out is told after it.
+    call = ["bench", "--data", str(data), "--out", str(tmp_path / "b"), "--quiet", *TINY]
+    done = CliRunner().invoke(app, [*call, "--set=max_characters=40"])
+    assert "3 of 2 classes" in str(done.exception)
+    assert done.stderr.startswith("note: target too long: 64 left out (")
+
+
 def test_what_is_trained_on_and_what_is_held_out(data, tmp_path):
     call = ["train", "--data", data, "--out", tmp_path / "t", *TINY]
     note = told(*call, "--set=test_speakers=[speaker0, speaker1]")
@@ -367,6 +376,9 @@ def test_models_that_are_none(trained, tmp_path):
     (folder / "model.safetensors").write_bytes(model)
     with pytest.raises(UserError, match=r"tokenizer.model: cannot be read"):
         load_model(folder)
+    save_checkpoint(tmp_path / "other" / "model.safetensors", {"format": "nearfar-har 1"})
+    with pytest.raises(UserError, match="is no model of nearfar-speech 1; expected one that near"):
+        load_model(tmp_path / "other")
     from nearfar_speech.tokens import Tokens
 
     Tokens.train(["some other words"], 30).save(folder / "tokenizer.model")

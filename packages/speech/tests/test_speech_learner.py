@@ -276,8 +276,14 @@ class TestPrepare:
         limit = sizes[len(sizes) // 2]
         kept = short_enough(found, SpeechSettings(max_characters=limit))
         assert len(kept) == sum(size <= limit for size in sizes) < len(found)
-        assert kept.fault_counts() == {"too long": len(found) - len(kept)}
-        assert f"expected {limit} or less" in kept.faults[0].detail
+        assert kept.fault_counts() == {"target too long": len(found) - len(kept)}
+        size = len(Target.of(next(c for c in found.clips if c not in kept.clips)).text)
+        (told,) = kept.told(names=0)
+        assert told == (
+            f"target too long: {len(found) - len(kept)} left out (, ...); the first has {size} "
+            "characters of intent, slots and transcript together; expected at most "
+            f"{limit} (setting max_characters)"
+        )
         assert prepare(kept, TINY).clips == prepare(found, _with(max_characters=limit)).clips
         with pytest.raises(UserError, match="longer than max_characters, 5"):
             short_enough(found, SpeechSettings(max_characters=5))

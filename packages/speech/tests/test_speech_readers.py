@@ -443,7 +443,10 @@ def test_faults_are_counted_and_named(tmp_path, write_tone):
         "dead": "unreadable", "void": "empty", "gone": "missing",
     }  # fmt: skip
     text = found.summary()
-    assert f"too long: 1 left out ({tmp_path / 'long.wav'})" in text
+    assert (
+        f"too long: 1 left out ({tmp_path / 'long.wav'}); the first lasts 2.0 s; expected at most "
+        "1 s (setting max_seconds)\n"
+    ) in text
     assert f"no transcript: 1 kept ({tmp_path / 'good.wav'})" in text
     unheard = find_clips(manifest, check="none")
     assert len(unheard) == 6

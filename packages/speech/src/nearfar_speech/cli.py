@@ -234,7 +234,7 @@ def bench(
     from nearfar_speech.comparison import PROFILES, write_comparison
     from nearfar_speech.continual import new_encoder
     from nearfar_speech.methods import METHODS
-    from nearfar_speech.prepare import prepare
+    from nearfar_speech.prepare import prepare, short_enough
     from nearfar_speech.readers import find_clips
 
     if test not in ("valid", "test"):
@@ -243,7 +243,7 @@ def bench(
     settings = load_settings(SpeechSettings, config, overrides or [], base=chosen.settings)
     names = methods_of(methods, METHODS, chosen.methods)
     jobs = jobs_of(names, seeds or chosen.seeds)
-    found = find_clips(data, layout, max_seconds=settings.max_seconds)
+    found = short_enough(find_clips(data, layout, max_seconds=settings.max_seconds), settings)
     tell(*found.told(dropped=True))
     prepare(found, settings)  # a mistake is told before the run folder is there
     encoder = new_encoder(settings)

@@ -100,8 +100,11 @@ def short_enough(found: ClipSet, settings: SpeechSettings) -> ClipSet:
     for clip in found.clips:
         size = len(Target.of(clip).text)
         if size > settings.max_characters:
-            detail = f"its target has {size} characters; expected {settings.max_characters} or less"
-            faults.append(Fault("too long", clip.path, detail))
+            detail = (
+                f"has {size} characters of intent, slots and transcript together; expected at most "
+                f"{settings.max_characters}"
+            )
+            faults.append(Fault("target too long", clip.path, detail))
         else:
             kept.append(clip)
     if not kept:

@@ -56,7 +56,10 @@ def load_model(path: Path) -> Trained:
     file = folder / "model.safetensors"
     kept = load_checkpoint(file)
     if kept.get("format") != FORMAT or "weights" not in kept:
-        raise UserError(f"{file}: is no model of {FORMAT}")
+        raise UserError(
+            f"{file}: is no model of {FORMAT}; expected one that nearfar-speech train or "
+            "save_model has left"
+        )
     tokens = Tokens.load(folder / "tokenizer.model", size=kept.get("vocabulary"))
     try:
         settings = SpeechSettings(**kept["settings"])
