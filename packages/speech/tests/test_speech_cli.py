@@ -185,6 +185,13 @@ def test_evaluation_is_that_of_the_last_task(trained, data, tmp_path):
     assert not (tmp_path / "f").exists()
 
 
+def test_the_report_tells_the_tasks_and_their_clips(trained):
+    page = (trained / "report.html").read_text()
+    assert "<td>task 3</td><td>open, quieter</td><td>12</td><td>6</td><td>6</td>" in page
+    assert "0 more were left out" in page
+    assert "Backward transfer is the mean, over all tasks but the last, of" in page
+
+
 def test_a_run_is_scored_on_its_own_held_out_clips(trained, tmp_path):
     for number, model in enumerate((trained, trained / "checkpoint")):
         out = tmp_path / str(number)

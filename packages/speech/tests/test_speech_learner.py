@@ -284,6 +284,7 @@ class TestPrepare:
             "characters of intent, slots and transcript together; expected at most "
             f"{limit} (setting max_characters)"
         )
+        assert prepare(kept, TINY).left_out == len(found) - len(kept)
         assert prepare(kept, TINY).clips == prepare(found, _with(max_characters=limit)).clips
         with pytest.raises(UserError, match="longer than max_characters, 5"):
             short_enough(found, SpeechSettings(max_characters=5))

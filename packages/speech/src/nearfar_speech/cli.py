@@ -349,7 +349,7 @@ def _learn(run: Any, metrics: Any, settings: SpeechSettings, model: Any, quiet: 
             title="Intents learnt task after task",
             subtitle=f"{len(prepared.curriculum)} tasks of {dataset}, "
             f"{len(learner.buffer)} clips remembered.",
-            on="Over all tasks, on clips that were not trained on.",
+            on="Over all tasks, on clips that were not trained on.", prepared=prepared,
         )  # fmt: skip
         Console().print(table.terminal())
     end(run)

@@ -25,7 +25,8 @@ def extended(prepared: Prepared, found: ClipSet, settings: SpeechSettings) -> Pr
         UserError: a class was learnt already, a target cannot be spelt with the tokens, a class
             has no training clip, speakers are left out and a clip has none.
     """
-    clips = short_enough(found, settings).clips
+    found = short_enough(found, settings)
+    clips = found.clips
     if settings.test_speakers or settings.valid_speakers:
         there = {clip.speaker for clip in clips}
         test, valid = (
@@ -57,4 +58,7 @@ def extended(prepared: Prepared, found: ClipSet, settings: SpeechSettings) -> Pr
     curriculum = prepared.curriculum.with_task(sorted(set(names)))
     trained = [clip for clip in (*prepared.clips, *clips) if clip.split == "train"]
     curriculum.check_trained(trained, [clip for clip in clips if clip.split != "train"])
-    return replace(prepared, curriculum=curriculum, clips=(*prepared.clips, *clips))
+    left_out = prepared.left_out + sum(fault.drops for fault in found.faults)
+    return replace(
+        prepared, curriculum=curriculum, clips=(*prepared.clips, *clips), left_out=left_out
+    )

@@ -41,6 +41,7 @@ def write_prepared(folder: Path, prepared: Prepared, dataset: str, seed: int) ->
         "by": prepared.curriculum.by,
         "tasks": prepared.curriculum.tasks,
         "quota": prepared.quota,
+        "left_out": prepared.left_out,
     }
     write_atomic(folder / "curriculum.json", json.dumps(content, indent=1) + "\n")
 
@@ -57,11 +58,12 @@ def read_prepared(folder: Path) -> tuple[Prepared, str, int]:
         curriculum = Curriculum(content["by"], tuple(map(tuple, content["tasks"])))
         root, quota = Path(content["data_root"]), int(content["quota"])
         name, seed = str(content["dataset"]), int(content["seed"])
+        left_out = int(content["left_out"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file}: holds no curriculum ({error})") from None
     clips = read_manifest(folder, data_root=root).clips
     tokens = Tokens.load(folder / "tokenizer.model")
-    return Prepared(curriculum, clips, tokens, quota), name, seed
+    return Prepared(curriculum, clips, tokens, quota, left_out), name, seed
 
 
 def clips_of_run(run: Path) -> ClipSet:
