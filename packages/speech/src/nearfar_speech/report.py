@@ -20,10 +20,10 @@ __all__ = ["write_run_report"]
 
 _WORDS = (
     "Average accuracy is the mean, over the tasks, of the accuracy on all classes seen so far; "
-    "last accuracy is that after the last task. Backward transfer is the mean, over all tasks but the "
-    "last, of a task's accuracy at the end less that right after it was learnt: below 0, it was "
-    "forgotten. Forgetting is the same against the best that a task ever had, and its sign is the "
-    "other way round."
+    "last accuracy is that after the last task. Backward transfer is the mean, over all tasks but "
+    "the last, of a task's accuracy at the end less that right after it was learnt: below 0, it "
+    "was forgotten. Forgetting is the same against the best that a task had before the last one "
+    "was learnt, and its sign is the other way round."
 )
 _CLASSES_DRAWN = 40  # a confusion matrix of more cannot be read
 
