@@ -16,6 +16,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from nearfar_kit.checkpoint import save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_speech.cli import app
 from nearfar_speech.evaluate import json_line
@@ -184,6 +185,29 @@ def test_evaluation_is_that_of_the_last_task(trained, data, tmp_path):
     assert not (tmp_path / "f").exists()
 
 
+def test_the_report_tells_the_tasks_and_their_clips(trained):
+    page = (trained / "report.html").read_text()
+    assert "<td>task 3</td><td>open, quieter</td><td>12</td><td>6</td><td>6</td>" in page
+    assert "0 more were left out" in page
+    assert "Backward transfer is the mean, over all tasks but the last, of" in page
+
+
+def test_a_run_is_scored_on_its_own_held_out_clips(trained, tmp_path):
+    for number, model in enumerate((trained, trained / "checkpoint")):
+        out = tmp_path / str(number)
+        speech("evaluate", "--model", model, "--out", out, "--quiet")
+        own, told = ({json.loads(line)["path"] for line in lines.splitlines()} for lines in
+                     ((out / "answers.jsonl").read_text(), answers(trained)[-1]))  # fmt: skip
+        assert own == told
+        assert values(out)["after=all", "last accuracy"] == pytest.approx(
+            values(trained)["after=all", "last accuracy"]
+        )
+    shutil.copytree(trained / "checkpoint", tmp_path / "alone" / "model")
+    with pytest.raises(UserError, match=r"--data is absent and .* keeps no data"):
+        speech("evaluate", "--model", tmp_path / "alone" / "model", "--out", tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
 def test_the_title_of_the_matrix_fits(trained):
     from matplotlib.image import imread
 
@@ -201,7 +225,8 @@ def test_clips_that_were_trained_on_are_told(trained, data, tmp_path):
     call = ["evaluate", "--data", data, "--quiet"]
     whole = [*call, "--split", "all", "--model"]
     assert told(*whole, trained, "--out", tmp_path / "all") == (
-        "note: 36 of these 72 clips were trained on, and are no test of the model\n"
+        "note: 36 of these 72 clips were trained on, and are no test of the model; without --data, "
+        "those that its run held out are taken\n"
     )
     assert "36 of these were trained on" in (tmp_path / "all" / "report.html").read_text()
     assert "36 of these" in told(*whole, trained / "checkpoint", "--out", tmp_path / "inner")
@@ -232,6 +257,14 @@ def test_clips_left_out_are_told(trained, data, tmp_path):
     assert "missing: 2 left out" in done.stderr
     done = CliRunner().invoke(app, [*call, "--set=memory=99", "--set=tasks=1", "--quiet"])
     assert done.stderr.startswith("note: missing: 2 left out")
+
+
+def test_clips_of_long_targets_are_told_by_the_bench(data, tmp_path):
+    # A mistake that comes of what was left out is told after it.
+    call = ["bench", "--data", str(data), "--out", str(tmp_path / "b"), "--quiet", *TINY]
+    done = CliRunner().invoke(app, [*call, "--set=max_characters=40"])
+    assert "3 of 2 classes" in str(done.exception)
+    assert done.stderr.startswith("note: target too long: 64 left out (")
 
 
 def test_what_is_trained_on_and_what_is_held_out(data, tmp_path):
@@ -338,16 +371,26 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_bad_recordings_are_named(trained, tmp_path):
-    (tmp_path / "empty.wav").write_bytes(b"")
-    with pytest.raises(UserError, match=r"empty.wav: is empty \(0 bytes\)"):
+def test_bad_recordings_are_named(trained, data, tmp_path):
+    bad = tmp_path / "empty.wav"
+    bad.write_bytes(b"")
+    with pytest.raises(UserError, match=r"none of 1 files .*empty.wav: is empty \(0 bytes\)"):
         speech("recognise", "--model", trained, tmp_path)
-    soundfile.write(tmp_path / "empty.wav", np.zeros(100), 16_000)
-    header = bytearray((tmp_path / "empty.wav").read_bytes())
+    soundfile.write(bad, np.zeros(100), 16_000)
+    header = bytearray(bad.read_bytes())
     header[24:28] = bytes(4)
-    (tmp_path / "empty.wav").write_bytes(header)
-    with pytest.raises(UserError, match="its sampling rate is 0"):
-        speech("recognise", "--model", trained, tmp_path)
+    bad.write_bytes(header)
+    good = shutil.copy(next((data / "wavs").glob("*.wav")), tmp_path / "good.wav")
+    with pytest.raises(UserError, match=r"empty.wav: its sampling rate is 0"):
+        speech("recognise", "--model", trained, good, bad)
+    # Of a folder, what can be read is answered.
+    call = ["recognise", "--model", str(trained), str(tmp_path), "--quiet"]
+    done = CliRunner().invoke(app, call)
+    assert [json.loads(line)["path"] for line in done.stdout.splitlines()] == [str(good)]
+    assert done.stderr == (
+        f"note: 1 of 2 files left out; the first is {bad}: its sampling rate is 0; expected a "
+        "positive one\n"
+    )
 
 
 def test_a_clipped_recording_is_told(trained, tmp_path, capsys):
@@ -367,6 +410,9 @@ def test_models_that_are_none(trained, tmp_path):
     (folder / "model.safetensors").write_bytes(model)
     with pytest.raises(UserError, match=r"tokenizer.model: cannot be read"):
         load_model(folder)
+    save_checkpoint(tmp_path / "other" / "model.safetensors", {"format": "nearfar-har 1"})
+    with pytest.raises(UserError, match="is no model of nearfar-speech 1; expected one that near"):
+        load_model(tmp_path / "other")
     from nearfar_speech.tokens import Tokens
 
     Tokens.train(["some other words"], 30).save(folder / "tokenizer.model")

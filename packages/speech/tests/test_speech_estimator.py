@@ -7,8 +7,9 @@ import pytest
 from sklearn.base import clone
 
 from nearfar_kit.errors import UserError
-from nearfar_speech import SpokenLanguageUnderstanding
+from nearfar_speech import SpokenLanguageUnderstanding, load_model, save_model
 from nearfar_speech.audio import read_audio
+from nearfar_speech.evaluate import meanings
 from nearfar_speech.simulate import simulate_clips
 
 TINY = {
@@ -84,6 +85,21 @@ def test_mistakes(fitted):
         fitted.score([wave, wave], ["on"])
     with pytest.raises(UserError, match="intents are absent"):
         SpokenLanguageUnderstanding().fit([wave])
-    for bad in (np.zeros(0), np.full(5, np.nan), np.zeros((2, 5))):
-        with pytest.raises(UserError, match="recording 0: has shape"):
-            fitted.predict([bad])
+    for bad, message in (
+        ([np.zeros(0)], "has shape"),
+        ([np.zeros((2, 5))], "has shape"),
+        ([np.array([0, np.nan, np.inf])], "2 of 3 samples are NaN or infinite"),
+        (["a.wav"], r"is text, 'a.wav'; expected samples \[L\] or a Clip"),
+        ([["a", "b"]], "holds no numbers"),
+        (wave, r"is one number; expected samples \[L\], and a single recording in a list"),
+    ):
+        with pytest.raises(UserError, match=f"recording 0: {message}"):
+            fitted.predict(bad)
+
+
+def test_what_was_learnt_is_kept(fitted, arrays, tmp_path):
+    save_model(str(tmp_path / "m"), fitted.model_)
+    clips = arrays[1][:5]
+    told = [found.meaning.intent for found in
+            meanings(load_model(str(tmp_path / "m")), [clip.path for clip in clips])]  # fmt: skip
+    assert told == fitted.predict(clips).tolist()

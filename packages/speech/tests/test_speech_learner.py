@@ -276,8 +276,15 @@ class TestPrepare:
         limit = sizes[len(sizes) // 2]
         kept = short_enough(found, SpeechSettings(max_characters=limit))
         assert len(kept) == sum(size <= limit for size in sizes) < len(found)
-        assert kept.fault_counts() == {"too long": len(found) - len(kept)}
-        assert f"expected {limit} or less" in kept.faults[0].detail
+        assert kept.fault_counts() == {"target too long": len(found) - len(kept)}
+        size = len(Target.of(next(c for c in found.clips if c not in kept.clips)).text)
+        (told,) = kept.told(names=0)
+        assert told == (
+            f"target too long: {len(found) - len(kept)} left out (, ...); the first has {size} "
+            "characters of intent, slots and transcript together; expected at most "
+            f"{limit} (setting max_characters)"
+        )
+        assert prepare(kept, TINY).left_out == len(found) - len(kept)
         assert prepare(kept, TINY).clips == prepare(found, _with(max_characters=limit)).clips
         with pytest.raises(UserError, match="longer than max_characters, 5"):
             short_enough(found, SpeechSettings(max_characters=5))
@@ -311,6 +318,24 @@ class TestPrepare:
         assert {c.speaker for c in prepared.clips if c.split == "test"} == {"speaker2"}
         with pytest.raises(UserError, match="has no split"):
             prepare(ClipSet("x", (*bare[:20], *found.clips[20:])), TINY)
+
+    def test_speakers_stay_left_out_of_a_task_added_later(self, found):
+        left = _with(test_speakers=("speaker2",), valid_speakers=("speaker1",))
+        whole = prepare(found, left)
+        last = whole.curriculum.tasks[-1]
+        first = tuple(c for c in found.clips if c.intent not in last)
+        more = tuple(replace(c, split="") for c in found.clips if c.intent in last)
+        fewer = _with(**left.model_dump() | {"tasks": 2})
+        begun = prepare(ClipSet("x", first), fewer, tokens=whole.tokens)
+        assert {c.path: c.split for c in extended(begun, ClipSet("x", more), left).clips} == {
+            c.path: c.split for c in whole.clips
+        }
+        others = tuple(c for c in more if c.speaker not in ("speaker1", "speaker2"))
+        added = extended(begun, ClipSet("x", others), left).clips[len(begun.clips) :]
+        assert {c.split for c in added} == {"train"}
+        nameless = (*more[1:], replace(more[0], speaker=""))
+        with pytest.raises(UserError, match=f"1 of {len(more)} clips have no speaker"):
+            extended(begun, ClipSet("x", nameless), left)
 
     def test_what_cannot_be_added(self, found):
         whole = prepare(found, TINY)

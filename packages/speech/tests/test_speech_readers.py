@@ -327,10 +327,13 @@ GOOD = {"path": "a.wav", "intent": "go"}
     ("row", "message"),
     [
         ({"path": "", "intent": "go"}, "line 2: path is absent or empty"),
-        ({"file_name": "a.wav", "intent": "go"}, "no column path; found file_name, intent"),
+        (
+            {"file_name": "a.wav", "intent": "go"},
+            "m.csv: no column path; found file_name, intent; expected path or wav or audio or file",
+        ),
         (
             {"path": "a.wav", "label": "go", "speaker": "x"},
-            "no column intent; found path, label, speaker",
+            "m.csv: no column intent; found path, label, speaker; expected intent or semantics",
         ),
         ({"path": "a.wav", "intent": ""}, "line 2: no intent, nor one in semantics"),
         (GOOD | {"wav": "a.wav"}, "line 2: both path and wav; expected one for the path"),
@@ -372,6 +375,15 @@ def test_a_broken_csv(tmp_path, content, message):
     assert message in fails(tmp_path / "m.csv")
 
 
+@pytest.mark.parametrize("mark", ";\t")
+def test_a_csv_without_commas(tmp_path, write_tone, mark):
+    write_tone(tmp_path / "a.wav")
+    rows = [["path", "intent", "transcript"], ["a.wav", "go", '"now, please"']]
+    (tmp_path / "m.csv").write_text("".join(mark.join(row) + "\n" for row in rows))
+    (clip,) = find_clips(tmp_path / "m.csv").clips
+    assert (clip.intent, clip.transcript) == ("go", "now, please")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -381,6 +393,7 @@ def test_a_broken_csv(tmp_path, content, message):
         ('[{"path": ["a"], "intent": "b"}]', "item 1: path is a list; expected text"),
         ("[" * 100_000, "is nested too deep"),
         ("[]", "there is no row of labels"),
+        ('[{"path": "a", "label": "b"}]', "m.json, item 1: no column intent; found path, label"),
     ],
 )
 def test_a_broken_json(tmp_path, content, message):
@@ -443,7 +456,10 @@ def test_faults_are_counted_and_named(tmp_path, write_tone):
         "dead": "unreadable", "void": "empty", "gone": "missing",
     }  # fmt: skip
     text = found.summary()
-    assert f"too long: 1 left out ({tmp_path / 'long.wav'})" in text
+    assert (
+        f"too long: 1 left out ({tmp_path / 'long.wav'}); the first lasts 2.0 s; expected at most "
+        "1 s (setting max_seconds)\n"
+    ) in text
     assert f"no transcript: 1 kept ({tmp_path / 'good.wav'})" in text
     unheard = find_clips(manifest, check="none")
     assert len(unheard) == 6
@@ -473,6 +489,14 @@ def test_no_layout(tmp_path):
         assert fails(tmp_path, layout=name).endswith(
             f"is no {name}; looked for {layout.looked_for}"
         )
+
+
+def test_a_folder_of_manifests_of_other_names(tmp_path):
+    for name in ("b.csv", "a.csv", "notes.txt"):
+        (tmp_path / name).write_text("path,intent\n")
+    assert fails(tmp_path).endswith(
+        f"expected one file, such as {tmp_path / 'a.csv'} or another of its 2"
+    )
 
 
 def test_slurp_recordings_are_known_ones(slurp):

@@ -98,8 +98,8 @@ def test_named_curricula_are_whole(name):
     ("options", "message"),
     [
         ({"splits": "fsc-4"}, "splits 'fsc-4': expected one of fsc-3"),
-        ({"tasks": 4}, "4 tasks of 3 classes; expected 1 to 3"),
-        ({"tasks": 0}, "0 tasks of 3 classes"),
+        ({"tasks": 4}, r"tasks: 4 of 3 classes; expected 1 to 3 \(tasks=1 learns all"),
+        ({"tasks": 0}, "tasks: 0 of 3 classes"),
         ({"by": "speaker"}, "tasks are by 'speaker'; expected intent or scenario"),
         ({"by": "scenario"}, r"0.wav: has no scenario"),
         ({"splits": [["a"], ["b"]]}, "intent 'c' of the clips is in no task"),
@@ -192,8 +192,10 @@ def test_speakers_left_out():
     ):
         with pytest.raises(UserError, match=message):
             leave_speakers_out(clips, test, valid)
-    with pytest.raises(UserError, match="has no speaker"):
-        leave_speakers_out(clips_of("a"), ["x"])
+    nameless = clips_of("a", "a")
+    told = f"^2 of 8 clips have no speaker, the first is {nameless[0].path}; expected one for each"
+    with pytest.raises(UserError, match=told):
+        leave_speakers_out([*clips, *nameless], ["x"])
 
 
 # Rehearsal

@@ -141,7 +141,10 @@ def train(
 @app.command()
 def evaluate(
     model: ModelOption,
-    data: Data,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder or file of data; else the run's own held-out clips."),
+    ] = None,
     out: Out = Path("runs/speech-evaluation"),
     split: Annotated[
         str | None,
@@ -157,28 +160,35 @@ def evaluate(
     from nearfar_kit.launch import launch
     from nearfar_speech.answers import write_answers
     from nearfar_speech.evaluate import answers_on, heard_before
+    from nearfar_speech.manifests import clips_of_run
     from nearfar_speech.readers import find_clips
     from nearfar_speech.report import write_run_report
     from nearfar_speech.weights import load_model
 
     trained = load_model(model)
-    found = find_clips(data, layout)
+    found = clips_of_run(model) if data is None else find_clips(data, layout)
     tell(*found.told(dropped=True))
     if split is None:
         split = "test" if any(clip.split for clip in found.clips) else "all"
     clips = found.clips if split == "all" else found.of(split)
     if not clips:
-        raise UserError(f"{data}: no clip is in the split {split!r}; expected some, or --split all")
+        raise UserError(
+            f"{data or model}: no clip is in the split {split!r}; expected some, or --split all"
+        )
     count, on = heard_before(model, clips)
     if count:
-        tell(f"{count} of these {len(clips)} clips were trained on, and are no test of the model")
+        tell(
+            f"{count} of these {len(clips)} clips were trained on, and are no test of the model; "
+            "without --data, those that its run held out are taken"
+        )
     trained.model.to(launch(device_of(device)).device)
     answers = answers_on(trained, clips, quiet=quiet)
     run, metrics = begin("speech", "evaluate", out, trained.settings, device=device, packages=TOLD)
     write_answers(run.path / "answers.jsonl", answers)
     table = write_run_report(
         run, metrics, [answers], found.name, "trained model", 0,
-        title="Spoken language understanding", subtitle=f"{model} on {data}.", on=on,
+        title="Spoken language understanding",
+        subtitle=f"{model} on {data or 'its own clips'}.", on=on,
     )  # fmt: skip
     Console().print(table.terminal())
     end(run)
@@ -200,7 +210,11 @@ def recognise(
     from nearfar_speech.evaluate import audio_files, json_line, meanings
     from nearfar_speech.weights import load_model
 
-    files, clipped = audio_files(paths)
+    files, clipped, faults = audio_files(paths)
+    if faults:
+        tell(
+            f"{len(faults)} of {len(faults) + len(files)} files left out; the first is {faults[0]}"
+        )
     for file in clipped:
         typer.echo(f"warning: {file}: is clipped; what it means is less sure", err=True)
     trained = load_model(model)
@@ -234,7 +248,7 @@ def bench(
     from nearfar_speech.comparison import PROFILES, write_comparison
     from nearfar_speech.continual import new_encoder
     from nearfar_speech.methods import METHODS
-    from nearfar_speech.prepare import prepare
+    from nearfar_speech.prepare import prepare, short_enough
     from nearfar_speech.readers import find_clips
 
     if test not in ("valid", "test"):
@@ -243,7 +257,7 @@ def bench(
     settings = load_settings(SpeechSettings, config, overrides or [], base=chosen.settings)
     names = methods_of(methods, METHODS, chosen.methods)
     jobs = jobs_of(names, seeds or chosen.seeds)
-    found = find_clips(data, layout, max_seconds=settings.max_seconds)
+    found = short_enough(find_clips(data, layout, max_seconds=settings.max_seconds), settings)
     tell(*found.told(dropped=True))
     prepare(found, settings)  # a mistake is told before the run folder is there
     encoder = new_encoder(settings)
@@ -335,7 +349,7 @@ def _learn(run: Any, metrics: Any, settings: SpeechSettings, model: Any, quiet: 
             title="Intents learnt task after task",
             subtitle=f"{len(prepared.curriculum)} tasks of {dataset}, "
             f"{len(learner.buffer)} clips remembered.",
-            on="Over all tasks, on clips that were not trained on.",
+            on="Over all tasks, on clips that were not trained on.", prepared=prepared,
         )  # fmt: skip
         Console().print(table.terminal())
     end(run)

@@ -11,8 +11,10 @@ __all__ = ["Clip", "ClipSet", "Fault", "FaultKind", "Slots"]
 
 Slots = tuple[tuple[str, str], ...]
 FaultKind = Literal[
-    "missing", "unreadable", "empty", "too long", "clipped", "no transcript", "not in the labels"
-]
+    "missing", "unreadable", "empty", "too long", "target too long", "clipped", "no transcript",
+    "not in the labels",
+]  # fmt: skip
+_LIMITS = {"too long": "max_seconds", "target too long": "max_characters"}  # by which setting
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Fault:
 
     @property
     def drops(self) -> bool:
-        return self.kind in ("missing", "unreadable", "empty", "too long")
+        return self.kind in ("missing", "unreadable", "empty", *_LIMITS)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class ClipSet:
         return "\n".join([*lines, *self.told(names)])
 
     def told(self, names: int = 3, *, dropped: bool = False) -> list[str]:
-        """A line for each kind of fault, with the first ``names`` of its files.
+        """A line for each kind of fault, with the first ``names`` of its files, and the setting
+        that left them out where one did.
 
         Args:
             dropped: only of clips that are left out.
@@ -107,5 +110,8 @@ class ClipSet:
                 continue
             what = "left out" if own[0].drops else "kept"
             paths = ", ".join(str(fault.path) for fault in own[:names])
-            lines.append(f"{kind}: {count} {what} ({paths}{', ...' if count > names else ''})")
+            line = f"{kind}: {count} {what} ({paths}{', ...' if count > names else ''})"
+            if kind in _LIMITS:
+                line += f"; the first {own[0].detail} (setting {_LIMITS[kind]})"
+            lines.append(line)
         return lines

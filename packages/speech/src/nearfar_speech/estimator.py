@@ -29,7 +29,8 @@ Recordings = Sequence[NDArray[Any]] | Sequence[Clip]
 class SpokenLanguageUnderstanding:
     """Intents, slots and words of short commands, learnt task after task.
 
-    ``fit`` learns the tasks that its settings make of the classes; ``partial_fit`` adds one task of
+    ``fit`` splits the classes into ``tasks`` tasks, five unless told, and learns one after another;
+    ``tasks=1`` learns all classes at once, as other estimators do. ``partial_fit`` adds one task of
     new classes to what is known. Works with :func:`sklearn.base.clone`.
 
     Args:
@@ -38,7 +39,8 @@ class SpokenLanguageUnderstanding:
         settings: any of :class:`nearfar_speech.SpeechSettings`, as keywords.
 
     Attributes:
-        model_: what was learnt; ``weights.save_model(folder, model_)`` keeps it.
+        model_: what was learnt; ``save_model(folder, model_)`` keeps it, for ``load_model`` and the
+            command line; what was remembered for ``partial_fit`` is not in it.
         classes_: the intents (or scenarios) in the order of learning.
 
     Raises:
@@ -179,9 +181,27 @@ def _clips(
 
 
 def _samples(recording: Any, number: int) -> torch.Tensor:
-    wave = torch.as_tensor(np.asarray(recording, dtype=np.float32))
-    if wave.ndim != 1 or not len(wave) or not bool(wave.isfinite().all()):
+    if isinstance(recording, str | Path):
         raise UserError(
-            f"recording {number}: has shape {tuple(wave.shape)}; expected finite samples [L], L > 0"
+            f"recording {number}: is text, {str(recording)!r}; expected samples [L] or a Clip "
+            "(read_audio(path).samples reads a file)"
+        )
+    try:
+        wave = torch.as_tensor(np.asarray(recording, dtype=np.float32))
+    except (TypeError, ValueError):
+        raise UserError(f"recording {number}: holds no numbers; expected samples [L]") from None
+    if wave.ndim == 0:
+        raise UserError(
+            f"recording {number}: is one number; expected samples [L], and a single recording in a "
+            "list"
+        )
+    if wave.ndim != 1 or not len(wave):
+        raise UserError(
+            f"recording {number}: has shape {tuple(wave.shape)}; expected samples [L], L > 0"
+        )
+    if bad := int((~wave.isfinite()).sum()):
+        raise UserError(
+            f"recording {number}: {bad} of {len(wave)} samples are NaN or infinite; expected "
+            "finite ones"
         )
     return wave

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nearfar_kit.errors import UserError
 from nearfar_speech.answers import Answer
-from nearfar_speech.audio import inspect_audio
+from nearfar_speech.audio import AudioFault, inspect_audio
 from nearfar_speech.clip import Clip
 from nearfar_speech.features import Features
 from nearfar_speech.manifests import trained_paths
@@ -23,24 +23,36 @@ __all__ = ["answers_on", "audio_files", "heard_before", "json_line", "meanings"]
 _SUFFIXES = (".wav", ".flac")
 
 
-def audio_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """The WAV and FLAC files named and those in the folders named, each one checked; and which of
-    them are clipped.
+def audio_files(paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[AudioFault]]:
+    """The WAV and FLAC files named and those in the folders named, each one checked; which of them
+    are clipped; and the faults of those of the folders that cannot be read and are left out.
 
     Raises:
-        UserError: a path is not there, a folder holds no such file, a file is no audio or damaged.
+        UserError: a path is not there, a folder holds no such file, a file named is no audio or
+            damaged, or all are.
     """
     files: list[Path] = []
+    clipped: list[Path] = []
+    faults: list[AudioFault] = []
     for path in paths:
+        own = [path]
         if path.is_dir():
             own = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES)
             if not own:
                 raise UserError(f"{path}: holds no WAV or FLAC file; expected recordings")
-            files += own
-        else:
-            files.append(path)
-    clipped = [file for file in files if inspect_audio(file, decode=True)[1]]
-    return files, clipped
+        for file in own:
+            try:
+                cut = inspect_audio(file, decode=True)[1]
+            except AudioFault as fault:
+                if file is path:
+                    raise
+                faults.append(fault)
+                continue
+            files.append(file)
+            clipped += [file] if cut else []
+    if not files:
+        raise UserError(f"none of {len(faults)} files can be read; the first is {faults[0]}")
+    return files, clipped, faults
 
 
 def meanings(

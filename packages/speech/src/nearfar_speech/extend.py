@@ -8,7 +8,7 @@ from nearfar_kit.errors import UserError
 from nearfar_speech.clip import ClipSet
 from nearfar_speech.prepare import Prepared, short_enough
 from nearfar_speech.settings import SpeechSettings
-from nearfar_speech.splits import split_by_share
+from nearfar_speech.splits import leave_speakers_out, split_by_share
 from nearfar_speech.targets import Target
 
 __all__ = ["extended"]
@@ -17,15 +17,24 @@ __all__ = ["extended"]
 def extended(prepared: Prepared, found: ClipSet, settings: SpeechSettings) -> Prepared:
     """The curriculum with the classes of ``found`` as its last task.
 
-    Tokens and the buffer's quota stay. Clips without a split are training clips where some have
-    one; where none has, they are split by share.
+    Tokens and the buffer's quota stay. The speakers that the settings leave out of training are
+    left out here too, those of them that the clips have. Else clips without a split are training
+    clips where some have one; where none has, they are split by share.
 
     Raises:
         UserError: a class was learnt already, a target cannot be spelt with the tokens, a class
-            has no training clip.
+            has no training clip, speakers are left out and a clip has none.
     """
-    clips = short_enough(found, settings).clips
-    if not any(clip.split for clip in clips):
+    found = short_enough(found, settings)
+    clips = found.clips
+    if settings.test_speakers or settings.valid_speakers:
+        there = {clip.speaker for clip in clips}
+        test, valid = (
+            [name for name in names if name in there]
+            for names in (settings.test_speakers, settings.valid_speakers)
+        )
+        clips = leave_speakers_out(clips, test, valid)
+    elif not any(clip.split for clip in clips):
         clips = split_by_share(clips)
     clips = tuple(clip if clip.split else replace(clip, split="train") for clip in clips)
     by, known = prepared.curriculum.by, set(prepared.curriculum.classes)
@@ -49,4 +58,7 @@ def extended(prepared: Prepared, found: ClipSet, settings: SpeechSettings) -> Pr
     curriculum = prepared.curriculum.with_task(sorted(set(names)))
     trained = [clip for clip in (*prepared.clips, *clips) if clip.split == "train"]
     curriculum.check_trained(trained, [clip for clip in clips if clip.split != "train"])
-    return replace(prepared, curriculum=curriculum, clips=(*prepared.clips, *clips))
+    left_out = prepared.left_out + sum(fault.drops for fault in found.faults)
+    return replace(
+        prepared, curriculum=curriculum, clips=(*prepared.clips, *clips), left_out=left_out
+    )

@@ -10,14 +10,17 @@ from typing import Any
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
-from nearfar_speech.clip import Clip
+from nearfar_speech.clip import Clip, ClipSet
 from nearfar_speech.prepare import Prepared
+from nearfar_speech.readers.check import checked
 from nearfar_speech.readers.manifest import read_manifest
 from nearfar_speech.readers.rows import json_value
 from nearfar_speech.tasks import Curriculum
 from nearfar_speech.tokens import Tokens
 
-__all__ = ["DATA", "read_prepared", "trained_paths", "write_manifest", "write_prepared"]
+__all__ = [
+    "DATA", "clips_of_run", "read_prepared", "trained_paths", "write_manifest", "write_prepared",
+]  # fmt: skip
 
 DATA = "data"  # the folder of a run that holds its manifests, tokenizer and curriculum
 _SPLITS = ("train", "valid", "test")
@@ -38,6 +41,7 @@ def write_prepared(folder: Path, prepared: Prepared, dataset: str, seed: int) ->
         "by": prepared.curriculum.by,
         "tasks": prepared.curriculum.tasks,
         "quota": prepared.quota,
+        "left_out": prepared.left_out,
     }
     write_atomic(folder / "curriculum.json", json.dumps(content, indent=1) + "\n")
 
@@ -54,11 +58,28 @@ def read_prepared(folder: Path) -> tuple[Prepared, str, int]:
         curriculum = Curriculum(content["by"], tuple(map(tuple, content["tasks"])))
         root, quota = Path(content["data_root"]), int(content["quota"])
         name, seed = str(content["dataset"]), int(content["seed"])
+        left_out = int(content["left_out"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file}: holds no curriculum ({error})") from None
     clips = read_manifest(folder, data_root=root).clips
     tokens = Tokens.load(folder / "tokenizer.model")
-    return Prepared(curriculum, clips, tokens, quota), name, seed
+    return Prepared(curriculum, clips, tokens, quota, left_out), name, seed
+
+
+def clips_of_run(run: Path) -> ClipSet:
+    """The clips of a run in the splits in which it had them, each looked at.
+
+    Args:
+        run: as of :func:`trained_paths`.
+
+    Raises:
+        UserError: its manifests are not there or damaged, or no clip is.
+    """
+    folder = _data_of(run)
+    if not folder.is_dir():
+        raise UserError(f"--data is absent and {run} keeps no data; expected a folder or file")
+    prepared, name, _ = read_prepared(folder)
+    return checked(ClipSet(name, prepared.clips), folder, "header", None)
 
 
 def trained_paths(run: Path) -> frozenset[str] | None:
@@ -70,8 +91,8 @@ def trained_paths(run: Path) -> frozenset[str] | None:
     Raises:
         UserError: a manifest is damaged.
     """
-    run = run if (run / DATA).is_dir() else Path(os.path.abspath(run)).parent
-    manifest, file = run / DATA / "train.json", run / DATA / "curriculum.json"
+    folder = _data_of(run)
+    manifest, file = folder / "train.json", folder / "curriculum.json"
     if not (manifest.is_file() and file.is_file()):
         return None
     content, rows = json_value(file), json_value(manifest)
@@ -82,6 +103,11 @@ def trained_paths(run: Path) -> frozenset[str] | None:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{manifest}: is no manifest of a run ({error})") from None
+
+
+def _data_of(run: Path) -> Path:
+    """Where a run has its manifests; ``run``: its folder or its ``checkpoint`` folder."""
+    return (run if (run / DATA).is_dir() else Path(os.path.abspath(run)).parent) / DATA
 
 
 def write_manifest(path: Path, clips: Sequence[Clip], root: Path) -> None:

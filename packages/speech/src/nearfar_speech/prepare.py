@@ -28,12 +28,14 @@ class Prepared:
     Attributes:
         clips: of all splits.
         quota: clips a class in the rehearsal buffer.
+        left_out: clips that could not be read or were too long.
     """
 
     curriculum: Curriculum
     clips: tuple[Clip, ...]
     tokens: Tokens
     quota: int
+    left_out: int = 0
 
     def of(self, split: str, task: int) -> tuple[Clip, ...]:
         """The clips of one split whose classes the task teaches."""
@@ -77,7 +79,8 @@ def prepare(
             splits and tokens raise.
     """
     s = settings
-    clips = split_clips(short_enough(found, s).clips, s)
+    found = short_enough(found, s)
+    clips = split_clips(found.clips, s)
     curriculum = make_curriculum(
         clips, s.by, splits=s.splits, tasks=s.tasks,
         seed=seed if s.shuffled and not s.splits else None,
@@ -91,7 +94,8 @@ def prepare(
     if tokens is None:
         texts = [Target.of(clip).text for clip in trained]
         tokens = Tokens.train(texts, s.vocabulary, byte_fallback=byte_fallback)
-    return Prepared(curriculum, (*trained, *others), tokens, quota)
+    left_out = sum(fault.drops for fault in found.faults)
+    return Prepared(curriculum, (*trained, *others), tokens, quota, left_out)
 
 
 def short_enough(found: ClipSet, settings: SpeechSettings) -> ClipSet:
@@ -100,8 +104,11 @@ def short_enough(found: ClipSet, settings: SpeechSettings) -> ClipSet:
     for clip in found.clips:
         size = len(Target.of(clip).text)
         if size > settings.max_characters:
-            detail = f"its target has {size} characters; expected {settings.max_characters} or less"
-            faults.append(Fault("too long", clip.path, detail))
+            detail = (
+                f"has {size} characters of intent, slots and transcript together; expected at most "
+                f"{settings.max_characters}"
+            )
+            faults.append(Fault("target too long", clip.path, detail))
         else:
             kept.append(clip)
     if not kept:

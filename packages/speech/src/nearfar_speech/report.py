@@ -13,10 +13,18 @@ from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Cell, Table, summarise
 from nearfar_speech.answers import Answer, accuracy_of, records_of
+from nearfar_speech.prepare import Prepared
 from nearfar_speech.targets import parse_target
 
 __all__ = ["write_run_report"]
 
+_WORDS = (
+    "Average accuracy is the mean, over the tasks, of the accuracy on all classes seen so far; "
+    "last accuracy is that after the last task. Backward transfer is the mean, over all tasks but "
+    "the last, of a task's accuracy at the end less that right after it was learnt: below 0, it "
+    "was forgotten. Forgetting is the same against the best that a task had before the last one "
+    "was learnt, and its sign is the other way round."
+)
 _CLASSES_DRAWN = 40  # a confusion matrix of more cannot be read
 
 
@@ -31,11 +39,13 @@ def write_run_report(
     title: str,
     subtitle: str,
     on: str,
+    prepared: Prepared | None = None,
 ) -> Table:
     """``metrics.json``, plots and ``report.html``; gives the table of what was measured.
 
     Args:
         on: a sentence that tells on which clips.
+        prepared: the curriculum that was learnt, to show.
     """
     records = records_of(answers, dataset, method, seed)
     metrics.records = records
@@ -44,7 +54,11 @@ def write_run_report(
     report.section("What was measured", on)
     table = _table(records, dataset)
     report.table(table)
+    if prepared is not None:
+        report.section("The tasks")
+        report.table(_tasks(prepared))
     if len(answers) > 1:
+        report.section("Task after task", _WORDS)
         names = [f"task {task + 1}" for task in range(len(answers))]
         seen = [summarise([float(value)]) for value in accuracy_of(answers).seen]
         path = plots.lines(
@@ -71,6 +85,23 @@ def _table(records: Sequence[Record], dataset: str) -> Table:
         [r.metric, summarise([r.value])] for r in whole if not np.isnan(r.value)
     ]
     return Table(f"{dataset}: {whole[0].n} clips after the last task.", ["measure", "value"], rows)
+
+
+def _tasks(prepared: Prepared) -> Table:
+    splits = ("train", "valid", "test")
+    rows = [
+        [
+            f"task {task + 1}", ", ".join(names),
+            *(str(len(prepared.of(split, task))) for split in splits),
+        ]
+        for task, names in enumerate(prepared.curriculum.tasks)
+    ]  # fmt: skip
+    return Table(
+        f"What each task teaches, and its clips; {prepared.left_out} more were left out, which "
+        "could not be read or were too long.",
+        ["", prepared.curriculum.by, "trained on", "to validate", "to test"],
+        rows,
+    )
 
 
 def _confusion(path: Path, answers: Sequence[Answer]) -> Path | None:

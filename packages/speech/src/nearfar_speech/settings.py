@@ -22,9 +22,10 @@ class SpeechSettings(Settings):
 
     # Clips. The author's script drops longer audio and longer text than these.
     max_seconds: float = Field(7.0, gt=0)
-    """Longer clips are left out."""
+    """Clips of longer audio are left out."""
     max_characters: int = Field(130, ge=1)
-    """Clips of longer text are left out."""
+    """Clips whose intent, slots and transcript are longer, together in the one string that is
+    learnt, are left out."""
     clips_per_class: int | None = Field(None, ge=1)
     """Of training; null: all."""
 

@@ -49,9 +49,11 @@ def leave_speakers_out(
             left to train on.
     """
     speakers = {clip.speaker for clip in clips}
-    if "" in speakers:
-        nameless = next(clip for clip in clips if not clip.speaker)
-        raise UserError(f"{nameless.path}: has no speaker; expected one, to leave some out")
+    if nameless := [clip for clip in clips if not clip.speaker]:
+        raise UserError(
+            f"{len(nameless)} of {len(clips)} clips have no speaker, the first is "
+            f"{nameless[0].path}; expected one for each, to leave some out"
+        )
     for name in (*test, *valid):
         if name not in speakers:
             raise UserError(f"speaker {name!r}: not among {', '.join(sorted(speakers))}")

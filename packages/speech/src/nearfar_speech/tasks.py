@@ -148,7 +148,10 @@ def make_curriculum(
         known = _known(clips, by)
         order = known if order is None else tuple(order)
         if not 1 <= tasks <= len(known):
-            raise UserError(f"{tasks} tasks of {len(known)} classes; expected 1 to {len(known)}")
+            raise UserError(
+                f"tasks: {tasks} of {len(known)} classes; expected 1 to {len(known)} "
+                "(tasks=1 learns all at once)"
+            )
         larger = len(known) % tasks
         sizes = tuple(len(known) // tasks + (task < larger) for task in range(tasks))
     if len(set(order)) != len(order):

@@ -28,8 +28,9 @@ class Trained:
     curriculum: Curriculum
 
 
-def save_model(folder: Path, trained: Trained) -> None:
+def save_model(folder: Path | str, trained: Trained) -> None:
     """Writes both files."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     trained.tokens.save(folder / "tokenizer.model")
     save_checkpoint(
@@ -45,18 +46,22 @@ def save_model(folder: Path, trained: Trained) -> None:
     )
 
 
-def load_model(path: Path) -> Trained:
+def load_model(path: Path | str) -> Trained:
     """What :func:`save_model` wrote, from its folder or from the run's.
 
     Raises:
         UserError: a file is missing, damaged or of another kind, or the tokenizer has another size
             than the model was made for.
     """
+    path = Path(path)
     folder = path / "checkpoint" if (path / "checkpoint").is_dir() else path
     file = folder / "model.safetensors"
     kept = load_checkpoint(file)
     if kept.get("format") != FORMAT or "weights" not in kept:
-        raise UserError(f"{file}: is no model of {FORMAT}")
+        raise UserError(
+            f"{file}: is no model of {FORMAT}; expected one that nearfar-speech train or "
+            "save_model has left"
+        )
     tokens = Tokens.load(folder / "tokenizer.model", size=kept.get("vocabulary"))
     try:
         settings = SpeechSettings(**kept["settings"])

@@ -12,7 +12,7 @@ from nearfar_speech.readers.barista import is_barista, read_barista
 from nearfar_speech.readers.check import Check, checked
 from nearfar_speech.readers.fsc import is_fsc, read_fsc
 from nearfar_speech.readers.fsdd import is_fsdd, read_fsdd
-from nearfar_speech.readers.manifest import is_manifest, read_manifest
+from nearfar_speech.readers.manifest import files_of_rows, is_manifest, read_manifest
 from nearfar_speech.readers.slurp import is_slurp, read_slurp
 
 __all__ = ["LAYOUTS", "find_clips"]
@@ -50,6 +50,13 @@ def find_clips(
             labels; no clip is usable, with the first faults and what the folder lacks.
     """
     path = Path(path)
+    fits = any(known.fits(path) for known in LAYOUTS.values())
+    if layout is None and not fits and (files := files_of_rows(path)):
+        others = f" or another of its {len(files)}" if len(files) > 1 else ""
+        raise UserError(
+            f"{path}: no known layout, nor a file named train, valid, test or manifest; expected "
+            f"one file, such as {files[0]}{others}"
+        )
     found = layout_of(LAYOUTS, path, layout, options, expected="a data set of clips")
     if layout is not None and not found.fits(path):
         raise UserError(f"{path}: is no {layout}; looked for {found.looked_for}")

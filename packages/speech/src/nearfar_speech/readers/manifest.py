@@ -12,7 +12,7 @@ from nearfar_speech.readers.paths import inside
 from nearfar_speech.readers.rows import Row, csv_rows, json_value, text_of
 from nearfar_speech.readers.semantics import Meaning, intent_word, parse_semantics, parse_slots
 
-__all__ = ["is_manifest", "read_manifest"]
+__all__ = ["files_of_rows", "is_manifest", "read_manifest"]
 
 _SPLITS = {
     "train": "train", "valid": "valid", "dev": "valid", "devel": "valid", "validation": "valid",
@@ -41,6 +41,13 @@ def _files(path: Path) -> list[Path]:
         if found := [file for file in files if file.is_file()]:
             return found
     return []
+
+
+def files_of_rows(folder: Path) -> list[Path]:
+    """Those that may be manifests by their suffix, whatever their names."""
+    if not folder.is_dir():
+        return []
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)
 
 
 def is_manifest(path: Path) -> bool:
@@ -88,7 +95,10 @@ def read_manifest(path: Path, data_root: Path | str | None = None) -> ClipSet:
 
 def _rows(file: Path) -> Iterator[Row]:
     if file.suffix.lower() == ".csv":
-        yield from csv_rows(file)
+        for number, (where, row) in enumerate(csv_rows(file)):
+            if not number:
+                _check_columns(row, str(file))  # a header's mistake is of no row
+            yield where, row
         return
     content = json_value(file)
     if isinstance(content, dict):
@@ -102,7 +112,19 @@ def _rows(file: Path) -> Iterator[Row]:
     for where, row in items:
         if not isinstance(row, dict):
             raise UserError(f"{where}: is a {type(row).__name__}; expected an object")
+        _check_columns(row, where)
         yield where, row
+
+
+def _check_columns(row: dict[str, Any], where: str) -> None:
+    """That there is what each row needs."""
+    for needed in (("path",), ("intent", "semantics")):
+        names = [column for name in needed for column in _NAMES[name]]
+        if not row.keys() & set(names):
+            raise UserError(
+                f"{where}: no column {needed[0]}; found {', '.join(map(str, row))}; expected "
+                f"{' or '.join(names)}"
+            )
 
 
 def _clip(row: dict[str, Any], where: str, root: Path, split: str) -> Clip:
@@ -113,9 +135,6 @@ def _clip(row: dict[str, Any], where: str, root: Path, split: str) -> Clip:
             raise UserError(f"{where}: both {' and '.join(found)}; expected one for the {name}")
         if found:
             ours[name] = row[found[0]]
-    if "path" not in ours or not ours.keys() & {"intent", "semantics"}:
-        absent = "path" if "path" not in ours else "intent"
-        raise UserError(f"{where}: no column {absent}; found {', '.join(map(str, row))}")
     place = text_of(ours, "path", where)
     for mark in _ROOTS:
         place = place.replace(mark, ".", 1) if place.startswith(mark) else place

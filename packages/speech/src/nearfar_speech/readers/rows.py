@@ -17,7 +17,8 @@ _FIELD_LIMIT = 1 << 20  # characters; an unclosed quote would swallow the file
 
 
 def csv_rows(path: Path, needed: Sequence[str] = ()) -> Iterator[Row]:
-    """Each row of a CSV with a header line.
+    """Each row of a CSV with a header line; fields are parted by commas, or by semicolons or tabs
+    where these part the header.
 
     Raises:
         UserError: no header, a column of ``needed`` is not in it, a row of another length, a broken
@@ -25,7 +26,7 @@ def csv_rows(path: Path, needed: Sequence[str] = ()) -> Iterator[Row]:
     """
     csv.field_size_limit(_FIELD_LIMIT)
     text = _text(path)
-    lines = csv.reader(text.splitlines(keepends=True), strict=True)
+    lines = csv.reader(text.splitlines(keepends=True), delimiter=_parted_by(text), strict=True)
     header: list[str] | None = None
     try:
         for fields in lines:
@@ -43,6 +44,12 @@ def csv_rows(path: Path, needed: Sequence[str] = ()) -> Iterator[Row]:
         raise UserError(f"{path}, line {lines.line_num}: is no valid CSV ({error})") from None
     if header is None:
         raise UserError(f"{path}: is empty; expected a header and rows")
+
+
+def _parted_by(text: str) -> str:
+    """What parts the header's fields: a spreadsheet in Europe writes semicolons."""
+    header = text.lstrip("\r\n").partition("\n")[0]
+    return next((mark for mark in ",;\t" if mark in header), ",")
 
 
 def _check_header(path: Path, header: list[str], needed: Sequence[str]) -> None:
