@@ -12,7 +12,9 @@ import pytest
 from nearfar_bundle.bench import FIRST, METHODS, MISSING, PEERS, jobs_of
 from nearfar_bundle.builder import Builder
 from nearfar_bundle.cli import app
+from nearfar_bundle.data import split_of
 from nearfar_bundle.readers import read
+from nearfar_bundle.settings import BundleSettings
 from nearfar_kit.command import run_app
 from nearfar_kit.metrics import Metrics
 
@@ -69,10 +71,29 @@ class TestTrain:
 
     def test_evaluation_of_the_same_split_equals_it(self, run, data, tmp_path):
         call("evaluate", "--model", run, "--data", data, "--out", tmp_path / "e")
-        want = {r.metric: r.value for r in Metrics.read(run / "metrics.json").records}
+        want = {(r.method, r.metric): r.value for r in Metrics.read(run / "metrics.json").records}
+        assert {method for method, _ in want} == {"nearfar (variant default)", "best blend"}
         records = Metrics.read(tmp_path / "e" / "metrics.json").records
-        assert {r.metric: r.value for r in records if r.method == "default"} == want
+        assert want.items() <= {(r.method, r.metric): r.value for r in records}.items()
         assert {"popularity", "best blend", "title cosine"} <= {r.method for r in records}
+        page = (tmp_path / "e" / "report.html").read_text()
+        assert page.count("<table>") == 2
+        assert page.index("All of them side by side") < page.index("The model in full")
+
+    def test_kinds_of_items_are_explained_and_counted(self, run, data):
+        split = split_of(read(data), BundleSettings(), 0)
+        warm = split.degrees > 0
+        times = np.asarray(split.test.hidden.sum(0)).ravel()
+        page = (run / "report.html").read_text()
+        told = f"to be found: {int(times[warm].sum())} warm items, {int(times[~warm].sum())} cold"
+        assert page.count(told) == 2
+        assert "cold: items that none holds" in page
+        assert "best blend" in page
+
+    def test_an_unknown_variant(self, data, tmp_path, capsys):
+        call("train", "--data", data, "--out", tmp_path / "r", "--variant", "papier", status=2)
+        told = "error: --variant papier: expected one of default, paper"
+        assert told in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +108,7 @@ class TestSeedOfTheTraining:
         return {
             r.metric: r.value
             for r in Metrics.read(run / "metrics.json").records
-            if r.method == "default"
+            if r.method == "nearfar (variant default)"
         }
 
     def test_evaluation_splits_by_it(self, third, data, tmp_path, capsys):
@@ -156,7 +177,6 @@ class TestConstruct:
         [
             ([], "--data or --item: expected one of them"),
             (["--item", "soap"], "bundle new: item 'soap' is not in the catalogue of 160 items"),
-            (["--item", "item 1", "--exclude", "soap"], "--exclude: item 'soap' is not"),
             (["--item", "item 1", "--budget", "1"], "costs"),
             (["--item", "item 1", "--each", "hat"], "--each hat: expected LABEL=N"),
             (["--item", "item 1", "--each", "Trousers=0"], "label 'Trousers'; the nearest: trou"),
@@ -170,6 +190,18 @@ class TestConstruct:
         err = capsys.readouterr().err
         assert message in err
         assert err.count("\n") == 1
+
+    def test_what_is_excluded_need_not_be_there(self, run, capsys):
+        ask = ["construct", "--model", run, "--item", "item 1", "-k", 2]
+        capsys.readouterr()
+        call(*ask)
+        plain = capsys.readouterr()
+        call(*ask, "--exclude", "soap")
+        told = capsys.readouterr()
+        assert told.out == plain.out
+        assert told.err == (
+            "note: --exclude: not in the catalogue, so nothing to leave out: soap\n"
+        )
 
     def test_titles_that_a_spreadsheet_would_run(self, run, tmp_path, capsys):
         new = tmp_path / "new"
@@ -231,7 +263,9 @@ class TestConstruct:
 class TestCheckLeak:
     def test_fine_and_planted(self, data, shop, tmp_path, capsys):
         call("check-leak", "--data", data)
-        assert "LEAK" not in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert "LEAK" not in out
+        assert out.splitlines()[-1] == "fine: the split that train would use gives nothing away"
         planted = write_shop(tmp_path / "planted", shop)
         at = shop.bundles.tocoo()
         pl.DataFrame({"user": [f"u{b}" for b in at.row], "item": shop.items[at.col]}).write_csv(
@@ -239,14 +273,18 @@ class TestCheckLeak:
         )
         call("check-leak", "--data", planted)
         out = capsys.readouterr().out
-        assert "LEAK  nearly all items in one user's feedback, as it comes: 100.0%" in out
-        assert "train leaves it out by its own split" in out.splitlines()[0]
+        assert "LEAK" not in out
+        assert "note  nearly all items in one user's feedback, as it comes: 100.0%" in out
+        assert "what the split leaves of it" in out.splitlines()[0]
+        assert out.splitlines()[-1].startswith("fine: the split")
         assert "fine  nearly all items in one user's feedback: 0.0%" in out
 
     def test_parts_that_a_data_set_gives(self, tmp_path, capsys):
         write_clhe(tmp_path, train="0, 0, 1\n1, 2, 3\n2, 4, 1, 3, 5\n")
         call("check-leak", "--data", tmp_path, "--set=split=given", status=1)
-        assert "LEAK  a Jaccard index above 0.5 with a training" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert "LEAK  a Jaccard index above 0.5 with a training" in out
+        assert out.splitlines()[-1].startswith("LEAK: the split")
 
 
 class TestColumnsOfItems:
@@ -289,12 +327,17 @@ class TestBadData:
             (
                 "bundles.csv",
                 "bundle,item\na,item 1\na,soap\n",
-                "bundle a has item 'soap', which is",
+                "bundles.csv, row 2: bundle a has item 'soap', which is",
             ),
-            ("bundles.csv", "bundle,item\na,item 1\nb,\n", "row 2: bundle b is empty"),
+            (
+                "feedback.csv",
+                "user,item\na,item 1\na,\n",
+                "feedback.csv, row 2: user a has item ''",
+            ),
+            ("bundles.csv", "bundle,item\na,item 1\nb,\n", "row 2: item is empty, of bundle b"),
             ("bundles.csv", "bundle,thing\na,item 1\n", "has no column 'item'"),
             ("bundles.csv", "bundle,item\n,item 1\n", "row 1: bundle is empty; expected an id"),
-            ("items.csv", "item,title\nx,a\nx,b\n", "item 'x' comes 2 times; expected once"),
+            ("items.csv", "item,title\nx,a\ny,\nx,b\n", "rows 1 and 3: item 'x' comes 2 times"),
             ("items.csv", "item,price\nx,cheap\n", "row 1: price is 'cheap'; expected a number"),
         ],
     )

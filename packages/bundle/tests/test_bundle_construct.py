@@ -12,9 +12,11 @@ import torch
 
 from nearfar_bundle import construct as module
 from nearfar_bundle.construct import Limits, construct, places_left
+from nearfar_bundle.reasons import _deepest, _whole
 from nearfar_bundle.settings import BundleSettings
 from nearfar_bundle.split import split_bundles
 from nearfar_bundle.train import train
+from nearfar_kit.errors import UserError
 
 CARTS = {f"cart {n}": [f"item {n}", f"item {n + 40}"] for n in range(40)}
 
@@ -53,11 +55,12 @@ class TestReasons:
         for bundle, item, reason in own.select("bundle", "item", "reason").iter_rows():
             given = held[[number[one] for one in CARTS[bundle]]].toarray().any(0)
             count = int((given & held[number[item]].toarray()[0]).sum())
-            assert reason.startswith(f"bundles: {count} holder{'s have' if count > 1 else ' has'} ")
+            assert reason.startswith(f"bundles: {count} bundle{'s have' if count > 1 else ' has'} ")
 
     def test_ridge_regression_is_told_of(self, builder):
         best = reasons_of(builder, ridge=1e6).filter(pl.col("rank") == 1)
         assert best["reason"].str.starts_with("company: ").all()
+        assert best["reason"].str.contains(r"1 bundle or user has|\d bundles or users have").any()
 
     def test_an_item_that_nothing_given_speaks_for(self, builder):
         names = [block.name for block in builder.blocks]
@@ -70,8 +73,33 @@ class TestReasons:
         frame = reasons_of(train(split, BundleSettings(epochs=1), 0), picture=1e5)
         assert frame["reason"].str.starts_with("picture: vectors alike; nearest item ").all()
 
+    def test_words_are_whole_and_none_is_told_twice(self):
+        assert _whole(["0 sli", "pci-express 3", "sli", "sli ready"]) == [
+            "sli ready",
+            "pci-express",
+        ]
+        assert _whole(["blue", "alto blue", "running", "hat", "bag"]) == [
+            "alto blue",
+            "running",
+            "hat",
+        ]
+        assert _whole(["3", "0"]) == ["3", "0"]  # nothing better is there
+
+    def test_of_labels_the_deepest(self):
+        assert _deepest(["A > B > C", "A > B", "A", "Am"]) == ["A > B > C", "Am"]
+
 
 class TestLimits:
+    def test_what_is_excluded_need_not_be_there(self, builder):
+        plain = construct(builder, {"a": ["item 1"]}, 3)
+        assert construct(builder, {"a": ["item 1"]}, 3, Limits(exclude={"cup 7"})).equals(plain)
+
+    def test_errors_name_what_python_has(self, builder):
+        bare = replace(builder, prices=None, labels={})
+        for limits in (Limits(budget=1.0), Limits(each={"hat": 1})):
+            with pytest.raises(UserError, match=r"^(budget|each): no item has"):
+                construct(bare, {"a": ["item 1"]}, 3, limits)
+
     @pytest.mark.parametrize(
         "limits", [Limits(budget=260.0), Limits(each={"shirt": 0, "*": 1}), Limits(budget=1e4)]
     )

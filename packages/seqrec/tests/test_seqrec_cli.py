@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from nearfar_kit.command import run_app
 from nearfar_kit.metrics import Metrics
+from nearfar_kit.report import Report
 from nearfar_seqrec.cli import app
 from nearfar_seqrec.recommender import Recommender
+from nearfar_seqrec.report import below, training_curve
 
 SETS = [
     f"--set={name}"
@@ -81,8 +85,67 @@ class TestTrain:
         call("train", "--data", data, "--out", run, *SETS, status=2)
         assert "holds a run" in capsys.readouterr().err
 
+    def test_the_report_explains_and_marks(self, run):
+        page = (run / "report.html").read_text()
+        assert "coverage@10: the share of the catalogue" in page
+        assert "popularity@10: how often listed items were trained on" in page
+        assert "of epoch " in page
+
+    def test_what_is_wrong_in_the_call_is_told_before_the_data(self, run, tmp_path, capsys):
+        there = ["train", "--data", tmp_path / "no.txt", *SETS]
+        call(*there, "--out", run, status=2)
+        assert "holds a run" in capsys.readouterr().err
+        if not torch.cuda.is_available():
+            call(*there, "--out", tmp_path / "r", "--device=cuda", status=2)
+            assert "--device cuda: no CUDA device" in capsys.readouterr().err
+        call("evaluate", "--model", run, "--data", tmp_path / "no.txt", "--out", run, status=2)
+        assert "holds a run" in capsys.readouterr().err
+
+
+class TestReport:
+    def test_below_the_baseline(self):
+        better, worse = {"ndcg@10": 0.2}, {"ndcg@10": 0.1}
+        assert below("mclrec", better, "popular", worse) == []
+        assert below("mclrec", worse, "popular", better) == [
+            "mclrec is below popular on ndcg@10: 0.1000, popular 0.2000"
+        ]
+
+    def test_it_is_told(self, data, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr("nearfar_seqrec.report.below", lambda *found: ["so it is"])
+        out = tmp_path / "r"
+        call("train", "--data", data, "--out", out, "--device=cpu", "--quiet", *SETS)
+        assert "note: so it is\n" in capsys.readouterr().err
+        assert "<p>so it is.</p>" in (out / "report.html").read_text()
+
+    def test_the_last_epoch_was_the_best(self, tmp_path):
+        found = [
+            {"epoch": n, "ndcg@10": v, "hit@10": v, "mrr": v}
+            for n, v in enumerate((0.1, 0.3, 0.2), 1)
+        ]
+        pages = []
+        for history in (found, found[:2]):
+            report = Report("a", "b")
+            run = SimpleNamespace(path=tmp_path)
+            notes = training_curve(report, run, SimpleNamespace(history=history))
+            pages.append((notes, report.parts[-1]))
+        assert pages[0][0] == []
+        assert "of epoch 2, is kept." in pages[0][1]
+        assert pages[1][0] == [
+            "the last epoch, 2, was the best: more of them (epochs) may find more"
+        ]
+
 
 class TestRecommend:
+    def test_lists_of_all_are_for_a_file(self, run, capsys):
+        call("recommend", "--model", run, status=2)
+        told = capsys.readouterr()
+        assert "knows 40 users, too many to show; expected --user, --item, --data" in told.err
+        assert told.out == ""
+        call("recommend", "--help")
+        assert "all users of the training where none is named" in " ".join(
+            capsys.readouterr().out.replace("│", " ").split()
+        )
+
     def test_all_users(self, run, tmp_path):
         for name in ("lists.csv", "lists.parquet"):
             call("recommend", "--model", run, "--out", tmp_path / name, "-k", 3, "--repeat")
@@ -199,9 +262,10 @@ class TestEvaluate:
     def test_on_the_same_data_equals_training(self, run, data, tmp_path):
         call("evaluate", "--model", run, "--data", data, "--out", tmp_path / "e", "--quiet")
         records = Metrics.read(run / "metrics.json").records
-        want = {r.metric: r.value for r in records if r.method != "popular"}
-        got = {r.metric: r.value for r in Metrics.read(tmp_path / "e" / "metrics.json").records}
-        assert got == want
+        want = {(r.method, r.metric): r.value for r in records}
+        found = Metrics.read(tmp_path / "e" / "metrics.json").records
+        assert {r.method for r in found} == {"mclrec", "popular"}
+        assert {(r.method, r.metric): r.value for r in found} == want
 
     def test_an_unknown_item(self, run, tmp_path, capsys):
         other = tmp_path / "other.txt"
@@ -377,7 +441,11 @@ BAD = {
         ["--set=user_min=3", "--set=item_min=4"],
         "filter: one ",
     ),
-    "nothing left": ("a x y z\nb x y z\n", ["--set=user_min=4"], "filter: nothing is left of"),
+    "nothing left": (
+        "a x y z\nb x y z\n",
+        ["--set=user_min=4"],
+        "bad.txt: filter: nothing is left of",
+    ),
     "no time": ("a x y z\n", ["--set=split=time"], "the data has no times"),
     "no training": ("a x y z\nb z y x\n", [], "fewer than two targets"),
 }
@@ -404,6 +472,7 @@ def test_notes_are_told(circle_rows, tmp_path, capsys):
     )
     call("train", "--data", path, "--out", tmp_path / "r", "--quiet", "--device=cpu", *SETS)
     notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    notes = [note for note in notes if "was the best" not in note]
     assert len(notes) == 2
     assert "440 rows are older" in notes[0]
     assert "1 users have fewer than 3 interactions" in notes[1]

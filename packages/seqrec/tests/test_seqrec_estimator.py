@@ -44,6 +44,17 @@ def test_unknown_items_and_settings(fitted):
         SequentialEstimator(widht=3)
 
 
+def test_errors_speak_of_what_python_has(fitted):
+    with pytest.raises(UserError) as raised:
+        fitted.predict([["item 1", "soap"]])
+    assert "--" not in str(raised.value)
+    for given in (["item 1", "item 2"], "item 1", [["item 1"], "item 2"]):
+        with pytest.raises(UserError, match="is text; expected lists of items"):
+            fitted.predict(given)
+        with pytest.raises(UserError, match="is text; expected lists of items"):
+            SequentialEstimator(**TINY).fit(given)
+
+
 def test_clone_and_parameters(fitted):
     copy = clone(fitted)
     assert copy.get_params() == fitted.get_params()

@@ -337,6 +337,16 @@ class TestResuming:
         with pytest.raises(UserError, match="began with users 3, now 40; expected the same"):
             train(circle_split, settings, run=run)
 
+    def test_what_is_shown_of_it(self, circle_split, small):
+        training = Training(circle_split, small(epochs=2), seed=0)
+        training.step()
+        assert training.live() == {"epoch": 1.0}  # nothing is validated yet
+        while not training.history:
+            training.step()
+        assert training.live() == {
+            "epoch": 1.0, "valid ndcg@10": training.history[0]["ndcg@10"]
+        }  # fmt: skip
+
     def test_patience_ends_it_and_the_best_is_kept(self, circle_split, small):
         training = Training(circle_split, small(epochs=50, patience=2, learning_rate=0.02), seed=0)
         while not training.over:

@@ -84,7 +84,7 @@ def train(
     """Train on an honest split, choose the epoch by its validation part, measure on its test."""
     settings = _settings(variant, config, overrides)
     from nearfar_bundle.data import split_from
-    from nearfar_bundle.report import training_curve
+    from nearfar_bundle.report import MEASURES, SHOWN, asked_for, by_method, training_curve
     from nearfar_bundle.train import train as run_training
     from nearfar_kit.launch import launch
     from nearfar_kit.report import Report, end_report
@@ -102,11 +102,19 @@ def train(
     known = split.catalogue
     report = Report(
         "Bundle construction",
-        f"{settings.variant} on {known.name}: {len(known)} items, {len(split.train)} training "
+        f"{_name(settings)} on {known.name}: {len(known)} items, {len(split.train)} training "
         f"bundles, {len(known.feedback)} pairs of feedback.",
     )
-    table = _measure(report, metrics, builder, split, settings.variant, seed)
-    Console().print(table.terminal())
+    own = _measure(metrics, builder, split, _name(settings), seed)
+    blend, scorer = list(_simple(split).items())[-1]
+    _measure(metrics, scorer, split, blend, seed)
+    caption = f"{known.name}: {len(split.test)} partial bundles; {asked_for(split)}."
+    side = by_method(metrics.records, SHOWN, caption)
+    report.section("What it finds", *MEASURES)
+    report.table(side)
+    report.table(own)
+    for table in (own, side):
+        Console().print(table.terminal())
     training_curve(report, run, builder)
     end_report(report, run, metrics)
     end(run)
@@ -123,10 +131,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """A trained model and all simple scores on the test part of the split it was trained on."""
-    from nearfar_bundle.baselines import best_blend, simple_scorers
-    from nearfar_bundle.bench import BLEND
     from nearfar_bundle.data import split_from
-    from nearfar_bundle.report import APART, MAIN, SHOWN, by_method
+    from nearfar_bundle.report import APART, MAIN, MEASURES, SHOWN, asked_for, by_method
     from nearfar_kit.report import Report, end_report
 
     builder = _load(model)
@@ -142,13 +148,16 @@ def evaluate(
         )
     run, metrics = begin("bundle", "evaluate", out, builder.settings, seed=seed, packages=TOLD)
     report = Report("Bundle construction", f"{model} on {data.name}.")
-    simple = simple_scorers(split)
-    scorers: dict[str, Any] = {**simple, BLEND: best_blend(split, simple)[0]}
-    for name, scorer in {**scorers, builder.settings.variant: builder}.items():
-        _measure(report, metrics, scorer, split, name, seed)
-    caption = f"{data.name}: {len(split.test)} partial bundles, {builder.size} items."
-    report.section("All of them side by side")
+    for name, scorer in _simple(split).items():
+        _measure(metrics, scorer, split, name, seed)
+    own = _measure(metrics, builder, split, _name(builder.settings), seed)
+    caption = (
+        f"{data.name}: {len(split.test)} partial bundles, {builder.size} items; {asked_for(split)}."
+    )
+    report.section("All of them side by side", *MEASURES)
     report.table(by_method(metrics.records, [*MAIN, *APART], caption))
+    report.section("The model in full")
+    report.table(own)
     Console().print(by_method(metrics.records, SHOWN, caption).terminal())
     end_report(report, run, metrics)
     end(run)
@@ -168,14 +177,21 @@ def construct(
         typer.Option("--new-items", help="Folder with an items table of items to come."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="File to write, .csv or .parquet.")
+        Path | None,
+        typer.Option(
+            "--out", help="File to write, .csv or .parquet; one that is there is replaced."
+        ),
     ] = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Items to add.")] = 10,
     exclude: Annotated[
         list[str] | None, typer.Option("--exclude", help="An item that never comes; repeat it.")
     ] = None,
     include: Annotated[
-        list[str] | None, typer.Option("--include", help="An item that always comes; repeat it.")
+        list[str] | None,
+        typer.Option(
+            "--include",
+            help="An item that always comes, on top of -k, in a row of rank 0; repeat it.",
+        ),
     ] = None,
     budget: Annotated[
         float | None, typer.Option(min=0, help="The most that a bundle may cost in all.")
@@ -202,6 +218,9 @@ def construct(
     limits = Limits(
         frozenset(exclude or ()), tuple(include or ()), budget, _each(each or []), diversity
     )
+    known = set(builder.items.tolist())
+    if strange := [item for item in exclude or () if item not in known]:
+        tell(f"--exclude: not in the catalogue, so nothing to leave out: {', '.join(strange)}")
     frame = build(builder, bundles, k, limits)
     tell(*places_left(frame, bundles, k, limits))
     if out is None:
@@ -229,16 +248,18 @@ def check_leak(
 
     known = read(data, layout)
     if (raw := raw_leak(known, seed)) is not None:
-        mended = raw.found and settings.split == "kin"
-        but = "; train leaves it out by its own split, as the lines below tell" if mended else ""
-        typer.echo(f"{'LEAK' if raw.found else 'fine'}  {raw}{but}")
+        # No leak yet: a split leaves such feedback out, and what is left of it is looked for.
+        but = "; the lines below tell what the split leaves of it" if raw.found else ""
+        typer.echo(f"{'note' if raw.found else 'fine'}  {raw}{but}")
     split = split_of(known, settings, seed)
     tell(*split.notes)
     leaks = look(split, seed, settings.near)
     for leak in leaks:
         typer.echo(f"{'LEAK' if leak.found else 'fine'}  {leak}, as split")
     if any(leak.found for leak in leaks):
+        typer.echo("LEAK: the split that train would use gives held-out bundles away")
         raise typer.Exit(1)
+    typer.echo("fine: the split that train would use gives nothing away")
 
 
 @app.command()
@@ -379,21 +400,33 @@ def _each(given: list[str]) -> dict[str, int]:
     return found
 
 
-def _measure(report: Any, metrics: Any, scorer: Any, split: Any, method: str, seed: int) -> Any:
-    """Measures on the test part, into metrics and report; gives their table."""
+def _name(settings: BundleSettings) -> str:
+    """What a model is called in tables, beside the simple scores."""
+    return f"nearfar (variant {settings.variant})"
+
+
+def _simple(split: Any) -> dict[str, Any]:
+    """All simple scores by name, their best blend last."""
+    from nearfar_bundle.baselines import best_blend, simple_scorers
+    from nearfar_bundle.bench import BLEND
+
+    simple = simple_scorers(split)
+    return {**simple, BLEND: best_blend(split, simple)[0]}
+
+
+def _measure(metrics: Any, scorer: Any, split: Any, method: str, seed: int) -> Any:
+    """Measures on the test part, into metrics; gives their table."""
     from nearfar_bundle.evaluate import evaluate as measure
     from nearfar_bundle.evaluate import records_of
-    from nearfar_bundle.report import measured_table
+    from nearfar_bundle.report import asked_for, measured_table
 
     found = measure(scorer, split.test, split.degrees > 0)
     n = len(split.test)
     metrics.add(
         records_of(found, dataset=split.catalogue.name, split="test", method=method, seed=seed, n=n)
     )
-    table = measured_table(found, f"{method}: {n} partial bundles, {scorer.size} items.")
-    report.section(f"What {method} finds")
-    report.table(table)
-    return table
+    caption = f"{method}: {n} partial bundles, {scorer.size} items; {asked_for(split)}."
+    return measured_table(found, f"{caption} Cold: in no training bundle.")
 
 
 if __name__ == "__main__":

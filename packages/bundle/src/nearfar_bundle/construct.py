@@ -27,7 +27,7 @@ class Limits:
     """What a bundle may hold.
 
     Attributes:
-        exclude: items that never come.
+        exclude: items that never come; the catalogue need not have them.
         include: items that every bundle holds beside its own.
         budget: of the whole bundle's prices; items without a price do not fit one.
         each: at most so many items of a label, by label; ``*`` for any other.
@@ -71,11 +71,11 @@ def construct(
             )
         start.append(own)
     if limits.budget is not None and builder.prices is None:
-        raise UserError("--budget: no item has a price; expected a column of prices")
+        raise UserError("budget: no item has a price; expected a column of prices")
     _check_labels(builder, limits.each)
     pairs = [(row, item) for row, own in enumerate(start) for item in own]
     shown = incidence(np.array(pairs, np.int64).reshape(-1, 2), len(start), builder.size)
-    excluded = numbers_of(number, limits.exclude, "--exclude", some=False)
+    excluded = [number[item] for item in limits.exclude if item in number]
     left_out = shown
     if excluded:
         never = [(row, item) for row in range(len(start)) for item in excluded]
@@ -105,13 +105,11 @@ def construct(
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def numbers_of(
-    number: Mapping[str, int], items: Iterable[str], where: str, *, some: bool = True
-) -> list[int]:
+def numbers_of(number: Mapping[str, int], items: Iterable[str], where: str) -> list[int]:
     """Numbers of names; ``where`` they stand is for errors.
 
     Raises:
-        UserError: one is unknown, or there is none where ``some`` are expected.
+        UserError: one is unknown, or there is none.
     """
     found = []
     for item in items:
@@ -120,7 +118,7 @@ def numbers_of(
                 f"{where}: item {item!r} is not in the catalogue of {len(number)} items"
             )
         found.append(number[item])
-    if some and not found:
+    if not found:
         raise UserError(f"{where}: is empty; expected one item or more")
     return found
 
@@ -128,7 +126,7 @@ def numbers_of(
 def _check_labels(builder: Builder, each: Mapping[str, int]) -> None:
     """Refuses limits of labels that no item has."""
     if each and not builder.labels:
-        raise UserError("--each: no item has a label; expected a column of labels")
+        raise UserError("each: no item has a label; expected a column of labels")
     known = {label for of in builder.labels.values() for own in of for label in own}
     for label in each:
         if label == "*" or label in known:
@@ -137,7 +135,7 @@ def _check_labels(builder: Builder, each: Mapping[str, int]) -> None:
         near = difflib.get_close_matches(label.lower(), by_lower, n=3, cutoff=0.5)
         told = ", ".join([by_lower[own] for own in near] or sorted(known)[:TOLD_LABELS])
         raise UserError(
-            f"--each: no item has the label {label!r}; "
+            f"each: no item has the label {label!r}; "
             f"{'the nearest' if near else f'the first of {len(known)}'}: {told}"
         )
 

@@ -18,6 +18,8 @@ __all__ = ["reasons"]
 
 BATCH = 256  # partial bundles at a time
 WORDS = 3
+UNDER = " > "  # between a label and the one under it
+HOLDERS = {"bundles": ("bundle", "bundles"), "feedback": ("user", "users")}
 VECTORS = "its vector fits the bundle's"
 
 
@@ -97,9 +99,43 @@ def _by_modality(
         return _by_company(block.name, len(columns), like)
     if not block.columns:
         return f"{block.name}: vectors alike; nearest {like}"
-    order = np.argsort(-np.bincount(counts, both.data), kind="stable")[:WORDS]
-    words = ", ".join(block.columns[columns[n]] for n in order)
-    return f"{block.name}: shares {words}; nearest {like}"
+    order = np.argsort(-np.bincount(counts, both.data), kind="stable")
+    names = [block.columns[columns[n]] for n in order]
+    told = _deepest(names) if block.kind == "labels" else _whole(names)
+    return f"{block.name}: shares {', '.join(told[:WORDS])}; nearest {like}"
+
+
+def _deepest(labels: Sequence[str]) -> list[str]:
+    """Labels without those that another one stands under."""
+    return [x for x in labels if not any(other.startswith(f"{x}{UNDER}") for other in labels)]
+
+
+def _whole(words: Sequence[str]) -> list[str]:
+    """Words and pairs of words without what another one has; the first ones stay.
+
+    Lone letters and digits at their ends are left out: most are pieces, as the 0 of "3.0 inch".
+    """
+    kept: list[list[str]] = []
+    for word in words:
+        parts = word.split()
+        while parts and len(parts[0]) == 1:
+            parts = parts[1:]
+        while parts and len(parts[-1]) == 1:
+            parts = parts[:-1]
+        if not parts or any(_within(parts, other) for other in kept):
+            continue
+        at = [n for n, other in enumerate(kept) if _within(other, parts)]
+        if at:
+            kept[at[0]] = parts
+            kept = [own for n, own in enumerate(kept) if n not in at[1:]]
+        elif len(kept) < WORDS:
+            kept.append(parts)
+    return [" ".join(parts) for parts in kept] or list(words)
+
+
+def _within(part: list[str], whole: list[str]) -> bool:
+    """Whether words stand in others, one after the other."""
+    return any(whole[n : n + len(part)] == part for n in range(len(whole) - len(part) + 1))
 
 
 def _nearest(builder: Builder, shown: csr_matrix, alike: np.ndarray) -> str:
@@ -109,7 +145,8 @@ def _nearest(builder: Builder, shown: csr_matrix, alike: np.ndarray) -> str:
 def _by_company(name: str, count: int, like: str) -> str:
     if not count:
         return f"{name}: held beside items that go with what is given"
-    holders = "1 holder has" if count == 1 else f"{count} holders have"
+    one, more = HOLDERS.get(name, ("bundle or user", "bundles or users"))
+    holders = f"1 {one} has" if count == 1 else f"{count} {more} have"
     return f"{name}: {holders} it and some of what is given; nearest {like}"
 
 

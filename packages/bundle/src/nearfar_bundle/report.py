@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from nearfar_bundle.builder import Builder
 from nearfar_bundle.measures import CUTS
+from nearfar_bundle.split import Split
 from nearfar_kit import plots
 from nearfar_kit.gains import gains
 from nearfar_kit.metrics import Record, parse_split
@@ -14,7 +17,10 @@ from nearfar_kit.report import Report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Cell, Table, summarise
 
-__all__ = ["COLUMNS", "SHOWN", "by_method", "comparison", "measured_table", "training_curve"]
+__all__ = [
+    "COLUMNS", "MEASURES", "SHOWN", "asked_for", "by_method", "comparison", "measured_table",
+    "training_curve",
+]  # fmt: skip
 
 COLUMNS = [f"{name}@{k}" for name in ("recall", "ndcg") for k in CUTS]
 MAIN = ["recall@5", "recall@20", "recall@50", "ndcg@20"]
@@ -23,6 +29,20 @@ AMONG = [f"among {kind} recall@20" for kind in ("warm", "cold")]
 SHOWN = ["recall@5", "recall@20", "ndcg@20"]  # what eighty columns hold
 BASELINE = "best blend"
 MOST = 8  # bars that one can tell apart
+MEASURES = (
+    "Of each bundle of the test part some items are shown, and the others are to be found among "
+    "all items. recall@k: the share of them among the first k. ndcg@k: the same, a place further "
+    "down counting less. Of both more is better, 1 is all.",
+    "warm: items that a training bundle holds; cold: items that none holds, of which title, "
+    "labels, vectors or feedback alone can tell. Where nearly all items to be found are of one "
+    "kind, the other's figures rest on few, and a list that finds the one has little place for it.",
+)
+
+
+def asked_for(split: Split) -> str:
+    """How many items of the test part are to be found, by kind."""
+    times, warm = np.asarray(split.test.hidden.sum(0)).ravel(), split.degrees > 0
+    return f"to be found: {times[warm].sum():.0f} warm items, {times[~warm].sum():.0f} cold"
 
 
 def measured_table(found: Mapping[str, float], caption: str) -> Table:

@@ -49,6 +49,7 @@ UnknownItems = Annotated[
 ]
 Model = Annotated[Path, typer.Option("--model", help="Run folder that train has left.")]
 
+MOST_SHOWN = 20  # users whose lists a terminal holds
 POPULAR = "popular"  # what needs no training
 TOLD = ("recbole", "numpy", "pandas")  # packages whose versions metrics.json has
 
@@ -106,12 +107,13 @@ def train(
     from nearfar_seqrec.report import training_curve
     from nearfar_seqrec.train import train as run_training
 
-    split = split_from(data, settings, layout, read_options(read))
-    tell(*split.sequences.notes, *split.notes)
+    options = read_options(read)
     fabric = launch(device_of(device))
-    run, metrics = begin(
+    run, metrics = begin(  # before the data, which may be long in reading
         "seqrec", "train", out, settings, device=device, seed=seed, resume=resume, packages=TOLD
     )
+    split = split_from(data, settings, layout, options)
+    tell(*split.sequences.notes, *split.notes)
     recommender = run_training(split, settings, seed, run=run, fabric=fabric, quiet=quiet)
     if not fabric.is_global_zero:
         return
@@ -122,7 +124,7 @@ def train(
     )
     scorers = {settings.method: recommender.scorer(), POPULAR: Popular(split)}
     _test(report, metrics, scorers, split, data.stem, seed, settings)
-    training_curve(report, run, recommender)
+    tell(*training_curve(report, run, recommender))
     end_report(report, run, metrics)
     end(run)
 
@@ -139,20 +141,25 @@ def evaluate(
 ) -> None:
     """A trained model on other sequences of its items: full ranking of each user's last one."""
     from nearfar_kit.report import Report, end_report
+    from nearfar_seqrec.baselines import Popular
     from nearfar_seqrec.data import read_options
     from nearfar_seqrec.readers import read as read_sequences
     from nearfar_seqrec.split import leave_one_out
 
+    options = read_options(read)
     recommender = _load(model)
-    sequences = read_sequences(data, layout, **read_options(read))
+    run, metrics = begin("seqrec", "evaluate", out, recommender.settings, packages=TOLD)
+    sequences = read_sequences(data, layout, **options)
     split = leave_one_out(recommender.renumbered(sequences, str(data), unknown))
     tell(*split.sequences.notes, *split.notes)
-    run, metrics = begin("seqrec", "evaluate", out, recommender.settings, packages=TOLD)
     report = Report(
         "Sequential recommendation", f"{recommender.settings.method} of {model} on {data.stem}."
     )
     settings = recommender.settings
-    _test(report, metrics, {settings.method: recommender.scorer()}, split, data.stem, 0, settings)
+    # What the model was trained on is what popularity is counted in, too.
+    popular = Popular(leave_one_out(recommender.sequences))
+    scorers = {settings.method: recommender.scorer(), POPULAR: popular}
+    _test(report, metrics, scorers, split, data.stem, 0, settings)
     end_report(report, run, metrics)
     end(run)
 
@@ -161,7 +168,12 @@ def evaluate(
 def recommend(
     model: Model,
     out: Annotated[
-        Path | None, typer.Option("--out", help="File to write, .csv or .parquet.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="File to write, .csv or .parquet; one that is there is replaced. With it, all "
+            "users of the training where none is named.",
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="New sequences, in any layout.")
@@ -204,9 +216,15 @@ def recommend(
         tell(*known.notes)
         histories = [(str(user), known.of(n)) for n, user in enumerate(known.users)]
     elif items is not None:
-        histories = [("new", numbers_of(trained, items, "--item", unknown))]
+        hint = ", or --unknown skip"
+        histories = [("new", numbers_of(trained, items, "--item", unknown, hint))]
     else:
         histories = histories_of(trained, users)
+        if users is None and out is None and len(histories) > MOST_SHOWN:
+            raise UserError(
+                f"--model {model}: knows {len(histories)} users, too many to show; expected "
+                "--user, --item, --data, or --out FILE for the lists of all"
+            )
     frame = recommend(trained, histories, k, repeat=repeat)
     if out is None:
         typer.echo(formula_safe(frame).write_csv(), nl=False)
@@ -219,7 +237,10 @@ def recommend(
 @app.command()
 def export(
     model: Model,
-    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="Folder to write; an earlier export that is there is replaced."),
+    ],
     faiss: Annotated[bool, typer.Option("--faiss", help="An index of the items too.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -310,6 +331,7 @@ def _test(
     from nearfar_kit.table import Table
     from nearfar_seqrec.evaluate import evaluate as measure
     from nearfar_seqrec.evaluate import records_of
+    from nearfar_seqrec.report import MEASURES, below
 
     n = len(split.test)
     found = {}
@@ -324,9 +346,12 @@ def _test(
     rows = [[name, *(f"{own[name]:.4f}" for own in columns)] for name in columns[0]]
     caption = f"Full ranking of {len(split.sequences.items)} items, {n} tests."
     table = Table(caption, ["measure", *found], rows)
-    report.section("How well it tells what comes next")
+    (name, own), (other, theirs) = found.items()
+    notes = below(name, own, other, theirs)
+    report.section("How well it tells what comes next", *MEASURES, *(f"{note}." for note in notes))
     report.table(table)
     Console().print(table.terminal())
+    tell(*notes)
 
 
 if __name__ == "__main__":

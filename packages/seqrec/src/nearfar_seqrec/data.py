@@ -32,7 +32,8 @@ def split_from(
     """
     if str(path) == "ml-100k" and not path.exists():
         path = ml_100k()
-    return split_of(read(path, layout, **(options or {})), settings)
+    sequences = read(path, layout, **(options or {}))
+    return split_of(sequences, settings, where=f"{path}: ")
 
 
 def data_sets(path: Path) -> list[Path]:
@@ -43,8 +44,24 @@ def data_sets(path: Path) -> list[Path]:
     return found or [path]
 
 
-def split_of(sequences: Sequences, settings: SeqrecSettings) -> Split:
-    """Sequences filtered and divided as the settings want it, and what is known of their items."""
+def split_of(sequences: Sequences, settings: SeqrecSettings, where: str = "") -> Split:
+    """Sequences filtered and divided as the settings want it, and what is known of their items.
+
+    Args:
+        where: what stands before an error, such as the file.
+    """
+    try:
+        split = _divided(sequences, settings)
+    except UserError as error:
+        raise UserError(f"{where}{error}") from None
+    if settings.features is None:
+        return split
+    items = split.sequences.items.tolist()
+    found = read_features(settings.features, items, settings.feature_fields)
+    return replace(split, features=found)
+
+
+def _divided(sequences: Sequences, settings: SeqrecSettings) -> Split:
     kept = dense_core(
         sequences, settings.user_min, settings.item_min, settings.most, settings.recent
     )
@@ -53,10 +70,7 @@ def split_of(sequences: Sequences, settings: SeqrecSettings) -> Split:
     else:
         split = leave_one_out(kept)
     check_trainable(split)
-    if settings.features is None:
-        return split
-    found = read_features(settings.features, kept.items.tolist(), settings.feature_fields)
-    return replace(split, features=found)
+    return split
 
 
 def ml_100k() -> Path:

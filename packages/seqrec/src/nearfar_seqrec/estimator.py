@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
 from nearfar_seqrec.data import split_of
 from nearfar_seqrec.evaluate import evaluate
@@ -66,9 +67,10 @@ class SequentialEstimator:
         """Learns from sequences of item names, the oldest first.
 
         Raises:
-            UserError: no sequence has three items.
+            UserError: no sequence has three items, or one is text.
         """
         if not isinstance(sequences, Sequences):
+            _check_lists(sequences)
             sequences = sequences_of((str(n), list(items)) for n, items in enumerate(sequences))
         self._split = split_of(sequences, self.settings)
         self.recommender_: Recommender = train(self._split, self.settings, self.random_state)
@@ -85,8 +87,9 @@ class SequentialEstimator:
             repeat: whether items of the sequence itself may come again.
 
         Raises:
-            UserError: an item was not trained with.
+            UserError: an item was not trained with, or a sequence is text.
         """
+        _check_lists(sequences)
         histories = [
             (str(n), numbers_of(self.recommender_, items, f"sequence {n}"))
             for n, items in enumerate(sequences)
@@ -104,3 +107,12 @@ class SequentialEstimator:
             longest=self.settings.longest, mask_seen=self.settings.mask_seen,
         )  # fmt: skip
         return found["ndcg@10"]
+
+
+def _check_lists(sequences: Sequence[Sequence[str]]) -> None:
+    """Refuses text where a sequence should be: its letters would be taken for items."""
+    for text in (sequences, *sequences):
+        if isinstance(text, str):
+            raise UserError(
+                f"sequences: {text!r} is text; expected lists of items, as [['tea', 'rice']]"
+            )

@@ -71,9 +71,13 @@ def histories_of(
 
 
 def numbers_of(
-    recommender: Recommender, items: Iterable[str], where: str, unknown: Unknown = "error"
+    recommender: Recommender,
+    items: Iterable[str],
+    where: str,
+    unknown: Unknown = "error",
+    hint: str = "",
 ) -> Ints:
-    """Item numbers of names; ``where`` they stand is for errors.
+    """Item numbers of names; ``where`` they stand, and a hint what else to do, are for errors.
 
     Raises:
         UserError: an item is unknown, or none is left.
@@ -89,7 +93,7 @@ def numbers_of(
             why = " (it was too rare in training, setting item_min)" if rare else ""
             raise UserError(
                 f"{where}: item {item!r} is unknown to the model{why}; expected some of the "
-                f"{len(names)} items it was trained with, or --unknown skip"
+                f"{len(names)} items it was trained with{hint}"
             )
     if not known:
         raise UserError(f"{where}: no item is known to the model; expected one or more")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +14,26 @@ from nearfar_kit.metrics import Metrics, Record
 from nearfar_kit.report import Report, write_tables
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Cell, Table, summarise
-from nearfar_seqrec.evaluate import CUTS
+from nearfar_seqrec.evaluate import CUTS, LISTED
 from nearfar_seqrec.recommender import Recommender
 from nearfar_seqrec.train import CHOSEN_BY
 
-__all__ = ["BASELINE", "FIRST", "by_method", "training_curve", "value", "write_comparison"]
+__all__ = [
+    "BASELINE", "FIRST", "MEASURES", "below", "by_method", "training_curve", "value",
+    "write_comparison",
+]  # fmt: skip
 
 BASELINE = "SASRec"
 FIRST = [f"{name}@{k}" for name in ("hit", "ndcg") for k in CUTS] + ["mrr"]
+MEASURES = (
+    "Full ranking: in each test one item is hidden, and every item of the catalogue competes with "
+    "it. hit@k: the share of tests in which it is among the first k. ndcg@k: the same, a place "
+    "further down counting less. mrr: the mean of 1 / its rank. Of these more is better, 1 is all.",
+    f"coverage@{LISTED}: the share of the catalogue that is on anybody's list of {LISTED}. "
+    f"popularity@{LISTED}: how often listed items were trained on, over how often those asked for "
+    "were; above 1, lists lean to what is popular. popular gives everybody the items that were "
+    "trained on most.",
+)
 BESIDE = ["coverage@10", "popularity@10", f"valid {CHOSEN_BY}", "epochs", "cpu seconds"]
 
 
@@ -41,6 +54,16 @@ def by_method(records: Sequence[Record], metrics: Sequence[str], caption: str) -
 def value(cell: Cell) -> Cell:
     """With a digit more: measures of a catalogue's size are small."""
     return replace(cell, digits=1 if abs(cell.mean) >= 1 else 4)
+
+
+def below(
+    name: str, found: Mapping[str, float], other: str, theirs: Mapping[str, float]
+) -> list[str]:
+    """A line where a model finds less than a baseline by what chose its epoch."""
+    own, least = found[CHOSEN_BY], theirs[CHOSEN_BY]
+    if own >= least:
+        return []
+    return [f"{name} is below {other} on {CHOSEN_BY}: {own:.4f}, {other} {least:.4f}"]
 
 
 def write_comparison(
@@ -100,18 +123,34 @@ class Unranked(Table):
         return set()
 
 
-def training_curve(report: Report, run: RunFolder, recommender: Recommender) -> None:
-    """How the validation went, as a PNG file and in the report."""
+def training_curve(report: Report, run: RunFolder, recommender: Recommender) -> list[str]:
+    """How the validation went, as a PNG file and in the report; gives a note on its end."""
     history = recommender.history
     if len(history) < 2:
-        return
+        return []
     series = {
         name: [Cell(found[name], 0.0, 1) for found in history]
         for name in ("ndcg@10", "hit@10", "mrr")
     }
+    epochs = [int(found["epoch"]) for found in history]
+    best = max(range(len(history)), key=lambda n: history[n][CHOSEN_BY])
+    series[f"chosen, epoch {epochs[best]}"] = [  # one point of a line
+        cell if n == best else Cell(math.nan, 0.0, 1) for n, cell in enumerate(series[CHOSEN_BY])
+    ]
     path = run.path / "validation.png"
     plots.lines(
-        path, [found["epoch"] for found in history], series, title="Validation",
-        x_label="epoch", y_label="measure",
+        path, epochs, series, title="Validation", x_label="epoch",
+        y_label="measure on the validation part",
     )  # fmt: skip
-    report.figure(path, f"Measures on the validation part; the best {CHOSEN_BY} is kept.")
+    notes = []
+    if best == len(history) - 1:
+        notes = [
+            f"the last epoch, {epochs[best]}, was the best: more of them (epochs) may find more"
+        ]
+    report.figure(
+        path,
+        f"Measures on the validation part; the best {CHOSEN_BY}, of epoch {epochs[best]}, is kept"
+        + "".join(f"; {note}" for note in notes)
+        + ".",
+    )
+    return notes

@@ -168,8 +168,11 @@ class Training:
         return model.eval()
 
     def live(self) -> dict[str, float]:
-        """The last measure on the validation part."""
-        return {f"valid {CHOSEN_BY}": self.history[-1][CHOSEN_BY] if self.history else math.nan}
+        """The epoch, for the steps alone are counted, and the last measure on validation."""
+        found = {"epoch": float(-(-self.done // len(self.batches)))}
+        if self.history:
+            found[f"valid {CHOSEN_BY}"] = self.history[-1][CHOSEN_BY]
+        return found
 
     def scorer(self) -> ModelScorer:
         """What ranks by the model of the best validation."""

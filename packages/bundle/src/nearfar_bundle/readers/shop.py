@@ -46,8 +46,8 @@ def read_shop(
     if empty.any():
         row = int(empty.arg_true()[0]) + 1
         raise UserError(
-            f"{bundles_file}, row {row}: bundle {rows['bundle'][row - 1]} is empty; expected an "
-            "item, or no row"
+            f"{bundles_file}, row {row}: item is empty, of bundle {rows['bundle'][row - 1]}; "
+            "expected an id, or no row"
         )
     items_file = table_of(path, "items")
     known = described(path, items_file, text, label, price) if items_file is not None else None
@@ -57,6 +57,10 @@ def read_shop(
         own = text_columns(read_frame(feedback_file), feedback_file, "user", "item")
         feedback = [(user, item or "") for user, item in own.iter_rows()]
     membership = list(rows.select("bundle", "item").iter_rows())
+    if known is not None and items_file is not None:
+        _check_known(bundles_file, "bundle", membership, known.items, items_file)
+        if feedback_file is not None:
+            _check_known(feedback_file, "user", feedback, known.items, items_file)
     repeated = len(membership) - len(set(membership))
     found = catalogue_of(
         path.name, membership, items=known.items if known else None, feedback=feedback
@@ -74,6 +78,19 @@ def read_shop(
     return replace(
         found, texts=known.texts, labels=known.labels, vectors=known.vectors, prices=known.prices
     )
+
+
+def _check_known(
+    file: Path, what: str, pairs: list[tuple[str, str]], items: list[str], items_file: Path
+) -> None:
+    """Refuses rows whose item is not described, by number."""
+    known = set(items)
+    for row, (holder, item) in enumerate(pairs, 1):
+        if item not in known:
+            raise UserError(
+                f"{file}, row {row}: {what} {holder} has item {item!r}, which is not among the "
+                f"{len(items)} of {items_file.name}"
+            )
 
 
 class Described:
@@ -97,7 +114,10 @@ def described(folder: Path, file: Path, text: str, label: str, price: str) -> De
     names = text_columns(frame, file, "item")["item"].to_list()
     twice = [(name, n) for name, n in Counter(names).items() if n > 1]
     if twice:
-        raise UserError(f"{file}: item {twice[0][0]!r} comes {twice[0][1]} times; expected once")
+        name, times = twice[0]
+        first = names.index(name)
+        rows = f"{first + 1} and {names.index(name, first + 1) + 1}"
+        raise UserError(f"{file}, rows {rows}: item {name!r} comes {times} times; expected once")
     found = Described(names)
     found.notes = _not_found(file, frame.columns, text.split(","), [*label.split(","), price])
     for name in text.split(","):
