@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +31,7 @@ from nearfar_kit.command import (
     tell,
 )  # fmt: skip
 from nearfar_kit.errors import UserError
-from nearfar_kit.run import model_of
+from nearfar_kit.run import model_of, refuse_begun
 from nearfar_kit.settings import load_settings
 from nearfar_kit.verb import begin, device_of, end, simulated
 
@@ -122,7 +121,7 @@ def train(
     from nearfar_kit.launch import launch
 
     # What can be refused at once is not refused after minutes of reading.
-    _refuse_begun(out, resume)
+    refuse_begun(out, resume)
     fabric = launch(device_of(device))
     recordings = recordings_from(
         data, layout=layout, options=read_options(read), labelled=True, tell=tell
@@ -157,7 +156,7 @@ def evaluate(
     """A trained model on labelled recordings: macro F1, confusion matrix, embeddings."""
     from nearfar_har.evaluate import with_activities_of
 
-    _refuse_begun(out, None)
+    refuse_begun(out, None)
     trained, settings = _load(model)
     windows = _windows_for(trained, settings, data, layout, read, labelled=True)
     if subjects:
@@ -229,7 +228,7 @@ def bench(
     chosen = profile_of(PROFILES, profile)
     settings = load_settings(HarSettings, config, overrides or [], base=chosen.settings)
     names = methods_of(methods, METHODS, chosen.methods)
-    _refuse_begun(out, resume)
+    refuse_begun(out, resume)
     found = data_sets(data)
     if dataset is not None:
         if dataset not in found:
@@ -257,14 +256,6 @@ def bench(
 
 def main() -> None:
     run_app(app)
-
-
-def _refuse_begun(out: Path, resume: bool | None) -> None:
-    """Refuses a folder that holds a run, as the run folder does once everything is read."""
-    # Of several processes the first may have begun the run by now.
-    if not resume and os.environ.get("RANK", "0") == "0" and (out / "settings.yaml").exists():
-        hint = "" if resume is None else ", or --resume"
-        raise UserError(f"--out {out}: holds a run; expected a new folder{hint}")
 
 
 def _windows(number: int) -> str:

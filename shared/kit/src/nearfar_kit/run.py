@@ -16,7 +16,7 @@ from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import NO_YAML, Settings, as_yaml, in_short
 
-__all__ = ["RunFolder", "model_of", "take_back"]
+__all__ = ["RunFolder", "model_of", "refuse_begun", "take_back"]
 
 BEGINNING = {"settings.yaml", "log.jsonl"}  # what a run has before it has done anything
 
@@ -50,10 +50,8 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"--out {out}: cannot be made ({error.strerror})") from None
         kept = out / "settings.yaml"
+        refuse_begun(out, resume)
         if kept.exists():
-            if not resume:
-                hint = "" if resume is None else ", or --resume"
-                raise UserError(f"--out {out}: holds a run; expected a new folder{hint}")
             self._check_settings(kept, settings)
         write_atomic(kept, as_yaml(settings))
         (_resumed if self.resumed else _begun).append(out)
@@ -95,6 +93,20 @@ class RunFolder:
         line = json.dumps({"time": round(time.time(), 3), "event": event, **fields})
         with (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+
+def refuse_begun(out: Path, resume: bool | None) -> None:
+    """Refuses a folder that holds a run, unless it is resumed; None: there is no ``--resume``.
+
+    The run folder does so itself; a command that reads long before it has one asks first.
+
+    Raises:
+        UserError: a run is there.
+    """
+    # Of several processes the first may have begun the run by now.
+    if not resume and os.environ.get("RANK", "0") == "0" and (out / "settings.yaml").exists():
+        hint = "" if resume is None else ", or --resume"
+        raise UserError(f"--out {out}: holds a run; expected a new folder{hint}")
 
 
 _begun: list[Path] = []  # by this process
