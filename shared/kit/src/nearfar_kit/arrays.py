@@ -1,16 +1,21 @@
-"""Arrays of strangers: an ``.npz`` that is read is no larger than was thought, and runs no code."""
+"""Arrays of strangers: what is read is no larger than was thought, and runs no code."""
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nearfar_kit.errors import UserError
 
-__all__ = ["open_arrays"]
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+__all__ = ["open_arrays", "read_array", "read_tensor"]
 
 LARGEST = 2**32
 
@@ -42,3 +47,56 @@ def open_arrays(path: Path, expected: str, *, largest: int = LARGEST) -> Iterato
             zipfile.BadZipFile) as error:  # fmt: skip
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: not {expected} ({told})") from error
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array of an ``.npy``.
+
+    Raises:
+        UserError: it cannot be read, is no such file, holds objects or claims to hold more than
+            it does.
+    """
+    import numpy as np
+
+    try:
+        # A map of the file: no memory is taken for what its header claims.
+        return np.array(np.lib.format.open_memmap(path, mode="r"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, OverflowError, MemoryError, SyntaxError, TypeError) as error:
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: is no array, or a damaged one ({told})") from None
+
+
+def read_tensor(path: Path) -> Tensor:
+    """The tensor that ``torch.save`` left in a file; nothing in it is run.
+
+    Raises:
+        UserError: it cannot be read, holds something else than one plain tensor, or claims to hold
+            more than it does.
+    """
+    import pickle
+
+    import torch
+
+    try:
+        size = path.stat().st_size
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > size:  # torch packs nothing
+                raise UserError(f"{path}: unpacks to {unpacked} bytes; refused")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's remarks on pickles it then refuses
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (pickle.UnpicklingError, RuntimeError, ValueError, LookupError, EOFError, TypeError,
+            AttributeError, MemoryError, zipfile.BadZipFile) as error:  # fmt: skip
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: holds no tensor ({told[:200]})") from None
+    if not isinstance(found, torch.Tensor) or found.layout != torch.strided:
+        raise UserError(f"{path}: holds a {type(found).__name__}; expected one dense tensor")
+    if found.nbytes > size:  # one number, seen as many
+        raise UserError(f"{path}: claims {found.nbytes} bytes and has {size}; refused")
+    return found

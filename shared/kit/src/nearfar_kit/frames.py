@@ -12,10 +12,15 @@ from nearfar_kit.spreadsheet import formula_safe
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["check_ending", "check_name", "read_frame", "write_frame"]
+__all__ = ["check_ending", "check_name", "check_size", "read_frame", "write_frame"]
 
 # A number of those who write 1,5 for one and a half, and part columns by semicolons.
 DECIMAL_COMMA = r"^[+-]?\d*(,\d+)?([eE][+-]?\d+)?$"
+ZLIB = "x\x01"  # what packed text begins with, where that is UTF-8
+# Cells that any file may have, and how many a byte of it: runs of one value take no room, and would
+# be unpacked to gigabytes.
+LEAST_CELLS = 2**27
+CELLS_A_BYTE = 100
 
 
 def read_frame(path: Path) -> pl.DataFrame:
@@ -31,6 +36,7 @@ def read_frame(path: Path) -> pl.DataFrame:
 
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
+            check_size(path, pl.scan_parquet(path))
             return pl.read_parquet(path)
         separator = _separator(path)
         frame = pl.read_csv(path, separator=separator, infer_schema=False)
@@ -49,11 +55,29 @@ def read_frame(path: Path) -> pl.DataFrame:
     return _with_points(frame) if separator == ";" else frame
 
 
+def check_size(path: Path, frame: pl.LazyFrame) -> None:
+    """Refuses a Parquet or Arrow file whose rows are more than its bytes can mean.
+
+    Args:
+        frame: the file, scanned.
+
+    Raises:
+        UserError: it unpacks to more cells than its size lets expect.
+    """
+    import polars as pl
+
+    cells = frame.select(pl.len()).collect().item() * len(frame.collect_schema())
+    if cells > max(LEAST_CELLS, CELLS_A_BYTE * path.stat().st_size):
+        raise UserError(f"{path}: unpacks to {cells} cells from a small file; refused")
+
+
 def _separator(path: Path) -> str:
-    if path.suffix.lower() == ".tsv":
-        return "\t"
     with path.open("rb") as file:
         header = file.readline(1 << 20).decode()
+    if header.startswith(ZLIB):  # polars would unpack it to whatever size
+        raise UserError(f"{path}: is compressed; expected text")
+    if path.suffix.lower() == ".tsv":
+        return "\t"
     return max(",", ";", "\t", key=header.count)
 
 
