@@ -1,0 +1,27 @@
+"""Commands given files made to harm: they say no in one line, in bounded memory and time."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # test files use hostile_files.py
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imported():
+    """Forks begin with all of it in memory; what a fork takes more is the file's doing."""
+    import torch
+
+    for module in ("har.train", "medical.train", "medical.sepclr.separate", "speech.continual"):
+        import_module(f"nearfar_{module}")
+
+    torch.set_num_threads(1)  # threads don't outlive a fork
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)

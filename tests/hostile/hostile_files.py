@@ -1,0 +1,158 @@
+"""Files made to harm, and how a command that is given one must end.
+
+Each case runs in a fork that may not take a GiB more memory or 15 seconds of processor time than it
+has: a file that blows up there ends with another status.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import multiprocessing
+import os
+import pickle
+import resource
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from importlib import import_module
+from pathlib import Path
+
+MORE_BYTES = 2**30
+MORE_SECONDS = 15
+
+
+class Evil:
+    """Whoever unpickles this makes a file."""
+
+    def __reduce__(self):
+        return (open, ("owned", "w"))
+
+
+def status_of(domain: str, *arguments: object) -> tuple[int, str]:
+    """How a domain's command line ends in a fork, and what it says on stderr."""
+    app = import_module(f"nearfar_{domain}.cli").app
+    parent, child = multiprocessing.get_context("fork").Pipe()
+
+    def run() -> None:
+        from nearfar_kit.command import run_app
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + MORE_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+        seconds = int(used) + MORE_SECONDS
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        said = io.StringIO()
+        status = 0
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+            try:
+                run_app(app, [str(argument) for argument in arguments])
+            except SystemExit as end:
+                status = end.code or 0
+        child.send((status, said.getvalue()))
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join(200)
+    if process.is_alive():
+        process.kill()
+        return -1, "does not end"
+    return parent.recv() if parent.poll() else (process.exitcode, "killed")
+
+
+def status_alone(domain: str, *arguments: object) -> tuple[int, str]:
+    """The same in a process of its own: polars' threads, once begun, do not outlive a fork."""
+    command = [sys.executable, "-W", "ignore", "-m", f"nearfar_{domain}.cli"]
+    done = subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, timeout=200, check=False
+    )
+    return done.returncode, done.stderr
+
+
+def assert_refused(domain: str, *arguments: object, by=status_of) -> str:
+    before = set(Path.cwd().rglob("*"))
+    status, said = by(domain, *arguments)
+    assert status == 2, said
+    assert said.startswith("error: ")
+    assert len(said.splitlines()) == 1
+    assert len(said) < 2000
+    after = set(Path.cwd().rglob("*"))
+    assert not after - before, "something was left"
+    return said
+
+
+def pickled(path: str) -> str:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(pickle.dumps(Evil()))
+    return path
+
+
+def torch_pickled(path: str) -> str:
+    import torch
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state": Evil()}, path)
+    return path
+
+
+def huge_safetensors(path: str, claimed: int = 2**62) -> str:
+    """A header that claims to be of so many bytes."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(struct.pack("<Q", claimed) + b"{}")
+    return path
+
+
+def npy_header(shape: tuple[int, ...], descr: str = "<i2") -> bytes:
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
+    text += " " * (117 - len(text) % 64 - 1) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
+
+
+def npz(path: str, name: str, content: bytes) -> str:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{name}.npy", content)
+    return path
+
+
+def deep(path: str, levels: int = 100_000) -> str:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text("[" * levels)
+    return path
+
+
+def bomb_png(path: str, side: int = 60_000) -> str:
+    """A small file of a picture of 3.6 thousand million pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    rows = zlib.compress(b"\0" * (side // 8 + 1) * 64)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+    return path
+
+
+def nifti(path: str, shape: tuple[int, int, int], content: bytes = b"") -> str:
+    """A header of that shape, whatever follows."""
+    header = bytearray(352)
+    struct.pack_into("<i", header, 0, 348)
+    struct.pack_into("<8h", header, 40, 3, *shape, 1, 1, 1, 1)
+    struct.pack_into("<hh", header, 70, 16, 32)
+    struct.pack_into("<8f", header, 76, 1, 1, 1, 1, 1, 1, 1, 1)
+    struct.pack_into("<f", header, 108, 352)
+    header[344:348] = b"n+1\0"
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(path, "wb") if path.endswith(".gz") else open(path, "wb") as file:
+        file.write(bytes(header))
+        if content:
+            file.write(content)
+    return path
