@@ -7,19 +7,18 @@ from pathlib import Path
 import pytest
 from hostile_files import assert_refused, deep, huge_safetensors, pickled, torch_pickled
 
-BEGIN = {
-    "har": ("train", "--data", "none.csv"),
-    "medical": ("train", "--data", "none"),
-    "speech": ("train", "--data", "none"),
-}
+VERBS = {"tables": "integrate"}
+DOMAINS = ["bundle", "dna", "har", "medical", "seqrec", "speech", "tables"]
 
 
-@pytest.mark.parametrize("domain", BEGIN)
+@pytest.mark.parametrize("domain", DOMAINS)
 class TestSettings:
     """--config and --set, read by the kit for all."""
 
     def refused(self, domain, *more):
-        return assert_refused(domain, *BEGIN[domain], "--out", "run", *more)
+        verb = VERBS.get(domain, "train")
+        said = assert_refused(domain, verb, "--data", "none", "--out", "run", *more)
+        assert "none: " not in said  # refused for the settings, not for the data
 
     def config(self, domain, text):
         Path("evil.yaml").write_text(text)
@@ -49,13 +48,16 @@ class TestSettings:
         self.refused(domain, "--config", "/dev/zero")
 
 
-@pytest.mark.parametrize(("domain", "verb"), [("har", "classify"), ("medical", "segment"),
-                                              ("speech", "evaluate")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("domain", "verb", "out"),
+    [("bundle", "evaluate", "out"), ("dna", "embed", "out.npy"), ("har", "classify", "out.csv"),
+     ("medical", "segment", "out"), ("seqrec", "evaluate", "out"), ("speech", "evaluate", "out")],
+)  # fmt: skip
 @pytest.mark.parametrize("make", [pickled, torch_pickled, huge_safetensors, deep])
-def test_models(domain, verb, make):
+def test_models(domain, verb, out, make):
     make("run/checkpoint/model.safetensors")
     Path("run/settings.yaml").write_text("{}")
     Path("data").mkdir()
     Path("data/a.csv").write_text("time,device,acc_x,acc_y,acc_z\n0,a,1,2,3\n")
-    out = "labels.csv" if domain == "har" else "out"
-    assert_refused(domain, verb, "--model", "run", "--data", "data", "--out", out)
+    said = assert_refused(domain, verb, "--model", "run", "--data", "data", "--out", out)
+    assert "model.safetensors: " in said

@@ -16,7 +16,12 @@ from nearfar_kit.errors import UserError
 from nearfar_medical.sepclr.images import colours, flipped, intensity, resized_crop, two_views
 from nearfar_medical.sepclr.pairs import Pairs, pairs_from_csv, pairs_from_folders, read_image
 from nearfar_medical.sepclr.settings import SepCLRSettings
-from nearfar_medical.sepclr.toy import digits_on_photographs, implanted_lesions, read_mnist
+from nearfar_medical.sepclr.toy import (
+    digits_on_photographs,
+    implanted_lesions,
+    read_cifar,
+    read_mnist,
+)
 
 
 def seeded(seed=0):
@@ -272,6 +277,13 @@ def toy(tmp_path):
     return tmp_path / "mnist", tmp_path / "cifar"
 
 
+def _picture(size):
+    """A PNG, whatever its name."""
+    buffer = io.BytesIO()
+    Image.new("1", size).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 class TestToys:
     def test_digits_lie_on_half_of_the_photographs(self, toy):
         pairs = digits_on_photographs(*toy, "train")
@@ -297,16 +309,29 @@ class TestToys:
         assert numerals[:3].tolist() == [0, 1, 2]
         fails("no picture under test/", digits_on_photographs, *toy, "test")
         fails("no train folder and no tar", digits_on_photographs, toy[0], tmp_path, "train")
-        fails("cannot be read", read_mnist, tmp_path, "train")
+        fails("No such file", read_mnist, tmp_path, "train")
         for name in ("mnist_train_10k.npz", "t10k-images-idx3-ubyte.gz"):
             whole = (toy[0] / name).read_bytes()
             (toy[0] / name).write_bytes(whole[: len(whole) // 2])
-            fails(
-                f"{name}: cannot be read", read_mnist, toy[0], "test" if "t10k" in name else "train"
-            )
+            split = "test" if "t10k" in name else "train"
+            fails(rf"{name}: (not digits|is no whole gzip)", read_mnist, toy[0], split)
         archive = toy[1] / "all.tar.gz"
         archive.write_bytes(archive.read_bytes()[:300])
         fails("all.tar.gz: cannot be read as a tar", digits_on_photographs, *toy, "train")
+
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [(bytes(2**21), "claims 2097152 bytes"), (b"\xff\xd8", "cannot be read as JPEG"),
+         (_picture((33, 32)), "expected a picture of 32 x 32"),
+         (_picture((20_000, 20_000)), "cannot be read as JPEG")],
+        ids=["long", "cut", "wide", "bomb"],
+    )  # fmt: skip
+    def test_pictures_made_to_harm(self, tmp_path, content, told):
+        with tarfile.open(tmp_path / "all.tar", "w") as archive:
+            info = tarfile.TarInfo("train/cat/1.jpg")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        fails(told, read_cifar, tmp_path / "all.tar", "train")
 
     def test_lesions_are_as_told(self):
         volumes = torch.rand(12, 1, 24, 24, 24, generator=seeded()) * 0.1

@@ -168,6 +168,6 @@ class TestFrame:
     def test_packed_text_is_not_unpacked(self, tmp_path, name, pack):
         path = tmp_path / name
         path.write_bytes(pack(b"a,b\n" + b"1,2\n" * 1000))
-        refused(read_frame, path, "is not UTF-8")
+        refused(read_frame, path, "is compressed; expected the text")
         path.write_bytes(b"x\x01\n1\n")  # packed as well, and UTF-8
-        refused(read_frame, path, "is compressed")
+        refused(read_frame, path, "is compressed; expected the text")

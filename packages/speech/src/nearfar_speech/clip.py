@@ -39,7 +39,8 @@ class Clip:
     speaker: str = ""
     split: str = ""
     scenario: str = ""
-    seconds: float = float("nan")
+    # Two NaN differ, and with them would two clips that are one.
+    seconds: float = field(default=float("nan"), compare=False)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
+from nearfar_kit.json_files import read_json
 from nearfar_speech.clip import Clip, ClipSet
 from nearfar_speech.prepare import Prepared
 from nearfar_speech.readers.check import checked
 from nearfar_speech.readers.manifest import read_manifest
-from nearfar_speech.readers.rows import json_value
 from nearfar_speech.tasks import Curriculum
 from nearfar_speech.tokens import Tokens
 
@@ -53,7 +53,7 @@ def read_prepared(folder: Path) -> tuple[Prepared, str, int]:
         UserError: there is none, or it is damaged.
     """
     file = folder / "curriculum.json"
-    content: Any = json_value(file)
+    content: Any = read_json(file)
     try:
         curriculum = Curriculum(content["by"], tuple(map(tuple, content["tasks"])))
         root, quota = Path(content["data_root"]), int(content["quota"])
@@ -95,7 +95,7 @@ def trained_paths(run: Path) -> frozenset[str] | None:
     manifest, file = folder / "train.json", folder / "curriculum.json"
     if not (manifest.is_file() and file.is_file()):
         return None
-    content, rows = json_value(file), json_value(manifest)
+    content, rows = read_json(file), read_json(manifest)
     try:
         root = content["data_root"]
         return frozenset(

@@ -12,11 +12,12 @@ from nearfar_kit.spreadsheet import formula_safe
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["check_ending", "check_name", "check_size", "read_frame", "write_frame"]
+__all__ = ["check_ending", "check_name", "check_size", "check_text", "read_frame", "write_frame"]
 
 # A number of those who write 1,5 for one and a half, and part columns by semicolons.
 DECIMAL_COMMA = r"^[+-]?\d*(,\d+)?([eE][+-]?\d+)?$"
-ZLIB = "x\x01"  # what packed text begins with, where that is UTF-8
+# What gzip, zlib and zstd begin with: polars would unpack them, to whatever size.
+PACKED = (b"\x1f\x8b", b"x\x01", b"x\x9c", b"x\xda", b"\x28\xb5\x2f\xfd")
 # Cells that any file may have, and how many a byte of it: runs of one value take no room, and would
 # be unpacked to gigabytes.
 LEAST_CELLS = 2**27
@@ -71,14 +72,27 @@ def check_size(path: Path, frame: pl.LazyFrame) -> None:
         raise UserError(f"{path}: unpacks to {cells} cells from a small file; refused")
 
 
+def check_text(content: bytes, where: str) -> None:
+    """Refuses what is packed, where a text table is expected.
+
+    Args:
+        content: the file, or its beginning.
+        where: its name, for the error.
+
+    Raises:
+        UserError: it is packed.
+    """
+    if content.startswith(PACKED):
+        raise UserError(f"{where}: is compressed; expected the text itself")
+
+
 def _separator(path: Path) -> str:
     with path.open("rb") as file:
-        header = file.readline(1 << 20).decode()
-    if header.startswith(ZLIB):  # polars would unpack it to whatever size
-        raise UserError(f"{path}: is compressed; expected text")
+        header = file.readline(1 << 20)
+    check_text(header, str(path))
     if path.suffix.lower() == ".tsv":
         return "\t"
-    return max(",", ";", "\t", key=header.count)
+    return max(",", ";", "\t", key=header.decode().count)
 
 
 def _with_points(frame: pl.DataFrame) -> pl.DataFrame:

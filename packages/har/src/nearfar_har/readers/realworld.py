@@ -19,6 +19,7 @@ import polars as pl
 from nearfar_har.clock import TIME_UNITS, Stream, in_order, on_one_clock, sessions, time_unit
 from nearfar_har.recording import Collection, Recording
 from nearfar_kit.errors import UserError
+from nearfar_kit.frames import check_text
 
 __all__ = ["ACTIVITIES", "DEVICES", "read_realworld"]
 
@@ -162,6 +163,7 @@ def _members(
 def _stream(name: str, content: bytes) -> Stream:
     columns = ["attr_time", "attr_x", "attr_y", "attr_z"]
     types = dict.fromkeys(columns, pl.Float64)
+    check_text(content, name)
     try:
         table = pl.read_csv(content, columns=columns, schema_overrides=types)
     except (pl.exceptions.PolarsError, OSError) as error:

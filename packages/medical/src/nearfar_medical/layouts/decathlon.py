@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.json_files import read_json
 from nearfar_medical.cases import Case, DataSet, Role, case_name, stem_of, subject_of
 from nearfar_medical.codes import LARGEST, MOST
 
-__all__ = ["class_names", "file_inside", "is_decathlon", "read_decathlon", "read_json"]
+__all__ = ["class_names", "file_inside", "is_decathlon", "read_decathlon", "read_object"]
 
 _ROLES: tuple[Role, ...] = ("training", "validation", "test")
 
@@ -24,7 +24,7 @@ def is_decathlon(path: Path) -> bool:
     file = path / "dataset.json"
     if not file.is_file():
         return False
-    return any(isinstance(read_json(file).get(role), list) for role in _ROLES)
+    return any(isinstance(read_object(file).get(role), list) for role in _ROLES)
 
 
 def read_decathlon(path: Path, root: Path | None = None) -> DataSet:
@@ -41,7 +41,7 @@ def read_decathlon(path: Path, root: Path | None = None) -> DataSet:
     """
     file = path / "dataset.json" if path.is_dir() else path
     root = file.parent if root is None else Path(root)
-    content = read_json(file)
+    content = read_object(file)
     lists = {role: content[role] for role in _ROLES if role in content}
     if not lists:
         raise UserError(f"{file}: has no list of cases; expected one of {', '.join(_ROLES)}")
@@ -98,14 +98,9 @@ def file_inside(root: Path, text: Any, where: str) -> Path:
     return root / os.path.relpath(path, base)
 
 
-def read_json(file: Path) -> dict[str, Any]:
+def read_object(file: Path) -> dict[str, Any]:
     """The object in a JSON file."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{file}: is no JSON ({error})") from None
+    content = read_json(file)
     if not isinstance(content, dict):
         raise UserError(f"{file}: holds {_short(content)}; expected an object")
     return content

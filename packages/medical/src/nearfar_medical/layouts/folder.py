@@ -8,7 +8,7 @@ from unicodedata import normalize
 
 from nearfar_kit.errors import UserError
 from nearfar_medical.cases import Case, DataSet, Role, case_name, nifti_files, stem_of, subject_of
-from nearfar_medical.layouts.decathlon import class_names, read_json
+from nearfar_medical.layouts.decathlon import class_names, read_object
 
 __all__ = ["is_folder", "read_folder"]
 
@@ -57,7 +57,7 @@ def read_folder(path: Path, label_suffix: str | None = None, labels: bool = True
         raise UserError(f"{path}: no mask in labels/ ends in {label_suffix!r}; expected some")
     if cases:
         file = path / "dataset.json"
-        named = read_json(file).get("labels") if labels and file.is_file() else None
+        named = read_object(file).get("labels") if labels and file.is_file() else None
         return _told(tuple(cases), class_names(named, file), path)
     images = nifti_files(path)
     _expect_no_masks(images)

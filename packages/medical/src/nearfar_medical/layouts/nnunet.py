@@ -8,7 +8,7 @@ from typing import Any
 
 from nearfar_kit.errors import UserError
 from nearfar_medical.cases import ENDINGS, Case, DataSet, Role, case_name, nifti_files, subject_of
-from nearfar_medical.layouts.decathlon import class_names, file_inside, read_json
+from nearfar_medical.layouts.decathlon import class_names, file_inside, read_object
 
 __all__ = ["is_nnunet", "read_nnunet"]
 
@@ -24,7 +24,7 @@ def is_nnunet(path: Path) -> bool:
     if not path.is_dir() or not any((path / name).is_dir() for name, _, _ in _FOLDERS):
         return False
     file = path / "dataset.json"
-    content = read_json(file) if file.is_file() else {}
+    content = read_object(file) if file.is_file() else {}
     if "channel_names" in content or "file_ending" in content:
         return True
     # nnU-Net v1 wrote the Decathlon's lists too, of names without the channel: no such files.
@@ -48,7 +48,7 @@ def read_nnunet(path: Path) -> DataSet:
         UserError: a fault in dataset.json, a channel too many or too few, a label without images.
     """
     file = path / "dataset.json"
-    content = read_json(file) if file.is_file() else {}
+    content = read_object(file) if file.is_file() else {}
     endings: tuple[str, ...] = ENDINGS
     if (ending := content.get("file_ending")) is not None:
         if ending not in ENDINGS:

@@ -6,10 +6,8 @@ volumes. Both are semi-synthetic: pictures are real, their putting together is n
 
 from __future__ import annotations
 
-import gzip
 import io
 import tarfile
-import zipfile
 import zlib
 from pathlib import Path
 from typing import Literal
@@ -20,7 +18,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool3d, pad
 
+from nearfar_kit.arrays import open_arrays
 from nearfar_kit.errors import UserError
+from nearfar_kit.gzip_files import unpack
 from nearfar_medical.cache import prepare_case
 from nearfar_medical.cases import find_cases
 from nearfar_medical.prepare import Preparation
@@ -37,6 +37,7 @@ __all__ = [
 
 Split = Literal["train", "test"]
 _IDX_IMAGES, _IDX_LABELS = 2051, 2049
+_LARGEST = 2**20  # bytes of a JPEG of 32 x 32
 
 
 def digits_on_photographs(
@@ -88,11 +89,8 @@ def read_mnist(folder: Path, split: Split) -> tuple[np.ndarray, np.ndarray]:
     """
     packed = folder / f"mnist_{split}_10k.npz"
     if packed.is_file():
-        try:
-            with np.load(packed, allow_pickle=False) as arrays:
-                return arrays["x"], arrays["y"]
-        except (KeyError, ValueError, OSError, zipfile.BadZipFile):
-            raise UserError(f"{packed}: cannot be read; expected arrays x and y") from None
+        with open_arrays(packed, "digits: arrays x and y") as arrays:
+            return arrays["x"], arrays["y"]
     prefix = {"train": "train", "test": "t10k"}[split]
     images = _read_idx(folder / f"{prefix}-images-idx3-ubyte.gz", _IDX_IMAGES)
     labels = _read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", _IDX_LABELS)
@@ -121,12 +119,12 @@ def read_cifar(path: Path, split: Split) -> tuple[np.ndarray, np.ndarray]:
     pictures = []
     for name, file, content in read:
         try:
-            picture = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-        except OSError:
+            picture = Image.open(io.BytesIO(content))
+            if picture.size != (32, 32):
+                raise UserError(f"{path}, {split}/{name}/{file}: expected a picture of 32 x 32")
+            pictures.append(np.asarray(picture.convert("RGB")))
+        except (OSError, Image.DecompressionBombError):
             raise UserError(f"{path}, {split}/{name}/{file}: cannot be read as JPEG") from None
-        if picture.shape != (32, 32, 3):
-            raise UserError(f"{path}, {split}/{name}/{file}: expected a picture of 32 x 32")
-        pictures.append(picture)
     return np.stack(pictures), np.array([name for name, _, _ in read])
 
 
@@ -223,6 +221,11 @@ def _from_archive(path: Path, split: str) -> list[tuple[str, str, bytes]]:
             for member in archive:
                 parts = Path(member.name).parts
                 if member.isfile() and len(parts) >= 3 and parts[-3] == split:
+                    if member.size > _LARGEST:
+                        raise UserError(
+                            f"{path}: {member.name!r} claims {member.size} bytes; expected a "
+                            "picture of 32 x 32"
+                        )
                     file = archive.extractfile(member)
                     if file is not None and parts[-1].endswith(".jpg"):
                         read.append((parts[-2], parts[-1], file.read()))
@@ -232,11 +235,7 @@ def _from_archive(path: Path, split: str) -> list[tuple[str, str, bytes]]:
 
 
 def _read_idx(path: Path, magic: int) -> np.ndarray:
-    try:
-        content = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: cannot be read ({reason})") from None
+    content = unpack(path)
     if int.from_bytes(content[:4], "big") != magic:
         raise UserError(f"{path}: is no idx file of type {magic}")
     header = 16 if magic == _IDX_IMAGES else 8

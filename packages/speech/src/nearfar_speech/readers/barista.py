@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.json_files import read_json
 from nearfar_speech.clip import Clip, ClipSet, Fault
 from nearfar_speech.readers.paths import inside
-from nearfar_speech.readers.rows import json_value, text_of
+from nearfar_speech.readers.rows import text_of
 from nearfar_speech.readers.semantics import intent_word, parse_slots
 
 __all__ = ["is_barista", "read_barista"]
@@ -29,7 +30,7 @@ def read_barista(path: Path, by: str = "coffeeDrink") -> ClipSet:
     Raises:
         UserError: label.json has another form, or no order has the slot ``by``.
     """
-    labels = json_value(path / "label.json")
+    labels = read_json(path / "label.json")
     if not isinstance(labels, dict):
         raise UserError(f"{path / 'label.json'}: is no object; expected name: intent and slots")
     audio = {

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.json_files import read_json
 from nearfar_speech.clip import Clip, ClipSet
 from nearfar_speech.readers.paths import inside
-from nearfar_speech.readers.rows import Row, csv_rows, json_value, text_of
+from nearfar_speech.readers.rows import Row, csv_rows, text_of
 from nearfar_speech.readers.semantics import Meaning, intent_word, parse_semantics, parse_slots
 
 __all__ = ["files_of_rows", "is_manifest", "read_manifest"]
@@ -100,7 +101,7 @@ def _rows(file: Path) -> Iterator[Row]:
                 _check_columns(row, str(file))  # a header's mistake is of no row
             yield where, row
         return
-    content = json_value(file)
+    content = read_json(file)
     if isinstance(content, dict):
         items = [(f"{file}, {name}", row) for name, row in content.items()]
     elif isinstance(content, list):

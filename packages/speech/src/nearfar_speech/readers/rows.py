@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.json_files import parse_json
 
-__all__ = ["Row", "csv_rows", "json_lines", "json_value", "text_of"]
+__all__ = ["Row", "csv_rows", "json_lines", "text_of"]
 
 Row = tuple[str, dict[str, Any]]  # "file, row 3" and its fields
 _FIELD_LIMIT = 1 << 20  # characters; an unclosed quote would swallow the file
@@ -66,15 +66,10 @@ def json_lines(path: Path) -> Iterator[Row]:
     for number, line in enumerate(_text(path).split("\n"), start=1):
         if line.strip():
             where = f"{path}, line {number}"
-            row = _parsed(line, where)
+            row = parse_json(line, where)
             if not isinstance(row, dict):
                 raise UserError(f"{where}: holds a {type(row).__name__}; expected an object")
             yield where, row
-
-
-def json_value(path: Path) -> Any:
-    """A JSON file's content; UserError where it is none."""
-    return _parsed(_text(path), str(path))
 
 
 def text_of(row: dict[str, Any], name: str, where: str, needed: bool = True) -> str:
@@ -88,16 +83,6 @@ def text_of(row: dict[str, Any], name: str, where: str, needed: bool = True) -> 
     if needed and not text:
         raise UserError(f"{where}: {name} is absent or empty; expected text")
     return text
-
-
-def _parsed(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        place = f", line {error.lineno}" if "\n" in text else ""
-        raise UserError(f"{where}{place}: is no valid JSON ({error.msg})") from None
-    except RecursionError:
-        raise UserError(f"{where}: is nested too deep; expected plain records") from None
 
 
 def _text(path: Path) -> str:
