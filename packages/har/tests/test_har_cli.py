@@ -46,8 +46,14 @@ class TestTrain:
         }  # fmt: skip
         metrics = Metrics.read(trained_run / "metrics.json")
         assert (metrics.domain, metrics.verb) == ("har", "train")
-        devices = [parse_split(r.split)["device"] for r in metrics.records]
+        scored = [r for r in metrics.records if r.metric == "macro_f1"]
+        devices = [parse_split(r.split)["device"] for r in scored]
         assert devices == [*sorted(devices[:-1]), "all"]
+        each = [r for r in metrics.records if r.metric == "f1"]
+        assert len(each) > 1
+        assert sum(r.n for r in each) == scored[-1].n
+        assert sum(r.value for r in each) / len(each) == pytest.approx(scored[-1].value)
+        assert metrics.records == [*scored, *metrics.records[len(scored) :]]
         for line in (trained_run / "log.jsonl").read_text().splitlines():
             assert {"time", "event"} <= set(json.loads(line))
         for picture in trained_run.glob("*.png"):
@@ -282,7 +288,7 @@ class TestUnits:
                               tmp_path / "r", *QUICK)  # fmt: skip
         assert status == 0, err
         records = Metrics.read(tmp_path / "r" / "metrics.json").records
-        seen = {parse_split(r.split)["device"]: r.n for r in records}
+        seen = {parse_split(r.split)["device"]: r.n for r in records if r.metric == "macro_f1"}
         assert 0 < seen["torso"] < seen["all"]
 
 

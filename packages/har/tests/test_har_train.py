@@ -266,5 +266,7 @@ def test_two_processes_train_one_model(table_file, tmp_path):
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert {r.metric for r in Metrics.read(out / "metrics.json").records} == {"macro_f1"}
+    assert {r.metric for r in Metrics.read(out / "metrics.json").records} == {
+        "macro_f1", "f1", "precision", "recall",
+    }  # fmt: skip
     assert done.stdout.count("report:") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -336,6 +337,20 @@ class TestPrepare:
         nameless = (*more[1:], replace(more[0], speaker=""))
         with pytest.raises(UserError, match=f"1 of {len(more)} clips have no speaker"):
             extended(begun, ClipSet("x", nameless), left)
+
+    def test_a_task_added_later_has_as_few_clips(self, found):
+        scarce = _with(clips_per_class=2, memory=0)
+        whole = prepare(found, scarce, seed=5)
+        last = whole.curriculum.tasks[-1]
+        first = ClipSet("x", tuple(c for c in found.clips if c.intent not in last))
+        rest = ClipSet("x", tuple(c for c in found.clips if c.intent in last))
+        fewer = _with(clips_per_class=2, memory=0, tasks=2)
+        begun = prepare(first, fewer, seed=5, tokens=whole.tokens)
+        more = extended(begun, rest, fewer, seed=5)
+        assert set(more.clips) == set(whole.clips)
+        assert Counter(c.intent for c in more.clips if c.split == "train") == dict.fromkeys(
+            whole.curriculum.classes, 2
+        )
 
     def test_what_cannot_be_added(self, found):
         whole = prepare(found, TINY)

@@ -69,17 +69,11 @@ class TestMetrics:
 
     @given(
         st.dictionaries(
-            st.text("abcdef_", min_size=1),
-            st.text(st.characters(blacklist_characters=",="), min_size=1),
+            st.text("abcdef_", min_size=1), st.text(st.sampled_from(list("a%2C3D,=ü \n")))
         )
     )
     def test_splits_come_apart_as_they_were_joined(self, parts):
         assert parse_split(split_key(**parts)) == parts
-
-    @pytest.mark.parametrize("value", ["a,b", "a=b"])
-    def test_splits_refuse_what_would_not_come_apart(self, value):
-        with pytest.raises(ValueError, match="expected no comma and no equals sign"):
-            split_key(device=value)
 
 
 class TestTable:

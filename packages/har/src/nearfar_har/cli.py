@@ -311,7 +311,7 @@ def _report(
 ) -> None:
     """Metrics, pictures and page of one model."""
     from nearfar_har.evaluate import evaluate as scores
-    from nearfar_har.report import by_device, training_pictures
+    from nearfar_har.report import by_activity, by_device, training_pictures
     from nearfar_kit.report import end_report
 
     of = f"{len(rest.devices)} devices, {len(set(rest.subject.tolist()))} subjects"
@@ -336,6 +336,9 @@ def _report(
         report.section("How well it tells activities apart")
         report.table(table)
         Console().print(table.terminal())
+        each = by_activity(metrics.records, "Each activity, all devices together.")
+        report.table(each)
+        Console().print(each.terminal())
     else:
         report.section("Not tested", "No subject was held out: these pictures show training data.")
         what = "training data"

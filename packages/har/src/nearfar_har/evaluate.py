@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from nearfar_har.metrics import macro_f1
+from nearfar_har.metrics import activity_scores, macro_f1
 from nearfar_har.model import HarModel
 from nearfar_har.windows import Windows
 from nearfar_kit.errors import UserError
@@ -40,7 +40,8 @@ def with_activities_of(model: HarModel, windows: Windows) -> Windows:
 def evaluate(
     model: HarModel, windows: Windows, dataset: str, method: str, seed: int
 ) -> list[Record]:
-    """Macro F1 of each device alone and of all that are present together ("all").
+    """Macro F1 of each device alone and of all that are present together ("all"); of all together
+    each activity's F1, precision and recall too.
 
     Raises:
         UserError: the windows are not of the model's kind, or none is labelled.
@@ -52,27 +53,22 @@ def evaluate(
         raise UserError(f"{dataset}: no window is labelled; expected activities to compare with")
     records = []
 
-    def add(device: str, truth: np.ndarray, predicted: np.ndarray) -> None:
-        records.append(
-            Record(
-                dataset=dataset,
-                split=split_key(device=device),
-                method=method,
-                seed=seed,
-                metric="macro_f1",
-                value=macro_f1(truth, predicted),
-                n=len(truth),
-            )
-        )
+    def add(metric: str, value: float, n: int, **split: str) -> None:
+        records.append(Record(dataset, split_key(**split), method, seed, metric, value, n))
 
     for name in model.classifiers:
         if name in labelled.devices:
             predicted, rows = model.device_predictions(labelled, name)
             if len(rows):
-                add(name, labelled.activity[rows], predicted)
+                value = macro_f1(labelled.activity[rows], predicted)
+                add("macro_f1", value, len(rows), device=name)
     probabilities, spoke = model.probabilities(labelled)
     heard = spoke > 0
-    add("all", labelled.activity[heard], probabilities[heard].argmax(1))
+    truth, predicted = labelled.activity[heard], probabilities[heard].argmax(1)
+    add("macro_f1", macro_f1(truth, predicted), len(truth), device="all")
+    for number, (n, own) in activity_scores(truth, predicted).items():
+        for metric, value in own.items():
+            add(metric, value, n, device="all", activity=model.activities[number])
     return records
 
 

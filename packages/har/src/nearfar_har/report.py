@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nearfar_har.figures import confusion_plot, distance_plot, embedding_plot
+from nearfar_har.metrics import ACTIVITY_SCORES
 from nearfar_har.model import HarModel
 from nearfar_har.windows import Windows
 from nearfar_kit import plots
@@ -15,7 +16,7 @@ from nearfar_kit.report import Report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.table import Cell, Table, summarise
 
-__all__ = ["by_device", "by_share", "shares_plot", "training_pictures"]
+__all__ = ["by_activity", "by_device", "by_share", "shares_plot", "training_pictures"]
 
 
 def named(record: Record) -> str:
@@ -68,7 +69,11 @@ def by_share(records: Sequence[Record], caption: str) -> Table:
 
 def by_device(records: Sequence[Record], share: str, caption: str) -> Table:
     """Macro F1 of each device at one share of labels, mean over folds."""
-    chosen = [r for r in records if parse_split(r.split).get("labels", share) == share]
+    chosen = [
+        record
+        for record in records
+        if record.metric == "macro_f1" and parse_split(record.split).get("labels", share) == share
+    ]
     devices = _columns(chosen, "device")
     means = _seed_means(chosen, "device")
     rows: list[list[Cell | str]] = [
@@ -76,6 +81,19 @@ def by_device(records: Sequence[Record], share: str, caption: str) -> Table:
         for name in dict.fromkeys(map(named, chosen))
     ]
     return Table(caption, ["method", *devices], rows)
+
+
+def by_activity(records: Sequence[Record], caption: str) -> Table:
+    """Each activity's scores, all devices together, and how many windows it has."""
+    found: dict[str, dict[str, Record]] = defaultdict(dict)
+    for record in records:
+        if record.metric in ACTIVITY_SCORES:
+            found[parse_split(record.split)["activity"]][record.metric] = record
+    rows = [
+        [name, str(own["f1"].n), *(f"{own[metric].value:.3f}" for metric in ACTIVITY_SCORES)]
+        for name, own in found.items()
+    ]
+    return Table(caption, ["activity", "windows", "F1", "precision", "recall"], rows)
 
 
 def shares_plot(folder: Path, table: Table, dataset: str, emphasise: Sequence[str]) -> Path:

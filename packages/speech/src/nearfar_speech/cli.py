@@ -318,7 +318,7 @@ def _resume(out: Path, task: Path | None, layout: str | None, device: str, quiet
         found = find_clips(task, layout, max_seconds=settings.max_seconds, check="decode")
         found = short_enough(found, settings)
         _tell_found(found, quiet)
-        more = extended(prepared, found, settings)
+        more = extended(prepared, found, settings, seed)
         _tell_held(more.clips[len(prepared.clips) :], quiet)
     model = new_model(settings, len(prepared.tokens), seed).to(launch(device_of(device)).device)
     run, metrics = begin(

@@ -108,7 +108,8 @@ class SpokenLanguageUnderstanding:
         """
         self._check_fitted()
         clips, samples = _clips(recordings, intents, slots, transcripts, len(self._prepared.clips))
-        more = extended(self._prepared, ClipSet("recordings", clips), self.settings)
+        found = ClipSet("recordings", clips)
+        more = extended(self._prepared, found, self.settings, self.random_state)
         return self._learn(more, samples)
 
     def predict(self, recordings: Recordings) -> NDArray[np.str_]:

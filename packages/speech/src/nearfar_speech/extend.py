@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from nearfar_kit.errors import UserError
 from nearfar_speech.clip import ClipSet
-from nearfar_speech.prepare import Prepared, short_enough
+from nearfar_speech.prepare import Prepared, few, short_enough
 from nearfar_speech.settings import SpeechSettings
 from nearfar_speech.splits import leave_speakers_out, split_by_share
 from nearfar_speech.targets import Target
@@ -14,12 +14,18 @@ from nearfar_speech.targets import Target
 __all__ = ["extended"]
 
 
-def extended(prepared: Prepared, found: ClipSet, settings: SpeechSettings) -> Prepared:
+def extended(
+    prepared: Prepared, found: ClipSet, settings: SpeechSettings, seed: int = 0
+) -> Prepared:
     """The curriculum with the classes of ``found`` as its last task.
 
     Tokens and the buffer's quota stay. The speakers that the settings leave out of training are
     left out here too, those of them that the clips have. Else clips without a split are training
-    clips where some have one; where none has, they are split by share.
+    clips where some have one; where none has, they are split by share. Of each class's training
+    clips ``clips_per_class`` are taken.
+
+    Args:
+        seed: of that choice; the one that the curriculum was prepared with.
 
     Raises:
         UserError: a class was learnt already, a target cannot be spelt with the tokens, a class
@@ -56,6 +62,8 @@ def extended(prepared: Prepared, found: ClipSet, settings: SpeechSettings) -> Pr
                 "new run knows all)"
             )
     curriculum = prepared.curriculum.with_task(sorted(set(names)))
+    if settings.clips_per_class is not None:
+        clips = tuple(few(clips, curriculum, settings.clips_per_class, seed))
     trained = [clip for clip in (*prepared.clips, *clips) if clip.split == "train"]
     curriculum.check_trained(trained, [clip for clip in clips if clip.split != "train"])
     left_out = prepared.left_out + sum(fault.drops for fault in found.faults)

@@ -85,10 +85,10 @@ def prepare(
         clips, s.by, splits=s.splits, tasks=s.tasks,
         seed=seed if s.shuffled and not s.splits else None,
     )  # fmt: skip
+    if s.clips_per_class is not None:
+        clips = few(clips, curriculum, s.clips_per_class, seed)
     trained = [clip for clip in clips if clip.split == "train"]
     others = [clip for clip in clips if clip.split != "train"]
-    if s.clips_per_class is not None:
-        trained = _few(trained, curriculum, s.clips_per_class, seed)
     curriculum.check_trained(trained, others)
     quota = quota_of(s.memory, len(curriculum.classes), len(trained)) if s.memory else 0
     if tokens is None:
@@ -141,11 +141,11 @@ def examples_of(clips: Iterable[Clip], curriculum: Curriculum) -> list[Example]:
     return [Example(str(c.path), Target.of(c).text, curriculum.class_of(c)) for c in clips]
 
 
-def _few(clips: Sequence[Clip], curriculum: Curriculum, count: int, seed: int) -> list[Clip]:
-    """``count`` clips of each class, drawn from the seed."""
+def few(clips: Sequence[Clip], curriculum: Curriculum, count: int, seed: int) -> tuple[Clip, ...]:
+    """``count`` training clips of each class, drawn from the seed, and all others."""
     kept: list[Clip] = []
     for name in curriculum.classes:
-        own = [clip for clip in clips if curriculum.class_of(clip) == name]
+        own = [c for c in clips if c.split == "train" and curriculum.class_of(c) == name]
         order = np.random.default_rng([seed, crc32(name.encode())]).permutation(len(own))
         kept += [own[n] for n in sorted(order[:count].tolist())]
-    return kept
+    return (*kept, *(clip for clip in clips if clip.split != "train"))

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
@@ -36,16 +37,23 @@ class Record:
 
 
 def split_key(**parts: object) -> str:
-    """``device=torso,labels=0.1`` of the parts of a split, in the order given."""
-    for name, value in parts.items():
-        if "," in str(value) or "=" in str(value):
-            raise ValueError(f"{name} is {value!r}; expected no comma and no equals sign")
-    return ",".join(f"{name}={value}" for name, value in parts.items())
+    """``device=torso,labels=0.1`` of the parts of a split, in the order given.
+
+    Example:
+        >>> split_key(device="wrist, left")
+        'device=wrist%2C left'
+    """
+    return ",".join(f"{name}={_quoted(str(value))}" for name, value in parts.items())
+
+
+def _quoted(text: str) -> str:
+    return "".join(f"%{ord(c):02X}" if c in "%,=" else c for c in text)
 
 
 def parse_split(split: str) -> dict[str, str]:
     """The parts that :func:`split_key` joined."""
-    return dict(part.split("=", 1) for part in split.split(",") if "=" in part)
+    pairs = (part.split("=", 1) for part in split.split(",") if "=" in part)
+    return {name: unquote(value) for name, value in pairs}
 
 
 def versions_of(*packages: str) -> dict[str, str]:

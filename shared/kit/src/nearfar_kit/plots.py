@@ -42,7 +42,8 @@ def _drawing(path: Path, width: float, height: float) -> Iterator[Any]:
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure.subplots()
         with replacing(path) as beside:
-            figure.savefig(beside, format="png")
+            # The layout makes no room for a title that is wider than the axes.
+            figure.savefig(beside, format="png", bbox_inches="tight")
 
 
 def lines(
