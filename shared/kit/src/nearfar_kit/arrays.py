@@ -75,8 +75,6 @@ def read_tensor(path: Path) -> Tensor:
         UserError: it cannot be read, holds something else than one plain tensor, or claims to hold
             more than it does.
     """
-    import pickle
-
     import torch
 
     try:
@@ -91,10 +89,11 @@ def read_tensor(path: Path) -> Tensor:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (pickle.UnpicklingError, RuntimeError, ValueError, LookupError, EOFError, TypeError,
-            AttributeError, MemoryError, zipfile.BadZipFile) as error:  # fmt: skip
+    except UserError:
+        raise
+    except Exception as error:  # whatever a file of a stranger brings about
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: holds no tensor ({told[:200]})") from None
+        raise UserError(f"{path}: holds no tensor, or more than one ({told[:200]})") from None
     if not isinstance(found, torch.Tensor) or found.layout != torch.strided:
         raise UserError(f"{path}: holds a {type(found).__name__}; expected one dense tensor")
     if found.nbytes > size:  # one number, seen as many

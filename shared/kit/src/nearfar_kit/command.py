@@ -28,7 +28,9 @@ Overrides = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of all chance.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out; called as it was begun.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run in --out; called as it was begun.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on the terminal.")]
 
 # The base of what typer raises for an unknown option, a missing one, a value out of bounds. Whether

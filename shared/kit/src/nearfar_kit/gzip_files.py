@@ -7,12 +7,9 @@ import io
 import os
 import zlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, Any
 
 from nearfar_kit.errors import UserError
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 __all__ = ["open_gzip", "unpack"]
 
@@ -31,7 +28,7 @@ class _Bounded(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, into: Buffer) -> int:
+    def readinto(self, into: Any) -> int:
         with memoryview(into) as view:
             content = self._file.read1(len(view))
             view[: len(content)] = content
