@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))  # test files use hostile_files.py
 
 import pytest
+from hostile_files import CRADLE, Cradle
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,10 +17,15 @@ def _imported():
     """Forks begin with all of it in memory; what a fork takes more is the file's doing."""
     import torch
 
-    for module in ("har.train", "medical.train", "medical.sepclr.separate", "speech.continual"):
+    for module in ("dna.bench", "dna.train", "dna.write_bins", "har.train", "medical.train",
+                   "medical.sepclr.separate", "speech.continual", "tables.bench.run",
+                   "tables.conflicts.server", "tables.lake", "tables.report"):  # fmt: skip
         import_module(f"nearfar_{module}")
 
     torch.set_num_threads(1)  # threads don't outlive a fork
+    CRADLE.append(Cradle())
+    yield
+    CRADLE.pop().close()
 
 
 @pytest.fixture(autouse=True)

@@ -42,7 +42,7 @@ def test_labels_are_read_for_a_folder(folder, tmp_path):
 
 
 def test_labels_that_are_not_there_are_told_before_a_run_begins(folder, tmp_path):
-    with pytest.raises(UserError, match=r"nosuch\.tsv: cannot be read \(No such file"):
+    with pytest.raises(UserError, match=r"nosuch\.tsv: no such file; expected rows of an id"):
         app(["train", "--data", str(folder), "--labels", str(tmp_path / "nosuch.tsv"),
              "--out", str(tmp_path / "r")], standalone_mode=False)  # fmt: skip
     assert not (tmp_path / "r").exists()

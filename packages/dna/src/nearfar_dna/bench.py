@@ -38,7 +38,7 @@ from nearfar_dna.settings import DnaSettings
 from nearfar_dna.train import train
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
-from nearfar_kit.jobs import do_jobs, read_jobs
+from nearfar_kit.jobs import do_jobs, read_records
 from nearfar_kit.metrics import Record, split_key
 from nearfar_kit.settings import load_settings
 
@@ -143,7 +143,7 @@ def compare(
         [(work, jobs)], parts, processes=processes, quiet=quiet,
         label=lambda job: f"{job.method}, {job.split} {job.fold}, seed {job.seed}",
     )  # fmt: skip
-    return [Record(**record) for found in read_jobs(jobs, parts) for record in found]
+    return read_records(jobs, parts)
 
 
 def _tested(known: Genomes) -> set[str]:

@@ -23,6 +23,7 @@ from nearfar_kit.command import (
     tell,
 )
 from nearfar_kit.errors import UserError
+from nearfar_kit.printable import printable
 from nearfar_kit.settings import load_settings
 from nearfar_kit.verb import begin, device_of, end, simulated
 
@@ -109,7 +110,8 @@ def train(
     if fabric.is_global_zero:
         if model.keys is not None:
             run.log("pretrained", keys=model.keys.lines())
-            typer.echo(f"{model.settings.pretrained}: {'; '.join(model.keys.lines())}", err=True)
+            told = printable("; ".join(model.keys.lines()))
+            typer.echo(f"{model.settings.pretrained}: {told}", err=True)
         report = Report(
             "An embedding of DNA",
             f"{settings.method} on {genomes.counted}.",
@@ -441,7 +443,7 @@ def _load(model: Path, device: str) -> Any:
     loaded = DnaModel.load(model)
     loaded.encoder.to(launch(where).device)
     if loaded.keys is not None:
-        typer.echo(f"{model}: {'; '.join(loaded.keys.lines())}", err=True)
+        typer.echo(f"{model}: {printable('; '.join(loaded.keys.lines()))}", err=True)
     return loaded
 
 
@@ -458,15 +460,16 @@ def _some(names: list[str]) -> str:
 
 def _write(table: Any, path: Path) -> None:
     from nearfar_kit.atomic import replacing
+    from nearfar_kit.spreadsheet import formula_safe
 
     with replacing(path) as beside:
-        table.write_csv(beside, separator="\t")
+        formula_safe(table).write_csv(beside, separator="\t")
 
 
 def _tell(tally: Any, min_length: int) -> None:
     """What was left out; a mistake in the file is told after what could be read is written."""
     for line in tally.lines(min_length):
-        typer.echo(line, err=True)
+        typer.echo(printable(line), err=True)
     if tally.mistake:
         raise UserError(f"{tally.mistake}; the {tally.kept} sequences that are well are written")
 

@@ -62,8 +62,7 @@ def read_depths(path: Path, ids: Sequence[str], lengths: Sequence[int]) -> tuple
         if row[0] in line_of:
             raise UserError(f"{path}, row {number}: id {row[0]} occurs again; expected it once")
         line_of[row[0]] = number, row
-    depths = np.zeros((len(ids), len(taken)), np.float32)
-    for place, name in enumerate(ids):
+    for name in ids:  # before memory is taken for what a header claims
         if name not in line_of:
             raise UserError(f"{path}: has no row for {name}")
         number, row = line_of[name]
@@ -71,6 +70,9 @@ def read_depths(path: Path, ids: Sequence[str], lengths: Sequence[int]) -> tuple
             raise UserError(
                 f"{path}, row {number}: {name} has {len(row)} columns; expected {width}"
             )
+    depths = np.zeros((len(ids), len(taken)), np.float32)
+    for place, name in enumerate(ids):
+        number, row = line_of[name]
         depths[place] = [_depth(path, number, name, row[n]) for n in taken]
     for place, sample in enumerate(samples):
         if len(ids) > 1 and np.array_equal(depths[:, place], np.asarray(lengths, np.float32)):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from nearfar_dna.headers import species_of_header
 from nearfar_dna.labels import read_labels
 from nearfar_dna.readers import Tally, is_sequence_file, read_sequences, without_ending
 from nearfar_kit.errors import UserError
+from nearfar_kit.text_files import read_text
 
 __all__ = ["Genome", "Genomes", "read_genomes"]
 
@@ -126,7 +129,7 @@ def read_genomes(
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; expected genomes in FASTA")
     if path.is_dir():
-        told = known is not None or (path / TABLE).exists()
+        told = known is not None or os.path.lexists(path / TABLE)
         files = _labelled_files(path, known, labels) if known else _species_of_files(path)
         found = list(_of_files(files, min_length))
         notes = () if told else _notes_of_files(path, found)
@@ -149,6 +152,9 @@ def _sequence_files(folder: Path) -> list[Path]:
     files = [file for file in sorted(folder.rglob("*")) if is_sequence_file(file)]
     if not files:
         raise UserError(f"{folder}: holds no FASTA file; expected one a genome")
+    for file in files:
+        if not file.is_file():  # a pipe never ends, a link may go round
+            raise UserError(f"{file}: is no file; expected FASTA or FASTQ")
     return files
 
 
@@ -170,13 +176,13 @@ def _labelled_files(
 
 def _species_of_files(folder: Path) -> list[tuple[Path, str]]:
     table = folder / TABLE
-    if not table.exists():
+    if not os.path.lexists(table):
         return [(file, file.name.split("__")[0].split(".")[0]) for file in _sequence_files(folder)]
     try:
-        with table.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, delimiter="\t")
-            columns, rows = list(reader.fieldnames or []), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = read_text(table, "file and species of each genome")
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t")
+        columns, rows = list(reader.fieldnames or []), list(reader)
+    except csv.Error as error:
         raise UserError(f"{table}: cannot be read ({error})") from None
     if not {"file", "species"} <= set(columns):
         shown = ", ".join(columns) or "none"
@@ -187,8 +193,13 @@ def _species_of_files(folder: Path) -> list[tuple[Path, str]]:
     for number, row in enumerate(rows, 2):
         if not row["file"] or not row["species"]:
             raise UserError(f"{table}, row {number}: lacks its file or species; expected both")
+        inside = os.path.normpath(row["file"])
+        if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
+            raise UserError(
+                f"{table}, row {number}: {row['file']} leads out of {folder}; expected a file in it"
+            )
         places = (folder / row["file"], folder / "genomes" / row["file"])
-        file = next((place for place in places if place.exists()), None)
+        file = next((place for place in places if os.path.isfile(place)), None)
         if file is None:
             raise UserError(f"{table}, row {number}: {row['file']} is not there")
         found.append((file, row["species"]))

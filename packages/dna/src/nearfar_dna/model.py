@@ -25,7 +25,8 @@ from nearfar_dna.encoders import (
 from nearfar_dna.genomes import Genomes
 from nearfar_dna.pretrained import KeyReport, is_pretrained, read_pretrained
 from nearfar_dna.settings import DnaSettings
-from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_dna.tokenizer import tokenizer_of
+from nearfar_kit.checkpoint import load_checkpoint, restored, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_kit.run import model_of
 from nearfar_kit.settings import load_settings
@@ -128,12 +129,13 @@ class DnaModel:
         try:
             settings = load_settings(DnaSettings, base=state["settings"])
             kept = state["tokenizer"]
-            own = new_encoder(settings, Tokenizer.from_str(kept) if kept else None)
-            own.load_state_dict(state["encoder"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            first = str(error).splitlines()[0]
+            tokenizer = tokenizer_of(kept, str(path)) if kept else None
+            own = restored(lambda: new_encoder(settings, tokenizer), state["encoder"])
+            learnt_from = [(str(mark), str(name)) for mark, name in state.get("learnt_from", ())]
+        except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            first = (str(error) or type(error).__name__).splitlines()[0]
             raise UserError(f"{path}: does not hold together ({first})") from None
-        return cls(settings, own, learnt_from=state.get("learnt_from", ()))
+        return cls(settings, own, learnt_from=learnt_from)
 
 
 def new_encoder(settings: DnaSettings, tokenizer: Tokenizer | None = None) -> Encoder:
@@ -144,7 +146,8 @@ def new_encoder(settings: DnaSettings, tokenizer: Tokenizer | None = None) -> En
     """
     if settings.encoder == "composition":
         return CompositionEncoder(settings.kmers, settings.width, settings.depth, settings.hidden)
-    assert tokenizer is not None
+    if tokenizer is None:
+        raise UserError(f"settings: encoder {settings.encoder} has no tokenizer; expected one")
     try:
         if settings.encoder == "dnabert":
             return DnabertEncoder(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from nearfar_dna.encoders import DnabertEncoder
 from nearfar_dna.tokenizer import read_tokenizer
 from nearfar_kit.errors import UserError
+from nearfar_kit.json_files import read_json
 
 __all__ = ["KeyReport", "is_pretrained", "read_pretrained", "take_weights"]
 
@@ -79,6 +79,15 @@ def is_pretrained(folder: Path) -> bool:
 
 def take_weights(encoder: nn.Module, weights: Mapping[str, Tensor]) -> KeyReport:
     """Copies what fits, by the published names; nothing is taken silently."""
+    report, taken = _compared(encoder, weights)
+    encoder.load_state_dict(taken, strict=False)
+    return report
+
+
+def _compared(
+    encoder: nn.Module, weights: Mapping[str, Tensor]
+) -> tuple[KeyReport, dict[str, Tensor]]:
+    """What would become of each tensor, and those that fit, by the names here."""
     own = encoder.state_dict()
     loaded, unexpected, reshaped, seen = [], [], [], set()
     taken: dict[str, Tensor] = {}
@@ -91,11 +100,10 @@ def take_weights(encoder: nn.Module, weights: Mapping[str, Tensor]) -> KeyReport
         if tensor.shape != own[here].shape:
             reshaped.append((name, tuple(tensor.shape), tuple(own[here].shape)))
         else:
-            taken[here] = tensor.to(own[here])
+            taken[here] = tensor
             loaded.append(name)
-    encoder.load_state_dict(taken, strict=False)
     missing = tuple(name for name in own if name not in seen)
-    return KeyReport(tuple(loaded), missing, tuple(unexpected), tuple(reshaped))
+    return KeyReport(tuple(loaded), missing, tuple(unexpected), tuple(reshaped)), taken
 
 
 def read_pretrained(
@@ -119,13 +127,23 @@ def read_pretrained(
         "hidden": config["intermediate_size"],
         "max_tokens": max_tokens,
     }
+    weights = _weights(folder)
+    # Sizes are a stranger's: what they claim is compared before it is made.
+    if config["num_hidden_layers"] > len(weights):
+        raise UserError(
+            f"{folder}: num_hidden_layers is {config['num_hidden_layers']}, and there are "
+            f"{len(weights)} tensors; expected some for each layer"
+        )
     try:
-        encoder = DnabertEncoder(tokenizer, **sizes)
-    except ValueError as error:
-        raise UserError(f"{folder}: {error}") from None
-    report = take_weights(encoder, _weights(folder))
+        with torch.device("meta"):
+            claimed = DnabertEncoder(tokenizer, **sizes)
+        report = _compared(claimed, weights)[0]
+        encoder = DnabertEncoder(tokenizer, **sizes) if report.whole else claimed
+    except (ValueError, RuntimeError, OverflowError, TypeError) as error:
+        raise UserError(f"{folder}: {str(error).splitlines()[0]}") from None
     if not report.whole:
         raise UserError(f"{folder}: is not all of a DNABERT-2 encoder; {'; '.join(report.lines())}")
+    take_weights(encoder, weights)
     return encoder, sizes | {"encoder": "dnabert"}, report
 
 
@@ -139,10 +157,7 @@ def _name_here(name: str) -> str:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
+    config = read_json(path)
     wanted = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
               "intermediate_size")  # fmt: skip
     for key in wanted:

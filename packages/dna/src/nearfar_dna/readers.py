@@ -15,6 +15,7 @@ from Bio.SeqIO.QualityIO import FastqGeneralIterator
 
 from nearfar_dna.alphabet import UNKNOWN, Codes, encode_dna
 from nearfar_kit.errors import UserError
+from nearfar_kit.gzip_files import open_gzip
 
 __all__ = ["Sequence", "Tally", "is_sequence_file", "read_sequences", "without_ending"]
 
@@ -107,7 +108,8 @@ def read_sequences(
         tally: counts; None: a record that is no DNA is an error, and damage.
 
     Raises:
-        UserError: no such file, no record, neither FASTA nor FASTQ.
+        UserError: no such file, no record, neither FASTA nor FASTQ; gzip that unpacks to more than
+            its size lets expect.
     """
     path = Path(path)
     count = Tally() if tally is None else tally
@@ -149,18 +151,18 @@ def read_sequences(
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[tuple[io.BufferedReader | gzip.GzipFile, io.BufferedReader]]:
+def _open(path: Path) -> Iterator[tuple[io.BufferedReader, io.BufferedReader]]:
     """What is in the file, and the file itself, which tells how far it was read."""
     try:
         with path.open("rb") as raw:
             packed = raw.peek(2)[:2] == b"\x1f\x8b"
-            yield (gzip.GzipFile(fileobj=raw) if packed else raw), raw
+            yield (open_gzip(raw, path) if packed else raw), raw
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def _records(
-    path: Path, file: io.BufferedReader | gzip.GzipFile, tally: Tally
+    path: Path, file: io.BufferedReader, tally: Tally
 ) -> Iterator[tuple[str, str]]:
     """Titles and letters; what breaks off is told in the tally."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nearfar_kit.errors import UserError
+from nearfar_kit.text_files import read_text
 
 __all__ = ["is_number", "read_rows"]
 
@@ -15,11 +15,7 @@ def read_rows(path: Path) -> list[tuple[int, list[str]]]:
     Raises:
         UserError: the file cannot be read.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: cannot be read ({reason})") from None
+    lines = read_text(path, "rows of an id and what is said of it").splitlines()
     return [
         (number, [field.strip() for field in line.split("\t" if "\t" in line else ",")])
         for number, line in enumerate(lines, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -26,23 +26,23 @@ class DnaSettings(Settings):
     """Of k-mer counts; a transformer of ours on BPE tokens; or DNABERT-2's."""
     pretrained: str | None = None
     """A folder of DNABERT-2 or DNABERT-S, which says the sizes; null: none."""
-    kmers: tuple[int, ...] = (4,)
+    kmers: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field((4,), min_length=1, max_length=8)
     """Lengths of the k-mers that are counted, a k-mer and its reverse complement as one."""
-    width: int = Field(64, ge=2)
+    width: int = Field(64, ge=2, le=2**16)
     """Of an embedding."""
-    depth: int = Field(1, ge=0)
+    depth: int = Field(1, ge=0, le=1000)
     """Residual layers on k-mers, or transformer blocks."""
-    hidden: int = Field(128, ge=1)
+    hidden: int = Field(128, ge=1, le=2**20)
     """Width inside a layer or block."""
-    heads: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1, le=2**10)
     """Of a block's attention; they divide ``width``."""
     positions: Literal["rotary", "alibi"] = "rotary"
     """How the transformer knows where a token stands."""
-    max_tokens: int = Field(512, ge=8)
+    max_tokens: int = Field(512, ge=8, le=2**15)
     """Of a sequence that the transformer reads; a longer one is read in parts."""
     tokenizer: str | None = None
     """A tokenizer.json; null: that of ``pretrained``, or one is learnt."""
-    vocabulary: int = Field(4096, ge=16)
+    vocabulary: int = Field(4096, ge=16, le=2**24)
     """Tokens of one that is learnt."""
     start: Literal["whitened", "random"] = "whitened"
     """The linear map begins where fragments of one genome differ alike in all directions, or by

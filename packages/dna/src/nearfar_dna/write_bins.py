@@ -20,8 +20,10 @@ from nearfar_dna.depths import read_depths
 from nearfar_dna.embed import embed_file
 from nearfar_dna.model import DnaModel
 from nearfar_dna.readers import Tally, read_sequences
-from nearfar_kit.atomic import write_atomic
+from nearfar_kit.atomic import new_folder, write_atomic
 from nearfar_kit.errors import UserError
+from nearfar_kit.printable import printable
+from nearfar_kit.spreadsheet import harmless
 
 __all__ = ["bin_file", "biobox", "with_abundance"]
 
@@ -58,13 +60,14 @@ def bin_file(
         samples, depths = read_depths(abundance, table["id"].to_list(), lengths.tolist())
         rows = with_abundance(rows, depths)
         several = f"{len(samples)} sample{'s' * (len(samples) > 1)}"
-        told.append(f"{abundance}: depths in {several}: {', '.join(samples)}")
+        told.append(f"{abundance}: depths in {several}: {printable(', '.join(samples))}")
     at = neighbour_threshold(rows, seed=seed) if threshold is None else threshold
     make = {"medoid": species_bins, "dbscan": dbscan_bins, "leiden": leiden_bins}[method]
     bins = _of_size(make(rows, at, least=LEAST), lengths, min_bin_size)
-    (out / "bins").mkdir(parents=True, exist_ok=True)
-    write_atomic(out / "bins.tsv", biobox(table["id"].to_list(), bins, lengths, sample))
-    _write_fasta(data, min_length, table["id"].to_list(), bins, out)
+    with new_folder(out) as place:
+        (place / "bins").mkdir()
+        write_atomic(place / "bins.tsv", biobox(table["id"].to_list(), bins, lengths, sample))
+        _write_fasta(data, min_length, table["id"].to_list(), bins, place)
     count = int(bins.max()) + 1
     share = float(lengths[bins != UNBINNED].sum() / lengths.sum())
     told.append(
@@ -87,10 +90,10 @@ def with_abundance(rows: Floats, depths: Floats) -> Floats:
 
 
 def biobox(ids: list[str], bins: NDArray[np.int64], lengths: NDArray[np.int64], sample: str) -> str:
-    """The binned contigs in the format of CAMI and AMBER."""
+    """The binned contigs in the format of CAMI and AMBER; no id is a spreadsheet's formula."""
     head = f"@Version:0.9.1\n@SampleID:{sample}\n\n@@SEQUENCEID\tBINID\t_LENGTH\n"
     lines = [
-        f"{name}\t{number}\t{length}\n"
+        f"{harmless(name)}\t{number}\t{length}\n"
         for name, number, length in zip(ids, bins.tolist(), lengths.tolist(), strict=True)
         if number != UNBINNED
     ]

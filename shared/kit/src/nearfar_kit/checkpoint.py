@@ -7,15 +7,21 @@ it is replaced by a rename, and a run killed at any instant leaves the old one o
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["load_checkpoint", "restored", "save_checkpoint"]
 
 KEY = "nearfar"
+
+M = TypeVar("M", bound="nn.Module")
 
 
 def save_checkpoint(path: Path | str, state: dict[str, Any]) -> None:
@@ -47,11 +53,40 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
             skeleton = json.loads((file.metadata() or {})[KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         state: dict[str, Any] = _restore(skeleton, tensors)
+        if not isinstance(state, dict):
+            raise TypeError(f"holds a {type(state).__name__}")
     except (
         OSError, SafetensorError, LookupError, ValueError, TypeError, RuntimeError
     ) as error:  # fmt: skip
         raise UserError(f"{path}: is no checkpoint, or a damaged one ({error})") from None
     return state
+
+
+def restored(make: Callable[[], M], state: Any) -> M:
+    """The module that ``make`` gives, with the weights of a ``state`` that a stranger may have made.
+
+    Settings may claim any size: it is made without memory first, and for good where all weights
+    are there, of its shapes and finite.
+
+    Raises:
+        ValueError: they are not.
+    """
+    import torch
+
+    with torch.device("meta"):
+        shapes = {name: own.shape for name, own in make().state_dict().items()}
+    if not isinstance(state, dict) or state.keys() != shapes.keys():
+        raise ValueError("has other weights than its settings say")
+    for name, shape in shapes.items():
+        own = state[name]
+        if not isinstance(own, torch.Tensor) or own.shape != shape:
+            found = list(own.shape) if isinstance(own, torch.Tensor) else type(own).__name__
+            raise ValueError(f"{name} is {found}; expected {list(shape)}")
+        if not bool(torch.isfinite(own).all()):
+            raise ValueError(f"{name} holds NaN or infinity")
+    module = make()
+    module.load_state_dict(state)
+    return module
 
 
 def _flatten(value: Any, tensors: dict[str, Any]) -> Any:

@@ -14,6 +14,7 @@ import typer
 
 from nearfar_kit.errors import UserError
 from nearfar_kit.memory import keep_freed_memory
+from nearfar_kit.printable import printable
 
 __all__ = [
     "Config", "Data", "DeviceOption", "Out", "Overrides", "Quiet", "Resume", "Seed",
@@ -50,7 +51,7 @@ def new_app(help: str) -> typer.Typer:
 def tell(*notes: str) -> None:
     """What was put right, left out or taken for granted, a line each, on stderr."""
     for note in notes:
-        typer.echo(f"note: {note}", err=True)
+        typer.echo(f"note: {printable(note)}", err=True)
 
 
 def run_app(
@@ -107,5 +108,5 @@ def _of_the_call(error: Any) -> str:
 
 def _in_a_line(text: str) -> str:
     """Names in files may be long, and hold what a terminal would obey."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = printable(text)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

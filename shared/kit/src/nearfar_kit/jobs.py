@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
+from nearfar_kit.errors import UserError
+from nearfar_kit.json_files import read_json
+from nearfar_kit.metrics import Record
 from nearfar_kit.progress import Progress
 from nearfar_kit.workers import each
 
-__all__ = ["Job", "do_jobs", "read_jobs"]
+__all__ = ["Job", "do_jobs", "read_jobs", "read_records"]
 
 Through = Callable[[Callable[..., Any], Sequence[Any], int], Generator[Any, None, None]]
 
@@ -57,4 +59,23 @@ def do_jobs(
 
 def read_jobs(jobs: Sequence[Job], folder: Path) -> list[Any]:
     """What the jobs left, as JSON, in their order."""
-    return [json.loads((folder / job.file).read_text(encoding="utf-8")) for job in jobs]
+    return [read_json(folder / job.file) for job in jobs]
+
+
+def read_records(jobs: Sequence[Job], folder: Path) -> list[Record]:
+    """The records that each job left, one or a list of them.
+
+    Raises:
+        UserError: a file holds something else.
+    """
+    found: list[Record] = []
+    for job, content in zip(jobs, read_jobs(jobs, folder), strict=True):
+        try:
+            some = [Record(**one) for one in (content if isinstance(content, list) else [content])]
+            if not all(isinstance(one.value, int | float) for one in some):
+                raise TypeError
+        except TypeError:
+            file = folder / job.file
+            raise UserError(f"{file}: holds no records; expected what a job has left") from None
+        found += some
+    return found

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.text_files import read_text
 
 __all__ = ["parse_json", "read_json"]
 
@@ -17,15 +18,7 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: it cannot be read or is no JSON.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected JSON") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 at byte {error.start}; expected JSON") from None
-    return parse_json(text, str(path))
+    return parse_json(read_text(path, "JSON"), str(path))
 
 
 def parse_json(text: str, where: str) -> Any:

@@ -17,6 +17,7 @@ __all__ = ["bars", "confusion_matrix", "heatmap", "lines", "scatter_by_class"]
 
 # Okabe and Ito's palette, its yellow left out: too pale on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#555555", "#8C564B")
+LONGEST = 80  # letters of a name
 STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -30,6 +31,12 @@ STYLE: Any = {
     "legend.frameon": False,
     "figure.dpi": 130,
 }
+
+
+def _plain(text: str) -> str:
+    """A name as it is written: of strangers' dollars matplotlib would make formulas, or fail."""
+    text = text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    return text.replace("$", r"\$")
 
 
 @contextmanager
@@ -70,7 +77,7 @@ def lines(
             spread = np.array([cell.spread for cell in cells])
             style = "-" if number < len(COLOURS) else "--"
             axes.plot(
-                x, mean, style, marker="o", markersize=4, color=colour, label=name,
+                x, mean, style, marker="o", markersize=4, color=colour, label=_plain(name),
                 linewidth=2.4 if heavy else 1.3, zorder=3 if heavy else 2,
             )  # fmt: skip
             if heavy:
@@ -113,10 +120,10 @@ def bars(
                 hatch="///" * (number // len(COLOURS)),
                 edgecolor="white",
                 linewidth=0,
-                label=name,
+                label=_plain(name),
             )
         axes.grid(axis="x", visible=False)
-        axes.set_xticks(at, groups)
+        axes.set_xticks(at, [_plain(name) for name in groups])
         axes.set(title=title, ylabel=y_label)
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return path
@@ -139,9 +146,10 @@ def _shaded(
         top = float(np.nanmax(values)) or 1.0
         axes.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
         axes.set_xticks(
-            range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor"
-        )
-        axes.set_yticks(range(len(rows)), rows)
+            range(len(columns)), [_plain(name) for name in columns], rotation=40, ha="right",
+            rotation_mode="anchor",
+        )  # fmt: skip
+        axes.set_yticks(range(len(rows)), [_plain(name) for name in rows])
         for (i, j), text in np.ndenumerate(texts):
             colour = "white" if values[i, j] > 0.6 * top else "#222222"
             axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=font)
@@ -178,7 +186,7 @@ def scatter_by_class(
             own = points[labels == number]
             if len(own):
                 axes.scatter(
-                    own[:, 0], own[:, 1], s=9, alpha=0.7, linewidths=0, label=name,
+                    own[:, 0], own[:, 1], s=9, alpha=0.7, linewidths=0, label=_plain(name),
                     color=COLOURS[number % len(COLOURS)],
                     marker=markers[number // len(COLOURS) % len(markers)],
                 )  # fmt: skip

@@ -11,6 +11,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from nearfar_kit.printable import printable
+
 __all__ = ["Terminal"]
 
 LONG = 40  # of a cell: a longer one is broken into lines
@@ -39,8 +41,8 @@ class Terminal:
     table: Shown
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        body = [[str(cell) for cell in row] for row in self.table.rows]
-        whole = _Grid(list(self.table.columns), body, self.table.best())
+        body = [[printable(str(cell)) for cell in row] for row in self.table.rows]
+        whole = _Grid([printable(name) for name in self.table.columns], body, self.table.best())
         parts = [whole]
         if whole.width > options.max_width:
             turned = whole.turned()

@@ -97,13 +97,22 @@ def carry_out(
         )
     if file is not None and file.exists():
         kept = load_checkpoint(file)
+        before = kept.get("begun_with")
+        if not isinstance(before, dict):
+            raise UserError(f"{file}: is no checkpoint of {title}; expected what a run has left")
         for what, now in begun_with.items():
-            if kept["begun_with"].get(what) != now:
+            if before.get(what) != now:
                 raise UserError(
-                    f"--resume: {title} began with {what} {_told(kept['begun_with'].get(what))}, "
+                    f"--resume: {title} began with {what} {_told(before.get(what))}, "
                     f"now {_told(now)}; expected the same"
                 )
-        work.load_state(kept["state"])
+        try:
+            work.load_state(kept["state"])
+            if not isinstance(work.done, int) or work.done < 0:
+                raise ValueError(f"done is {work.done!r}")
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            first = (str(error) or type(error).__name__).splitlines()[0]
+            raise UserError(f"{file}: does not hold together ({first})") from None
 
     def save() -> None:
         if run is not None and file is not None and run.writes:
