@@ -170,12 +170,16 @@ class TestTables:
         many = 4000
         fasta("x.fa", [f"c{n}" for n in range(many)], [BASES[0][:50]] * many)
         rows = "".join(f"c{n}\t1\t{n}\n" for n in range(many))
-        Path("wide").write_text("contigName\tcontigLen\ttotalAvgDepth" + "\ts" * 10**6 + "\n" + rows)
+        Path("wide").write_text(
+            "contigName\tcontigLen\ttotalAvgDepth" + "\ts" * 10**6 + "\n" + rows
+        )
         Path("says").write_text(f"id\ta\t{TERMINAL}-var\n{rows}")
         Path("digits").write_text(rows + "c11\t1\t" + "9" * 10_000 + "\n")
         for table in ("wide", "says", "digits", pickled("evil"), deep("deep"), "/dev/zero"):
-            said = assert_refused("dna", "bin", "--model", kept_model, "--data", "x.fa",
-                                  "--abundance", table, "--out", "bins", "--min-length", 20)  # fmt: skip
+            said = assert_refused(
+                "dna", "bin", "--model", kept_model, "--data", "x.fa", "--abundance", table,
+                "--out", "bins", "--min-length", 20,
+            )  # fmt: skip
             assert "\x1b" not in said
 
 
@@ -357,8 +361,11 @@ class TestModels:
         save_checkpoint("evil.safetensors", state)
         assert "holds NaN" in self.refused()
 
-    @pytest.mark.parametrize("skeleton", ["[" * 10**5, "5", '{"list": [1]}', '{"dict": [[[], 1]]}',
-                                          '{"dict": [["format", {"tensor": "1"}]]}', "9" * 9999])  # fmt: skip
+    @pytest.mark.parametrize(
+        "skeleton",
+        ["[" * 10**5, "5", '{"list": [1]}', '{"dict": [[[], 1]]}', "9" * 9999,
+         '{"dict": [["format", {"tensor": "1"}]]}'],
+    )  # fmt: skip
     def test_headers(self, skeleton):
         import torch
         from safetensors.torch import save_file
@@ -380,7 +387,9 @@ class TestModels:
         else:
             begun = {"seed": 0, "genomes": ["A", "B"], "species": ["A", "B"], "bases": 0}
             state = {"5": 5, "x": {"encoder": 1}, "done": {"done": "x"}}[kept]
-            save_checkpoint(file, {"begun_with": begun, "state": state} if kept != "5" else {"a": 5})
+            save_checkpoint(
+                file, {"begun_with": begun, "state": state} if kept != "5" else {"a": 5}
+            )
         Path("run/settings.yaml").write_text(as_yaml(DnaSettings(**small)))
         sets = [f"--set={name}={value}" for name, value in small.items()]
         Path("run/log.jsonl").touch()

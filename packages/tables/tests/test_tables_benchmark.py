@@ -83,7 +83,7 @@ class TestPublishedLayout:
             ("integrable_pairs.txt", "a b\na b c\n", "pairs.txt, line 2: has 3 ids; expected two"),
             ("integrable_pairs.txt", "a z\n", "pairs.txt, line 1: no row 'z'"),
             ("integrable_sets.txt", "a b\nb c\n", "sets.txt, line 2: a row is of another set too"),
-            ("conflicts.json", "{", "conflicts.json: is no JSON"),
+            ("conflicts.json", "{", "conflicts.json: is no valid JSON"),
             ("conflicts.json", "{}", "is a dict; expected a list of conflicts"),
             ("conflicts.json", '[{"known": {}}]', "json, item 0: is no conflict; expected known"),
             ("other_sets.txt", "", r"holds 2 files \*set\*.txt; expected one"),

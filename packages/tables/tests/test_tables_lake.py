@@ -147,7 +147,7 @@ class TestFiles:
             Lake.load(tmp_path)
         lake.save(tmp_path)
         (tmp_path / "rows.parquet").write_bytes(b"PAR1")
-        with pytest.raises(UserError, match="holds damaged integrated tables"):
+        with pytest.raises(UserError, match=r"rows.parquet: is no parquet file"):
             Lake.load(tmp_path)
         lake.save(tmp_path)
         (tmp_path / "pairs.safetensors").write_bytes(b"x")

@@ -161,9 +161,7 @@ def _open(path: Path) -> Iterator[tuple[io.BufferedReader, io.BufferedReader]]:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def _records(
-    path: Path, file: io.BufferedReader, tally: Tally
-) -> Iterator[tuple[str, str]]:
+def _records(path: Path, file: io.BufferedReader, tally: Tally) -> Iterator[tuple[str, str]]:
     """Titles and letters; what breaks off is told in the tally."""
     try:
         while (mark := file.peek(1)[:1]).isspace():

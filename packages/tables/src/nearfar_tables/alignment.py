@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -21,6 +22,7 @@ __all__ = ["Alignment", "Apart", "Suggestion", "align", "left_apart", "suggest_a
 Alignment = dict[str, dict[str, str]]  # table -> its column -> column of the union
 
 APART = 0.3  # names that have nothing in common leave half of the score to the values
+MOST = 2**20  # pairs of columns of two tables: more are not compared
 SAMPLE = 2000  # distinct values of a column that a suggestion looks at
 
 
@@ -86,7 +88,8 @@ def align(
             for column in names
         }
         to = list(alignment[name].values())
-        twice = next((column for column in to if to.count(column) > 1), None)
+        times = Counter(to)
+        twice = next((column for column in to if times[column] > 1), None)
         if twice is not None:
             both = [column for column, union in alignment[name].items() if union == twice]
             raise UserError(
@@ -101,12 +104,13 @@ def suggest_alignment(sources: Sequence[SourceTable], *, least: float = 0.5) -> 
 
     Half the score is the cosine between the columns' values as bags of words and character
     3-grams, half that between their names; of two tables each column is taken once (Hungarian
-    assignment). Nothing is aligned by it: pass what is right to :func:`align`.
+    assignment). Nothing is aligned by it: pass what is right to :func:`align`. Of two tables of a
+    thousand columns each nothing is looked at.
     """
     vectors = {source.name: _column_vectors(source) for source in sources}
     found = []
     for left, right in combinations(sources, 2):
-        if not left.frame.width or not right.frame.width:
+        if not 0 < left.frame.width * right.frame.width <= MOST:
             continue
         scores = (vectors[left.name] @ vectors[right.name].T).toarray() / 2
         for i, j in zip(*linear_sum_assignment(-scores), strict=True):

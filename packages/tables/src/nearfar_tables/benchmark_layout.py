@@ -10,8 +10,8 @@ there is one, else the number of the row, from 0.
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.json_files import read_json
+from nearfar_kit.text_files import read_text
 from nearfar_tables.conflicts.question import Question
 from nearfar_tables.dirty_csv import read_csv
 
@@ -80,7 +82,7 @@ def read_set(folder: Path) -> IntegrationSet:
             raise UserError(f"{where}: has {len(rows)} ids; expected two")
         pairs.add((min(rows), max(rows)))
     asked = [
-        _question(item, f"{path}, item {number}")
+        _question(item, f"{path}, item {number}", frame.columns)
         for path in sorted(folder.glob("*.json"))
         for number, item in enumerate(_items(path))
     ]
@@ -92,17 +94,14 @@ def read_set(folder: Path) -> IntegrationSet:
 
 def _only(folder: Path, pattern: str) -> Path:
     found = sorted(folder.glob(pattern))
-    if len(found) != 1:
+    if len(found) != 1 or not found[0].is_file():
         raise UserError(f"{folder}: holds {len(found)} files {pattern}; expected one")
     return found[0]
 
 
 def _ids(path: Path, places: dict[str, int]) -> list[tuple[str, list[int]]]:
     """Rows by line, with the place to tell; brackets, commas and blanks part ids."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
+    lines = read_text(path, "ids of rows").splitlines()
     found = []
     for number, line in enumerate(lines, 1):
         names = [name for name in re.split(r"[\s,;()\[\]{}'\"]+", line) if name]
@@ -115,16 +114,13 @@ def _ids(path: Path, places: dict[str, int]) -> list[tuple[str, list[int]]]:
 
 
 def _items(path: Path) -> list[Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: is no JSON ({error})") from None
+    content = read_json(path)
     if not isinstance(content, list):
         raise UserError(f"{path}: is a {type(content).__name__}; expected a list of conflicts")
     return content
 
 
-def _question(item: Any, where: str) -> tuple[Question, str]:
+def _question(item: Any, where: str, columns: Sequence[str]) -> tuple[Question, str]:
     try:
         known = {str(k): str(v) for k, v in item["known"].items() if v is not None}
         candidates = tuple(str(value) for value in item["candidates"])
@@ -134,4 +130,9 @@ def _question(item: Any, where: str) -> tuple[Question, str]:
         raise UserError(
             f"{where}: is no conflict; expected known, attribute, candidates and truth"
         ) from None
+    if not candidates or question.attribute not in columns:
+        raise UserError(
+            f"{where}: asks for {question.attribute!r} among {len(candidates)} candidates; "
+            "expected a column of the table, and two or more"
+        )
     return question, truth

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.gzip_files import unpack
 
 __all__ = ["SETS", "LabelledPairs", "read_pairs"]
 
@@ -98,12 +98,11 @@ def read_pairs(folder: Path) -> LabelledPairs:
 
 def _lines(folder: Path, name: str) -> list[tuple[str, str]]:
     for path in (folder / f"{name}.txt", folder / f"{name}.txt.gz"):
-        if path.exists():
-            opened = gzip.open if path.suffix == ".gz" else open
+        if path.is_file():
             try:
-                with opened(path, "rt", encoding="utf-8") as file:
-                    lines = file.read().splitlines()
-            except (OSError, EOFError, UnicodeDecodeError) as error:
+                raw = unpack(path) if path.suffix == ".gz" else path.read_bytes()
+                lines = raw.decode().splitlines()
+            except (OSError, UnicodeDecodeError) as error:
                 raise UserError(f"{path}: cannot be read ({error})") from None
             return [(f"{path}, line {n}", line) for n, line in enumerate(lines, 1) if line]
     raise UserError(f"{folder}: has no {name}.txt; expected train, valid and test")

@@ -29,7 +29,7 @@ LONGEST = 2000  # characters of a cell that are compared; the cell itself is kep
 COUNTS = ("words", "grams", "digit_words")
 PARSED = ("numbers", "days")
 
-NUMBER = re.compile(r"^[^\w.+-]*([+-]?(?:\d[\d,]*\.?\d*|\.\d+))\s*[^\d]{0,12}$")
+NUMBER = re.compile(r"^[^\w.+-]*([+-]?(?:\d[\d,]*+\.?\d*|\.\d+))\s*[^\d]{0,12}$")
 DATED = re.compile(
     r"(?i)\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)|^\d{1,4}[-/.]\d+[-/.]\d+"
 )

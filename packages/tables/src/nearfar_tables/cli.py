@@ -23,6 +23,7 @@ from nearfar_kit.command import (
     tell,
 )
 from nearfar_kit.errors import UserError
+from nearfar_kit.printable import printable
 from nearfar_kit.settings import load_settings
 from nearfar_kit.verb import begin, end, simulated
 from nearfar_tables.settings import TablesSettings
@@ -204,14 +205,14 @@ def match_one(
 
     try:
         content = json.loads(row)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise UserError('--row: is no JSON object; expected {"column": "value", ...}')
     lake = _lake(model)
     partners = lake.match_one(content, most=most)
     for partner in partners:
-        typer.echo(json.dumps(asdict(partner), ensure_ascii=False))
+        typer.echo(_shown(json.dumps(asdict(partner), ensure_ascii=False)))
     if not partners:
         tell(lake.why_none())
 
@@ -231,6 +232,7 @@ def match(
 ) -> None:
     """Scores of pairs of rows: those given, or those that blocking finds."""
     settings = load_settings(TablesSettings, config, overrides or [])
+    import numpy as np
     import polars as pl
 
     from nearfar_tables.blocking import block
@@ -249,6 +251,9 @@ def match(
         candidates = given[:, :2]
         _rows_there(pairs, candidates, frame.height)
         labels = given[:, 2] if given.shape[1] > 2 else None
+        if labels is not None and (wrong := np.abs(labels) > 1).any():
+            row = int(wrong.argmax())
+            raise UserError(f"{pairs}, row {row}: label is {labels[row]}; expected 1, 0 or -1")
     found = run_matching(
         frame, candidates, source=origin, labels=labels, settings=settings, seed=seed,
         blocked=pairs is None, quiet=quiet,
@@ -289,7 +294,10 @@ def group(
     frame = read(data).frame
     weights = np.ones(len(pairs))
     if "probability" in frame.columns:
-        weights = frame["probability"].cast(pl.Float64, strict=False).fill_null(0.0).to_numpy()
+        weights = _cast(data, frame, "probability", pl.Float64).fill_null(0.0).to_numpy()
+        if (wrong := ~np.isfinite(weights)).any():
+            row = int(wrong.argmax())
+            raise UserError(f"{data}, row {row}: probability is {weights[row]}; expected 0 to 1")
     _rows_there(data, pairs, rows)
     yes = weights > settings.threshold
     sets = run_grouping(rows, pairs[yes], weights[yes], settings.groups, seed)
@@ -335,7 +343,7 @@ def resolve(
         row = int(frame[sets].is_null().arg_max() or 0)
         raise UserError(f"{data}, row {row}: {sets} is empty; expected the name of a set")
     _, first, number = np.unique(
-        frame[sets].cast(pl.String).to_numpy(), return_index=True, return_inverse=True
+        _cast(data, frame, sets, pl.String).to_numpy(), return_index=True, return_inverse=True
     )
     rank = np.argsort(np.argsort(first))
     names = frame[sets].gather(np.sort(first).tolist())
@@ -350,7 +358,7 @@ def resolve(
         )  # fmt: skip
         if dry_run:
             whole = estimate(asked)
-            typer.echo("\n\n".join(question.prompt() for question in asked[:3]))
+            typer.echo("\n\n".join(_shown(question.prompt()) for question in asked[:3]))
             typer.echo(f"{whole.prompts} prompts, about {whole.tokens} tokens; nothing was asked")
             return
         judging = _judge(judge, server_model, key_env, cache, budget)
@@ -412,6 +420,11 @@ def bench(
 
 def main() -> None:
     run_app(app)
+
+
+def _shown(text: str) -> str:
+    """Lines for the terminal, which obeys none of what strangers wrote."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _names(given: str | None) -> list[str] | None:
@@ -526,7 +539,7 @@ def _rows_and_source(
         return frame, None
     if source not in frame.columns:
         raise UserError(f"{path}: no column {source!r}; expected one of {', '.join(frame.columns)}")
-    names = frame[source].cast(pl.String).fill_null("").to_numpy()
+    names = _cast(path, frame, source, pl.String).fill_null("").to_numpy()
     return frame.drop(source), np.unique(names, return_inverse=True)[1]
 
 
@@ -566,12 +579,23 @@ def _integers(path: Path, needed: tuple[str, ...], optional: tuple[str, ...]) ->
             raise UserError(f"{path}: no column {name!r}; it has {', '.join(frame.columns)}")
     columns = []
     for name in names:
-        numbers = frame[name].cast(pl.Int64, strict=False)
+        numbers = _cast(path, frame, name, pl.Int64)
         if numbers.null_count():
             row = int(numbers.is_null().arg_max() or 0)
             raise UserError(f"{path}, row {row}: {name} is {frame[name][row]!r}; expected a number")
         columns.append(numbers.to_numpy())
     return np.stack(columns, axis=1).astype(np.int64)
+
+
+def _cast(path: Path, frame: pl.DataFrame, name: str, to: type[pl.DataType]) -> pl.Series:
+    """A column as text or numbers, NULL what is none; UserError where it is of lists, say."""
+    import polars as pl
+
+    try:
+        return frame[name].cast(to, strict=False)
+    except pl.exceptions.PolarsError:
+        kind = str(frame[name].dtype)[:60]
+        raise UserError(f"{path}: {name} is of {kind}; expected text or numbers") from None
 
 
 def _frame(table: object) -> pl.DataFrame:

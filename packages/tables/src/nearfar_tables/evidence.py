@@ -18,13 +18,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nearfar_kit.arrays import read_array
 from nearfar_kit.atomic import replacing
+from nearfar_kit.errors import UserError
 from nearfar_kit.jobs import do_jobs
 from nearfar_kit.workers import each
 from nearfar_tables.cells import COUNTS, PARSED, Cells
 from nearfar_tables.on_ray import each_on_ray
 from nearfar_tables.pair_model import PairModel
-from nearfar_tables.similarity import ATTRIBUTE, PairFeatures
+from nearfar_tables.similarity import ATTRIBUTE, RECORD, PairFeatures
 
 __all__ = ["Evidence", "gather"]
 
@@ -48,17 +50,23 @@ class Evidence:
     def __iter__(self) -> Iterator[tuple[PairFeatures, Floats]]:
         """Features and logits [p], a chunk at a time."""
         for file in self.files:
-            yield self._parted(np.load(file, allow_pickle=False))
+            yield self._parted(self._read(file))
 
     def take(self, pairs: NDArray[np.int64]) -> tuple[PairFeatures, Floats]:
         """Of some pairs, by number, in ascending order."""
         parts = [
-            np.load(file, mmap_mode="r", allow_pickle=False)[
-                pairs[pairs // CHUNK == place] - place * CHUNK
-            ]
+            self._read(file)[pairs[pairs // CHUNK == place] - place * CHUNK]
             for place, file in enumerate(self.files)
         ]
         return self._parted(np.concatenate(parts))
+
+    def _read(self, file: Path) -> NDArray[np.float32]:
+        rows = read_array(file)
+        width = self.attributes * len(ATTRIBUTE) + len(RECORD) + 1
+        short = file != self.files[-1] and len(rows) != CHUNK
+        if rows.dtype != np.float32 or rows.shape[1:] != (width,) or short:
+            raise UserError(f"{file}: is not what these pairs look like; expected a run of them")
+        return rows
 
     def _parted(self, rows: NDArray[np.float32]) -> tuple[PairFeatures, Floats]:
         seam = self.attributes * len(ATTRIBUTE)

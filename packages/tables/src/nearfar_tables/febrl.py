@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from nearfar_kit.errors import UserError
 from nearfar_tables.dirty_csv import read_csv
 from nearfar_tables.noise import inject
 
@@ -23,10 +24,12 @@ LISTED = 0.625  # of all people, by a register
 
 def read_febrl(path: Path) -> tuple[pl.DataFrame, NDArray[np.int64]]:
     """A data set without its ``rec_id``, and which person each row is about."""
-    frame = read_csv(path).frame
+    frame = read_csv(path, ["rec_id", *PLACE]).frame
     frame = frame.with_columns(pl.all().str.strip_chars()).with_columns(pl.all().replace("", None))
-    person = frame["rec_id"].str.extract(r"rec-(\d+)").cast(pl.Int64).to_numpy()
-    return frame.drop("rec_id"), person
+    person = frame["rec_id"].str.extract(r"rec-(\d+)").cast(pl.Int64, strict=False)
+    if person.null_count():
+        raise UserError(f"{path}: a rec_id is none of febrl's; expected rec-N-org or rec-N-dup-M")
+    return frame.drop("rec_id"), person.to_numpy()
 
 
 def amplified(

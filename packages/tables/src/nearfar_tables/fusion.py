@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from nearfar_kit.errors import UserError
 from nearfar_tables.canonical import canonical, kind_of
 from nearfar_tables.cells import normal_text
 from nearfar_tables.dirty_csv import read_csv
@@ -33,8 +34,11 @@ class FusionSet:
 
 def read_flights(folder: Path) -> FusionSet:
     """``dirty.csv`` and ``clean.csv`` of raha's flights: four times of 100 flights by 38 sites."""
-    dirty, clean = (read_csv(_either(folder, name)).frame for name in ("dirty", "clean"))
     columns = ["sched_dep_time", "act_dep_time", "sched_arr_time", "act_arr_time"]
+    dirty = read_csv(_either(folder, "dirty"), ["src", *columns]).frame
+    clean = read_csv(_either(folder, "clean"), ["flight", *columns]).frame
+    if dirty.height != clean.height or clean["flight"].null_count():
+        raise UserError(f"{folder}: dirty and clean are not of the same rows, each of a flight")
     _, first, sets = np.unique(clean["flight"].to_numpy(), return_index=True, return_inverse=True)
     _, source = np.unique(dirty["src"].to_numpy(), return_inverse=True)
     return FusionSet(dirty[columns], sets, source, clean[columns][first.tolist()])
@@ -42,11 +46,15 @@ def read_flights(folder: Path) -> FusionSet:
 
 def read_book(folder: Path) -> FusionSet:
     """``book_input_holo.csv`` and ``flaten_input_record.csv``: titles and authors by 586 stores."""
-    claims = read_csv(_either(folder, "book_input_holo")).frame
-    golden = read_csv(_either(folder, "flaten_input_record")).frame
+    columns = ["title", "author_list"]
+    claims = read_csv(_either(folder, "book_input_holo"), ["isbn", "src", *columns]).frame
+    golden = read_csv(
+        _either(folder, "flaten_input_record"), ["attribute", "tid", "correct_val"]
+    ).frame
+    if claims["isbn"].null_count():
+        raise UserError(f"{folder}: a claim has no isbn; expected one in each row")
     isbn, sets = np.unique(claims["isbn"].to_numpy(), return_inverse=True)
     _, source = np.unique(claims["src"].fill_null("").to_numpy(), return_inverse=True)
-    columns = ["title", "author_list"]
     wide = golden.pivot("attribute", index="tid", values="correct_val")
     truth = pl.DataFrame({"tid": isbn.tolist()}).join(wide, on="tid", how="left")
     return FusionSet(claims[columns], sets, source, truth.select(columns))

@@ -6,15 +6,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from nearfar_kit.arrays import read_array
 from nearfar_kit.atomic import replacing, write_atomic
 from nearfar_kit.errors import UserError
-from nearfar_kit.settings import load_settings
+from nearfar_kit.json_files import read_json
+from nearfar_kit.settings import in_short, load_settings
 from nearfar_tables.alignment import align
 from nearfar_tables.blocking import block
 from nearfar_tables.calibration import uncontested
@@ -23,7 +25,7 @@ from nearfar_tables.grouping import group
 from nearfar_tables.integration import Result, result_of
 from nearfar_tables.matching import Scored, learn
 from nearfar_tables.pair_model import PairModel
-from nearfar_tables.readers import read_all
+from nearfar_tables.readers import read_all, read_typed
 from nearfar_tables.settings import TablesSettings
 from nearfar_tables.source import Kind, SourceTable
 from nearfar_tables.union import OuterUnion, outer_union
@@ -105,7 +107,9 @@ class Lake:
         across = origin if len(sources) > 1 else None
         kept = None if folder is None else folder / CANDIDATES
         if kept is not None and kept.exists():
-            candidates = np.load(kept, allow_pickle=False)
+            candidates = read_array(kept)
+            if candidates.dtype != np.int64 or candidates.shape[1:] != (2,):
+                raise UserError(f"{kept}: holds no pairs of rows; expected those of a stopped run")
         else:
             candidates = _candidates(union, across, settings, processes)
             if kept is not None:
@@ -168,7 +172,12 @@ class Lake:
         """
         before = self.union.frame.height
         # Of a table of its own: every set may hold it.
-        source = SourceTable(ASKED, pl.DataFrame([dict(row)]), "polars")
+        try:
+            frame = pl.DataFrame([dict(row)])
+        except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
+            told = str(error).splitlines()[0]
+            raise UserError(f"the row cannot be read ({told}); expected text and numbers") from None
+        source = SourceTable(ASKED, frame, "polars")
         union = self._with([source], None)
         scored = self._scored(union, before)
         best: dict[int, float] = {}
@@ -223,17 +232,30 @@ class Lake:
         folder = Path(folder)
         if not (folder / ABOUT).exists():
             raise UserError(f"{folder}: holds no integrated tables; expected a run of integrate")
+        about = read_json(folder / ABOUT)
+        frame = read_typed(folder / ROWS)
         try:
-            about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-            frame = pl.read_parquet(folder / ROWS)
+            kind, seed = about["kind"], about["seed"]
+            if kind not in get_args(Kind) or not isinstance(seed, int) or seed < 0:
+                raise ValueError(f"kind {in_short(kind)}, seed {in_short(seed)}")
+            settings = load_settings(TablesSettings, base=about["settings"])
             rows = frame.select(table=pl.col(OWN[0]), row=pl.col(OWN[1]))
+            if [rows.dtypes, frame[OWN[2]].dtype] != [[pl.String, pl.Int64], pl.Int64]:
+                raise ValueError("rows have no places")
+            numbers = frame[OWN[2]].is_between(0, frame.height - 1)
+            if not (frame.select(OWN).null_count().sum_horizontal() == 0).all() or not (
+                numbers.all() and (rows["row"] >= 0).all()
+            ):
+                raise ValueError("rows have no places")
             sets = frame[OWN[2]].to_numpy().astype(np.int64)
-            model = PairModel.load(folder / MODEL) if about["learnt"] else None
-            settings = TablesSettings(**about["settings"])
             union = OuterUnion(frame.drop(OWN), rows)
-            return cls(union, sets, model, settings, about["kind"], _none(), (), about["seed"])
-        except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
-            raise UserError(f"{folder}: holds damaged integrated tables ({error})") from None
+            model = PairModel.load(folder / MODEL) if about["learnt"] else None
+            if model is not None and not {*model.columns} <= {*union.frame.columns}:
+                raise ValueError("rows have other columns than were learnt")
+        except (ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(f"{folder}: holds damaged integrated tables ({first})") from None
+        return cls(union, sets, model, settings, kind, _none(), (), seed)
 
     def as_source(self) -> SourceTable:
         """All rows there are as one table, under a name that no file has."""

@@ -32,6 +32,7 @@ SAMPLE = 200_000  # pairs that regression and mixture are fitted to, at most
 FEW = 200  # pairs of a caller's own, below which a line between them may part like from like
 HALF = (0.5, 0.05)  # plain similarity from which pairs match where no line is found; how sharp
 LEARNT = "matcher.safetensors"
+COLUMNS = 4096  # each takes a quarter of a MiB for its words' weights
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,10 @@ def learn(
         left, right = pairs[number]
         raise UserError(
             f"pair {number} is of rows {left} and {right}; expected 0 to {frame.height - 1}"
+        )
+    if frame.width > COLUMNS:
+        raise UserError(
+            f"the table has {frame.width} columns; expected {COLUMNS} at most to compare rows by"
         )
     if not frame.width:
         raise UserError("the table has no column; expected one or more to compare")

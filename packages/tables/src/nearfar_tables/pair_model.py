@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,16 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.checkpoint import load_checkpoint, restored, save_checkpoint
 from nearfar_kit.errors import UserError
+from nearfar_kit.settings import load_settings
 from nearfar_tables.calibration import Cut, Mixture
-from nearfar_tables.cells import Cells
+from nearfar_tables.cells import BUCKETS, Cells
 from nearfar_tables.embeddings import embedded
 from nearfar_tables.matcher import Matcher
 from nearfar_tables.pretrain import PairTensors, new_matcher
 from nearfar_tables.settings import TablesSettings
-from nearfar_tables.similarity import PairFeatures, Similarity
+from nearfar_tables.similarity import ATTRIBUTE, RECORD, PairFeatures, Similarity
 
 __all__ = ["Design", "PairModel"]
 
@@ -145,6 +147,50 @@ class PairModel:
             return found
         return np.zeros(len(scores)) if self.mixture is None else self.mixture.posterior(scores)
 
+    def check(self) -> None:
+        """Raises ValueError where the parts are not of one model, as those of a stranger may be."""
+        many = len(self.columns)
+        own = self.similarity
+        for some in (own.word_weights, own.gram_weights):
+            if len(some) != many:
+                raise ValueError(f"weights of {len(some)} columns, not {many}")
+        weights = [*own.word_weights, *own.gram_weights, own.row_word_weights, own.row_gram_weights]
+        arrays: list[tuple[NDArray[Any], type, tuple[int, ...]]] = [
+            (one, np.float64, (BUCKETS,)) for one in weights
+        ]
+        width = 0
+        if self.design is not None:
+            d, attributes = self.design, many * len(ATTRIBUTE)
+            width = len(d.kept) + len(d.flags) + len(RECORD) + TEXT
+            arrays += [
+                (d.kept, np.int64, d.kept.shape[:1]), (d.flags, np.int64, d.flags.shape[:1]),
+                (d.fill, np.float64, d.kept.shape), (d.mean, np.float64, (width,)),
+                (d.spread, np.float64, (width,)),
+            ]  # fmt: skip
+            for places, most in ((d.kept, attributes), (d.flags, len(d.kept))):
+                if ((places < 0) | (places >= most)).any():
+                    raise ValueError("a design of other columns")
+        if self.weights is not None:
+            if self.design is None:
+                raise ValueError("weights without a design")
+            size = width + (self.matcher is not None) + 1
+            arrays.append((self.weights, np.float64, (size,)))
+        for array, dtype, shape in arrays:
+            if array.dtype != dtype or array.shape != shape or not np.isfinite(array).all():
+                raise ValueError(f"{list(array.shape)} of {array.dtype}; expected {list(shape)}")
+        line = [] if self.mixture is None else [*asdict(self.mixture).values()]
+        numbers = [*self.plain_scale, *self.logit_scale]
+        for one in line:
+            numbers += one if isinstance(one, tuple | list) else [one]
+        if (
+            len(self.plain_scale) != 2
+            or len(self.logit_scale) != 2
+            or not all(
+                isinstance(number, int | float) and math.isfinite(number) for number in numbers
+            )
+        ):
+            raise ValueError("scales that are no numbers")
+
     def save(self, path: Path) -> None:
         """One safetensors file."""
         state: dict[str, Any] = {
@@ -169,15 +215,16 @@ class PairModel:
         try:
             if state["format"] != FORMAT:
                 raise UserError(f"{path}: is of format {state['format']}; expected {FORMAT}")
-            settings = TablesSettings(**state["settings"])
+            settings = load_settings(TablesSettings, base=state["settings"])
             columns = tuple(state["columns"])
+            if not all(isinstance(name, str) for name in columns):
+                raise ValueError("columns that are no names")
             matcher = None
             if state["matcher"] is not None:
-                matcher = new_matcher(len(columns), settings, 0)
-                matcher.load_state_dict(state["matcher"])
+                matcher = restored(lambda: new_matcher(len(columns), settings, 0), state["matcher"])
                 matcher.eval()
             design, weights, mixture = state["design"], state["weights"], state["mixture"]
-            return cls(
+            model = cls(
                 columns=columns,
                 settings=settings,
                 similarity=Similarity.of_weights(
@@ -192,8 +239,11 @@ class PairModel:
                 weights=None if weights is None else weights.numpy(),
                 mixture=_line(mixture),
             )
+            model.check()
+            return model
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise UserError(f"{path}: is no model of pairs ({error})") from None
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(f"{path}: is no model of pairs ({first})") from None
 
 
 def plain_similarity(features: PairFeatures) -> Floats:

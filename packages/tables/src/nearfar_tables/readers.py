@@ -10,12 +10,16 @@ import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.frames import CELLS_A_BYTE, LEAST_CELLS, check_size
+from nearfar_kit.gzip_files import LEAST, RATIO
+from nearfar_kit.panics import panics_told
 from nearfar_tables.dirty_csv import read_csv
 from nearfar_tables.source import SourceTable
 
-__all__ = ["read", "read_all"]
+__all__ = ["read", "read_all", "read_typed"]
 
 ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".arrow", ".feather")
 
@@ -84,15 +88,66 @@ def _read_file(path: Path) -> SourceTable:
         raise UserError(f"{path}: no such file; expected a table {', '.join(ENDINGS)}")
     if path.name.endswith((".csv", ".tsv", ".csv.gz", ".tsv.gz")):
         return read_csv(path)
-    readers = {".parquet": pl.read_parquet, ".arrow": pl.read_ipc, ".feather": pl.read_ipc}
-    if path.suffix not in readers:
+    if path.suffix not in (".parquet", ".arrow", ".feather"):
         raise UserError(f"{path}: ends in {path.suffix!r}; expected {', '.join(ENDINGS)}")
+    return SourceTable(
+        path.stem, read_typed(path), "parquet" if path.suffix == ".parquet" else "arrow"
+    )
+
+
+def read_typed(path: Path) -> pl.DataFrame:
+    """A Parquet or Arrow IPC file.
+
+    Raises:
+        UserError: it is none, is damaged, or unpacks to more than its size lets expect.
+    """
+    kind = path.suffix[1:]
+    parquet = kind == "parquet"
     try:
-        frame = readers[path.suffix](path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+        with panics_told(f"{path}: is no {kind} file (it is damaged)"):
+            check_size(path, pl.scan_parquet(path) if parquet else pl.scan_ipc(path))
+            if parquet:
+                _check_pages(path)
+            frame = pl.read_parquet(path) if parquet else pl.read_ipc(path)
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: is no {path.suffix[1:]} file ({reason})") from None
-    return SourceTable(path.stem, frame, "parquet" if path.suffix == ".parquet" else "arrow")
+        raise UserError(f"{path}: is no {kind} file ({reason})") from None
+    # A long text that stands in many rows lies there once; as text it would be as many.
+    _check(path, sum(map(_letters, frame)), "bytes", LEAST, RATIO)
+    return frame
+
+
+def _check_pages(path: Path) -> None:
+    """Of lists there may be more values than rows, and values may be long."""
+    about = pq.read_metadata(path)
+    groups = [about.row_group(n) for n in range(about.num_row_groups)]
+    parts = [group.column(n) for group in groups for n in range(group.num_columns)]
+    values = sum(part.num_values for part in parts)
+    _check(path, values, "values", LEAST_CELLS, CELLS_A_BYTE)
+    _check(path, sum(part.total_uncompressed_size for part in parts), "bytes", LEAST, RATIO)
+
+
+def _letters(column: pl.Series) -> int:
+    """Bytes of a column's texts, each as often as it stands there."""
+    dtype = column.dtype
+    if dtype == pl.String:
+        sizes = column.str.len_bytes()
+    elif dtype in (pl.Categorical, pl.Enum):
+        sizes = column.cat.len_bytes()
+    elif dtype == pl.Binary:
+        sizes = column.bin.size()
+    elif isinstance(dtype, pl.List | pl.Array):
+        return _letters(column.explode())
+    elif isinstance(dtype, pl.Struct):
+        return sum(map(_letters, column.struct.unnest()))
+    else:
+        return 0
+    return int(sizes.cast(pl.UInt64).sum())
+
+
+def _check(path: Path, size: int, what: str, least: int, a_byte: int) -> None:
+    if size > max(least, a_byte * path.stat().st_size):
+        raise UserError(f"{path}: unpacks to {size} {what} from a small file; refused")
 
 
 def _from_pandas(table: pd.DataFrame, name: str) -> pl.DataFrame:

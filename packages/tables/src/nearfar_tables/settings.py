@@ -32,9 +32,9 @@ class TablesSettings(Settings):
     # Learning to match from perturbed copies.
     encoder: str = "hashed"
     """Of values: ``hashed``, ``minilm``, or a folder that transformers saved."""
-    embedding: int = Field(64, ge=8)
+    embedding: int = Field(64, ge=8, le=4096)
     """Width of the hashed encoder's vectors."""
-    width: int = Field(32, ge=4)
+    width: int = Field(32, ge=4, le=4096)
     """Of the matcher's attributes."""
     dropout: float = Field(0.2, ge=0, lt=1)
     """Of the matcher."""

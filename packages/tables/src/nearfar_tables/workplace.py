@@ -11,6 +11,7 @@ from typing import Any
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
+from nearfar_kit.json_files import read_json
 
 __all__ = ["goes_on_in", "place_of", "workplace"]
 
@@ -42,7 +43,9 @@ def workplace(out: Path, begun_with: Mapping[str, Any], *, resume: bool) -> Iter
     place = place_of(out)
     kept = place / BEGUN
     if resume and kept.exists():
-        before = json.loads(kept.read_text(encoding="utf-8"))
+        before = read_json(kept)
+        if not isinstance(before, dict):
+            raise UserError(f"{kept}: is none of integrate's; remove {place}, or begin anew")
         for what, now in begun_with.items():
             if before.get(what) != now:
                 raise UserError(f"--resume: {what} is not what {out} was begun with")

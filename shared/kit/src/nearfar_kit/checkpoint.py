@@ -63,7 +63,7 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
 
 
 def restored(make: Callable[[], M], state: Any) -> M:
-    """The module that ``make`` gives, with the weights of a ``state`` that a stranger may have made.
+    """The module that ``make`` gives, with the weights of a stranger's ``state``.
 
     Settings may claim any size: it is made without memory first, and for good where all weights
     are there, of its shapes and finite.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
+from nearfar_kit.panics import panics_told
 from nearfar_kit.spreadsheet import formula_safe
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ def read_frame(path: Path) -> pl.DataFrame:
 
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            check_size(path, pl.scan_parquet(path))
-            return pl.read_parquet(path)
+            with panics_told(f"{path}: cannot be read as parquet; it is damaged"):
+                check_size(path, pl.scan_parquet(path))
+                return pl.read_parquet(path)
         separator = _separator(path)
         frame = pl.read_csv(path, separator=separator, infer_schema=False)
     except FileNotFoundError:

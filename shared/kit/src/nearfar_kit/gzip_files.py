@@ -56,15 +56,18 @@ def open_gzip(packed: IO[bytes], path: Path, *, least: int = LEAST) -> io.Buffer
     return io.BufferedReader(_Bounded(packed, path, least), 2**16)
 
 
-def unpack(path: Path) -> bytes:
+def unpack(path: Path, *, least: int = LEAST) -> bytes:
     """All that a gzip file unpacks to.
+
+    Args:
+        least: bytes that any file may unpack to.
 
     Raises:
         UserError: it cannot be read, is damaged, or more comes out than its size lets expect.
     """
     try:
         with path.open("rb") as packed:
-            return open_gzip(packed, path).read()
+            return open_gzip(packed, path, least=least).read()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (EOFError, zlib.error) as error:

@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from nearfar_kit.errors import UserError
-from nearfar_kit.torchaudio_compat import ensure_torchaudio
+from nearfar_kit.local_models import load_local
 
 __all__ = ["MINILM", "minilm_is_there", "sentence_vectors", "sentence_width"]
 
@@ -85,16 +84,4 @@ def _loaded(encoder: str, extra: str) -> tuple[Any, Any]:
         raise UserError(f"encoder {encoder}: expected {MINILM}, or a folder of transformers")
     if find_spec("transformers") is None:
         raise UserError(f"encoder {encoder}: transformers is not installed; {hint}")
-    if find_spec("torchaudio") is not None:  # transformers imports it, where it is, on its own
-        ensure_torchaudio()
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        model = AutoModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-        line = str(error).strip().splitlines()[0][:200]
-        raise UserError(f"encoder {folder}: is none ({line})") from None
-    return tokenizer, model.eval()
+    return load_local(folder, "AutoModel", "sentence encoder")

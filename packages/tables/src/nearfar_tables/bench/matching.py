@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
-from nearfar_kit.jobs import do_jobs, read_jobs
+from nearfar_kit.jobs import do_jobs, read_records
 from nearfar_kit.metrics import Metrics, Record
 from nearfar_kit.sentences import MINILM, minilm_is_there
 from nearfar_kit.table import Cell, Table, summarise
@@ -68,7 +68,7 @@ def measure(ask: Ask, metrics: Metrics) -> bool:
     folder = ask.folder / "matching"
     work = partial(_match, paths=found, folder=folder, settings=ask.settings)
     do_jobs([(work, jobs)], folder, processes=ask.processes, title="matching", quiet=ask.quiet)
-    metrics.add([Record(**content) for content in read_jobs(jobs, folder)])
+    metrics.add(read_records(jobs, folder))
     return bool(found)
 
 

@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from nearfar_kit.atomic import write_atomic
-from nearfar_kit.jobs import do_jobs, read_jobs
+from nearfar_kit.jobs import do_jobs, read_records
 from nearfar_kit.metrics import Metrics, Record, split_key
 from nearfar_kit.table import Cell, Table, summarise
 from nearfar_tables.bench.part import Ask
@@ -57,8 +57,7 @@ def measure(ask: Ask, metrics: Metrics) -> bool:
     folder = ask.folder / "noise"
     work = partial(_score, root=ask.root, folder=folder, settings=ask.settings)
     do_jobs([(work, jobs)], folder, processes=ask.processes, title="noise", quiet=ask.quiet)
-    for records in read_jobs(jobs, folder):
-        metrics.add([Record(**content) for content in records])
+    metrics.add(read_records(jobs, folder))
     return bool(jobs)
 
 
@@ -131,7 +130,7 @@ def _conflicts(found: Result, truth: NDArray[np.int64], clean: pl.DataFrame) -> 
 
 
 def _stadiums(path: Path) -> pl.DataFrame:
-    return read_csv(path).frame.drop("index")
+    return read_csv(path, ["index"]).frame.drop("index")
 
 
 def _originals(path: Path) -> pl.DataFrame:

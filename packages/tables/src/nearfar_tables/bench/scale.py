@@ -19,7 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from nearfar_kit.atomic import replacing, write_atomic
-from nearfar_kit.jobs import do_jobs, read_jobs
+from nearfar_kit.jobs import do_jobs, read_records
 from nearfar_kit.metrics import Metrics, Record, split_key
 from nearfar_kit.table import Cell, Table, summarise
 from nearfar_tables.bench.memory import peak_memory
@@ -59,8 +59,7 @@ def measure(ask: Ask, metrics: Metrics) -> bool:
     # A round each: one after the other, in a process that is not this one.
     rounds = [(work, [_Job(method)]) for method in methods]
     do_jobs(rounds, folder, processes=2, title=f"{ask.rows} rows", quiet=ask.quiet)
-    for records in read_jobs([_Job(method) for method in methods], folder):
-        metrics.add([Record(**content) for content in records])
+    metrics.add(read_records([_Job(method) for method in methods], folder))
     return True
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from nearfar_kit.errors import UserError
-from nearfar_kit.torchaudio_compat import ensure_torchaudio
+from nearfar_kit.local_models import load_local
 from nearfar_tables.conflicts.question import Answer, Question
 
 __all__ = ["LocalJudge"]
@@ -62,24 +62,14 @@ class LocalJudge:
 
 
 def _loaded(path: Path, device: str) -> tuple[Any, Any]:
-    if find_spec("torchaudio") is not None:  # transformers imports it, where it is, on its own
-        ensure_torchaudio()
-    try:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-    except ImportError:
+    if find_spec("transformers") is None:
         raise UserError(
             "a local judge needs transformers: pip install 'nearfar-tables[transformers]'"
-        ) from None
+        )
     if not path.exists():
         raise UserError(f"{path}: no such folder or file; expected a causal language model")
-    single = path.is_file()
-    told: dict[str, Any] = {"gguf_file": path.name} if single else {"use_safetensors": True}
-    folder = str(path.parent if single else path)
-    try:
-        own = {"gguf_file": path.name} if single else {}
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **own)
-        model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **told)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        line = str(error).strip().splitlines()[0][:200]
-        raise UserError(f"{path}: is no causal language model ({line})") from None
-    return model.to(device).eval(), tokenizer
+    folder, gguf = (path.parent, path.name) if path.is_file() else (path, None)
+    tokenizer, model = load_local(
+        folder, "AutoModelForCausalLM", "causal language model", gguf=gguf
+    )
+    return model.to(device), tokenizer

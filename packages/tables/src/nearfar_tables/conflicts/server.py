@@ -11,8 +11,9 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from nearfar_tables.conflicts.question import Answer, Question, candidate_of, to
 __all__ = ["ServerJudge"]
 
 PASSING = frozenset((408, 409, 425, 429, 500, 502, 503, 504))  # worth trying again
+LARGEST = 2**24  # bytes of an answer
+TABLE = "create table answers (key primary key, text)"
 SYSTEM = "Answer with one of the candidates, exactly as it is written, and nothing else."
 
 
@@ -113,7 +116,8 @@ class ServerJudge:
                 # Spread, so that questions refused together do not come back together.
                 time.sleep(self.pause * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
             try:
-                response = client.post(url, json=body)
+                with client.stream("POST", url, json=body) as response:
+                    content = _bounded(response.iter_bytes(), self.base_url)
             except httpx2.ConnectError:
                 if attempt == self.retries:
                     raise UserError(
@@ -127,17 +131,27 @@ class ServerJudge:
             if response.status_code != 200:
                 raise UserError(
                     f"{self.base_url}: answered {response.status_code} "
-                    f"({response.text[:100].strip()!r}); expected an answer from model "
-                    f"{self.model!r}"
+                    f"({content.decode(errors='replace')[:100].strip()!r}); expected an answer "
+                    f"from model {self.model!r}"
                 )
-            return _text_in(response)
+            return _text_in(content)
         return None
 
 
-def _text_in(response: httpx2.Response) -> str | None:
+def _bounded(parts: Iterator[bytes], url: str) -> bytes:
+    """All of an answer, which may have no end."""
+    content = bytearray()
+    for part in parts:
+        content += part
+        if len(content) > LARGEST:
+            raise UserError(f"{url}: answers more than {LARGEST} bytes; expected a candidate")
+    return bytes(content)
+
+
+def _text_in(answer: bytes) -> str | None:
     try:
-        content: Any = response.json()["choices"][0]["message"]["content"]
-    except (json.JSONDecodeError, UnicodeDecodeError, LookupError, TypeError):
+        content: Any = json.loads(answer)["choices"][0]["message"]["content"]
+    except (ValueError, LookupError, TypeError, RecursionError):
         return None
     return content if isinstance(content, str) else None
 
@@ -154,8 +168,17 @@ class _Cache:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self.file = sqlite3.connect(self.path, check_same_thread=False)
-                self.file.execute("create table if not exists answers (key primary key, text)")
+                self.file.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST)
+                self.file.execute(TABLE.replace("table", "table if not exists"))
+                # Views and triggers of a stranger's would be run: the file holds the table alone.
+                (held, *more) = self.file.execute(
+                    "select lower(sql) from sqlite_master where sql is not null"
+                ).fetchall()
+                if more or held != (TABLE,):
+                    raise sqlite3.DatabaseError("it holds other things")
             except (OSError, sqlite3.Error) as error:
+                if self.file is not None:
+                    self.file.close()
                 raise UserError(f"{self.path}: is no cache of answers ({error})") from None
         return self
 
@@ -166,11 +189,18 @@ class _Cache:
     def get(self, key: str) -> str | None:
         if self.file is None:
             return None
-        with self.lock:
+        with self.lock, self._told():
             row = self.file.execute("select text from answers where key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
     def put(self, key: str, text: str) -> None:
         if self.file is not None:
-            with self.lock, self.file:
+            with self.lock, self._told(), self.file:
                 self.file.execute("insert or replace into answers values (?, ?)", (key, text))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise UserError(f"{self.path}: is a damaged cache of answers ({error})") from None

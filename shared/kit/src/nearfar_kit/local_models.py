@@ -1,0 +1,68 @@
+"""Models of transformers from a stranger's folder: none of its code is run, nothing downloaded."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from nearfar_kit.errors import UserError
+from nearfar_kit.panics import panics_told
+from nearfar_kit.torchaudio_compat import ensure_torchaudio
+
+__all__ = ["load_local"]
+
+LAYERS = 2000
+NUMBERS_A_BYTE = 4  # of weights, at most: half a byte each, and some room
+
+
+def load_local(folder: Path, kind: str, what: str, *, gguf: str | None = None) -> tuple[Any, Any]:
+    """The tokenizer and the model, in evaluation.
+
+    Args:
+        folder: as transformers saves it, with safetensors weights. kind: the class of transformers
+            that reads the model. what: it should be, for the error.
+        gguf: a file in the folder that is read instead.
+
+    Raises:
+        UserError: there is none; it claims to be larger than its files.
+    """
+    if find_spec("torchaudio") is not None:  # transformers imports it, where it is, on its own
+        ensure_torchaudio()
+    import transformers
+
+    path = folder if gguf is None else folder / gguf
+    # Asked for code of the folder, transformers would ask the user whether to run it.
+    here: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    if gguf is not None:
+        here["gguf_file"] = gguf
+    try:
+        with panics_told(f"{path}: is no {what} (it is damaged)"):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), **here)
+            if gguf is None:
+                _check_claims(folder, kind, here)
+                here["use_safetensors"] = True
+            model: Any = getattr(transformers, kind).from_pretrained(str(folder), **here)
+    except UserError:
+        raise
+    except Exception as error:  # of any kind, by what is wrong in which file
+        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise UserError(f"{path}: is no {what} ({line})") from None
+    return tokenizer, model.eval()
+
+
+def _check_claims(folder: Path, kind: str, here: dict[str, Any]) -> None:
+    """Sizes that a configuration claims are filled with chance where the files have nothing."""
+    import torch
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(str(folder), **here)
+    layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
+    if not isinstance(layers, int) or layers > LAYERS:
+        raise ValueError(f"claims {layers!r} layers; {LAYERS} are the most")
+    with torch.device("meta"):
+        model = getattr(transformers, kind).from_config(config, trust_remote_code=False)
+    numbers = sum(own.numel() for own in (*model.parameters(), *model.buffers()))
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    if numbers > NUMBERS_A_BYTE * size:
+        raise ValueError(f"claims {numbers} weights, and *.safetensors have {size} bytes")
