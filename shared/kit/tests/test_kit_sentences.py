@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_a_text_is_read_up_to_128_tokens(folder):
 def test_what_is_no_encoder(folder, tmp_path):
     with pytest.raises(UserError, match="nowhere: expected minilm, or a folder"):
         sentence_width("nowhere", extra=EXTRA)
-    with pytest.raises(UserError, match="is none"):
+    with pytest.raises(UserError, match="is no sentence encoder"):
         sentence_width(str(tmp_path), extra=EXTRA)
 
 
@@ -74,8 +75,30 @@ def test_weights_that_are_no_safetensors(folder, tmp_path, broken):
         weights.unlink()
     else:
         weights.write_bytes(weights.read_bytes()[:300])
-    with pytest.raises(UserError, match="is none"):
+    with pytest.raises(UserError, match="is no sentence encoder"):
         sentence_width(str(tmp_path), extra=EXTRA)
+
+
+@pytest.mark.parametrize("claimed", [{"vocab_size": 2**30}, {"num_hidden_layers": 2**30}])
+def test_a_folder_that_claims_more_than_it_holds(folder, tmp_path, claimed):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | claimed))
+    with pytest.raises(UserError, match=r"is no sentence encoder \(claims \d+ "):
+        sentence_width(str(tmp_path), extra=EXTRA)
+
+
+def test_code_of_a_folder_is_not_run(folder, tmp_path):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    config |= {"model_type": "evil", "auto_map": {"AutoConfig": "evil.C", "AutoModel": "evil.M"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'owned')!r}, 'w')")
+    with pytest.raises(UserError, match="is no sentence encoder"):
+        sentence_width(str(tmp_path), extra=EXTRA)
+    assert not (tmp_path / "owned").exists()
 
 
 def test_minilm_that_is_not_installed(monkeypatch):

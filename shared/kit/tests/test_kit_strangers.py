@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
+import os
 import pickle
 import zipfile
 import zlib
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from rich.console import Console
+from safetensors.torch import save_file
 
 from nearfar_kit.arrays import read_array, read_tensor
+from nearfar_kit.checkpoint import load_checkpoint, restored, save_checkpoint
+from nearfar_kit.command import tell
 from nearfar_kit.errors import UserError
 from nearfar_kit.frames import read_frame
 from nearfar_kit.gzip_files import open_gzip, unpack
+from nearfar_kit.jobs import read_records
 from nearfar_kit.json_files import parse_json, read_json
+from nearfar_kit.panics import panics_told
+from nearfar_kit.plots import heatmap, scatter_by_class
+from nearfar_kit.table import Table
+from nearfar_kit.text_files import read_text
 
 
 class Evil:
@@ -69,6 +82,121 @@ class TestJson:
     def test_a_line_by_its_name(self):
         with pytest.raises(UserError, match=r"^--row: is no valid JSON"):
             parse_json("{", "--row")
+
+
+class TestText:
+    def test_is_read(self, file):
+        file.write_bytes("\ufeffa\r\nb\rc\n".encode())
+        assert read_text(file, "lines") == "a\nb\nc\n"
+
+    def test_is_refused(self, file):
+        refused(lambda path: read_text(path, "lines"), file, "no such file; expected lines")
+        file.write_bytes(b"ab\xff")
+        refused(lambda path: read_text(path, "lines"), file, "is not UTF-8 at byte 2")
+        file.unlink()
+        file.symlink_to("/dev/zero")
+        refused(lambda path: read_text(path, "lines"), file, "is larger than")
+        file.unlink()
+        file.symlink_to(file)
+        refused(lambda path: read_text(path, "lines"), file, "cannot be read")
+
+
+RECORD = {"dataset": "a", "split": "b", "method": "c", "seed": 0, "metric": "d", "value": 0.5,
+          "n": 1}  # fmt: skip
+
+
+class TestRecords:
+    @dataclass
+    class Job:
+        file: str
+
+    def test_are_read(self, file):
+        file.write_text(json.dumps([RECORD, RECORD]))
+        one = file.with_name("one")
+        one.write_text(json.dumps(RECORD | {"value": float("nan")}))
+        found = read_records([self.Job(file.name), self.Job("one")], file.parent)
+        assert [record.value for record in found[:2]] == [0.5, 0.5]
+        assert found[2].value != found[2].value
+
+    @pytest.mark.parametrize("content", [5, [5], {"a": 1}, RECORD | {"value": "x"}, "x"])
+    def test_are_refused(self, file, content):
+        file.write_text(json.dumps(content))
+        read = partial(read_records, [self.Job(file.name)])
+        refused(lambda path: read(path.parent), file, "holds no records")
+
+
+class TestModules:
+    """A stranger's weights, and settings that claim what they like."""
+
+    def make(self):
+        return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+
+    def test_are_restored_and_chance_goes_on_as_if_made_once(self):
+        kept = self.make()
+        torch.manual_seed(0)
+        self.make()
+        expected = torch.rand(3)
+        torch.manual_seed(0)
+        found = restored(self.make, dict(kept.state_dict()))
+        assert torch.equal(torch.rand(3), expected)
+        for name, own in found.state_dict().items():
+            assert torch.equal(own, kept.state_dict()[name])
+
+    @pytest.mark.parametrize(
+        ("changed", "told"),
+        [
+            ({"0.bias": torch.full((4,), torch.nan)}, "0.bias holds NaN"),
+            ({"0.bias": torch.zeros(5)}, r"0.bias is \[5\]; expected \[4\]"),
+            ({"0.bias": 5}, "0.bias is int"),
+            ({"x": torch.zeros(1)}, "has other weights"),
+        ],
+    )
+    def test_are_refused(self, changed, told):
+        with pytest.raises(ValueError, match=told):
+            restored(self.make, dict(self.make().state_dict()) | changed)
+
+    def test_no_memory_is_taken_for_what_is_claimed(self):
+        def huge():
+            return torch.nn.Linear(2**24, 2**24)
+
+        with pytest.raises(ValueError, match="weight is"):
+            restored(huge, {"weight": torch.zeros(2), "bias": torch.zeros(2)})
+
+    @pytest.mark.parametrize("skeleton", ["5", '{"list": []}', "[" * 100_000, "{}"])
+    def test_a_checkpoint_that_is_none(self, file, skeleton):
+        save_file({"0": torch.zeros(1)}, file, metadata={"nearfar": skeleton})
+        refused(load_checkpoint, file, "is no checkpoint")
+
+    def test_one_that_is(self, file):
+        save_checkpoint(file, {"a": [1, torch.ones(2)]})
+        assert load_checkpoint(file)["a"][0] == 1
+
+
+class TestTerminal:
+    EVIL = "\x1b]0;owned\x07"
+
+    def test_notes_and_tables_hold_nothing_that_it_obeys(self, capsys):
+        tell(f"a {self.EVIL}", "b\nc")
+        assert capsys.readouterr().err == "note: a \\x1b]0;owned\\x07\nnote: b\\nc\n"
+        Console(width=80).print(Table("", [self.EVIL, "b"], [["a", self.EVIL]]).terminal())
+        assert "\x1b" not in capsys.readouterr().out
+
+    def test_panics_are_errors_and_say_nothing_themselves(self, capfd):
+        class PanicException(BaseException):  # as that of Rust's libraries
+            pass
+
+        with pytest.raises(UserError, match="a file is damaged"), panics_told("a file is damaged"):
+            os.write(2, b"thread panicked at ...")
+            raise PanicException
+        with pytest.raises(KeyboardInterrupt), panics_told("a file is damaged"):
+            raise KeyboardInterrupt
+        os.write(2, b"heard")
+        assert capfd.readouterr().err == "heard"
+
+    def test_names_are_no_formulas_of_a_plot(self, file):
+        names = ["$\\frac{$", "$$", "n" * 10_000]
+        scatter_by_class(file, np.zeros((3, 2)), np.arange(3), names, title="a")
+        heatmap(file, np.ones((3, 3)), names, title="a")
 
 
 class TestGzip:
