@@ -20,11 +20,11 @@ import torch
 from rich.console import Console
 from safetensors.torch import save_file
 
-from nearfar_kit.arrays import read_array, read_tensor
-from nearfar_kit.checkpoint import load_checkpoint, restored, save_checkpoint
+from nearfar_kit.arrays import names_array, read_array, read_tensor
+from nearfar_kit.checkpoint import check_kinds, load_checkpoint, restored, save_checkpoint
 from nearfar_kit.command import tell
 from nearfar_kit.errors import UserError
-from nearfar_kit.frames import read_frame
+from nearfar_kit.frames import as_text, print_frame, read_frame
 from nearfar_kit.gzip_files import open_gzip, unpack
 from nearfar_kit.jobs import read_records
 from nearfar_kit.json_files import parse_json, read_json
@@ -249,6 +249,20 @@ class TestArray:
         refused(read_array, file, "is no array")
 
 
+class TestNames:
+    def test_are_an_array(self, file):
+        names = ["a", "ü" * 256, "\0b"] * 1_000
+        assert names_array(names, file).tolist() == names
+        assert names_array([], file).tolist() == []
+
+    def test_are_refused(self, file):
+        with pytest.raises(UserError, match=r"a name of 1000000 characters among 101"):
+            names_array(["a" * 10**6, *["b"] * 100], file)
+        for name, told in (("a\0", "ends in the character 0"), (5, "is no text")):
+            with pytest.raises(UserError, match=told):
+                names_array(["a", name], file)
+
+
 class TestTensor:
     def test_is_read(self, file):
         rows = torch.randn(3, 4)
@@ -297,5 +311,36 @@ class TestFrame:
         path = tmp_path / name
         path.write_bytes(pack(b"a,b\n" + b"1,2\n" * 1000))
         refused(read_frame, path, "is compressed; expected the text")
-        path.write_bytes(b"x\x01\n1\n")  # packed as well, and UTF-8
-        refused(read_frame, path, "is compressed; expected the text")
+        for packed in (b"x\x01\n1\n", b"x\xda\x80\x0a\x00\xf5\xff"):  # as well, and UTF-8
+            path.write_bytes(packed)
+            refused(read_frame, path, "is compressed")
+            refused(lambda path: read_frame(path, separator="\t"), path, "is compressed")
+
+    def test_of_any_name_by_a_separator_without_quotes(self, file):
+        file.write_text('a\tb;c\n"1,5\t2\n')
+        assert read_frame(file, separator="\t", quote=None).rows() == [('"1,5', "2")]
+
+    def test_text_alone_is_text(self, file):
+        frame = pl.DataFrame({"a": ["x"], "b": [1.5], "c": [["x"]], "d": [b"x"], "e": [{"x": 1}]})
+        assert as_text(frame, file, "a", "b").rows() == [("x", "1.5")]
+        for name in "cde":
+            refused(lambda path, name=name: as_text(frame, path, name), file, f"{name} is of type")
+        refused(lambda path: as_text(frame, path, "a", "z"), file, "has no column 'z'")
+
+
+class TestPrinted:
+    def test_frames_as_a_file_has_them_and_as_a_terminal_may(self, capsys, monkeypatch):
+        frame = pl.DataFrame({"item": ["\x1b]0;owned\x07", "=1+1"]})
+        print_frame(frame)
+        assert capsys.readouterr().out == "item\n\x1b]0;owned\x07\n'=1+1\n"
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        print_frame(frame)
+        assert capsys.readouterr().out == "item\n\\x1b]0;owned\\x07\n'=1+1\n"
+
+
+class TestState:
+    def test_is_of_those_kinds(self):
+        check_kinds({"a": [], "b": None, "c": 5}, a=list, b=(dict, type(None)))
+        for state in ([], {}, {"a": 5}):
+            with pytest.raises(TypeError):
+                check_kinds(state, a=list)

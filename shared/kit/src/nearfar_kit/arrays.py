@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,48 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-__all__ = ["open_arrays", "read_array", "read_tensor"]
+__all__ = ["check_names", "names_array", "open_arrays", "read_array", "read_tensor"]
 
 LARGEST = 2**32
+# Bytes that an array of names may always have, and how many times those of the names themselves.
+LEAST_NAMES = 2**28
+TIMES = 100
+LONG = 256  # characters: of names up to that length an array may have any number
+
+
+def names_array(names: Sequence[str], where: object) -> np.ndarray:
+    """[n] of text, in which each takes the room of the longest.
+
+    Args:
+        where: the names stand, for the error.
+
+    Raises:
+        UserError: as :func:`check_names`.
+    """
+    import numpy as np
+
+    check_names(names, where)
+    return np.array(names, dtype=np.str_)
+
+
+def check_names(names: Sequence[str], where: object) -> None:
+    """Refuses names that no array of text should hold.
+
+    Raises:
+        UserError: one is so much longer than the others that all would take too much; one ends in
+            the character 0, which such an array drops; one is no text.
+    """
+    if not all(isinstance(name, str) for name in names):
+        raise UserError(f"{where}: holds a name that is no text")
+    longest = max(map(len, names), default=0)
+    size = 4 * longest * len(names)
+    if longest > LONG and size > max(LEAST_NAMES, TIMES * sum(map(len, names))):
+        raise UserError(
+            f"{where}: holds a name of {longest} characters among {len(names)}; expected names of "
+            "like length"
+        )
+    if any(name.endswith("\0") for name in names):
+        raise UserError(f"{where}: holds a name that ends in the character 0")
 
 
 @contextmanager

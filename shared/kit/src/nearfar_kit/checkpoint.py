@@ -17,7 +17,7 @@ from nearfar_kit.errors import UserError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["load_checkpoint", "restored", "save_checkpoint"]
+__all__ = ["check_kinds", "load_checkpoint", "restored", "save_checkpoint"]
 
 KEY = "nearfar"
 
@@ -60,6 +60,19 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
     ) as error:  # fmt: skip
         raise UserError(f"{path}: is no checkpoint, or a damaged one ({error})") from None
     return state
+
+
+def check_kinds(state: Any, **kinds: type | tuple[type, ...]) -> None:
+    """Raises TypeError where a part of a ``state`` that a stranger may have made is another kind.
+
+    Example:
+        >>> check_kinds({"names": ["a"], "seed": 0}, names=list, seed=int)
+    """
+    if not isinstance(state, dict):
+        raise TypeError(f"a {type(state).__name__} where names should be")
+    for name, kind in kinds.items():
+        if not isinstance(state.get(name), kind):
+            raise TypeError(f"{name} is a {type(state.get(name)).__name__}")
 
 
 def restored(make: Callable[[], M], state: Any) -> M:

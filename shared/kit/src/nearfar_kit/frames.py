@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
 from nearfar_kit.panics import panics_told
+from nearfar_kit.printable import printable
 from nearfar_kit.spreadsheet import formula_safe
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["check_ending", "check_name", "check_size", "check_text", "read_frame", "write_frame"]
+__all__ = [
+    "as_text", "check_ending", "check_name", "check_size", "check_text", "print_frame",
+    "read_frame", "write_frame",
+]  # fmt: skip
 
 # A number of those who write 1,5 for one and a half, and part columns by semicolons.
 DECIMAL_COMMA = r"^[+-]?\d*(,\d+)?([eE][+-]?\d+)?$"
@@ -25,11 +30,17 @@ LEAST_CELLS = 2**27
 CELLS_A_BYTE = 100
 
 
-def read_frame(path: Path) -> pl.DataFrame:
+def read_frame(
+    path: Path, *, separator: str | None = None, quote: str | None = '"'
+) -> pl.DataFrame:
     """A table of a ``.csv``, ``.tsv`` or ``.parquet``; of text files every column is text.
 
     CSV is UTF-8, its columns parted by commas, semicolons or tabs, whichever its first line has
     most of; beside semicolons, decimal commas become points.
+
+    Args:
+        separator: what parts the columns of text, whatever the name; None: found.
+        quote: what stands about cells that hold one; None: nothing does.
 
     Raises:
         UserError: it is not there, empty, or no such table.
@@ -41,8 +52,8 @@ def read_frame(path: Path) -> pl.DataFrame:
             with panics_told(f"{path}: cannot be read as parquet; it is damaged"):
                 check_size(path, pl.scan_parquet(path))
                 return pl.read_parquet(path)
-        separator = _separator(path)
-        frame = pl.read_csv(path, separator=separator, infer_schema=False)
+        separator = _separator(path, separator)
+        frame = pl.read_csv(path, separator=separator, infer_schema=False, quote_char=quote)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a CSV or Parquet table") from None
     except pl.exceptions.NoDataError:
@@ -56,6 +67,28 @@ def read_frame(path: Path) -> pl.DataFrame:
         kind = path.suffix[1:] or "a table"
         raise UserError(f"{path}: cannot be read as {kind} ({first})") from None
     return _with_points(frame) if separator == ";" else frame
+
+
+def as_text(frame: pl.DataFrame, path: Path, *columns: str) -> pl.DataFrame:
+    """Those columns as text.
+
+    Args:
+        path: where the frame is from, for the error.
+
+    Raises:
+        UserError: a column is missing, or holds what is no text: lists, bytes.
+    """
+    import polars as pl
+
+    for name in columns:
+        if name not in frame.columns:
+            raise UserError(
+                f"{path}: has no column {name!r}; expected {', '.join(columns)}, found "
+                f"{', '.join(frame.columns)}"
+            )
+        if frame.schema[name].is_nested() or frame.schema[name] == pl.Binary:
+            raise UserError(f"{path}: {name} is of type {frame.schema[name]}; expected text")
+    return frame.select(pl.col(*columns).cast(pl.String))
 
 
 def check_size(path: Path, frame: pl.LazyFrame) -> None:
@@ -88,10 +121,13 @@ def check_text(content: bytes, where: str) -> None:
         raise UserError(f"{where}: is compressed; expected the text itself")
 
 
-def _separator(path: Path) -> str:
+def _separator(path: Path, given: str | None) -> str:
     with path.open("rb") as file:
         header = file.readline(1 << 20)
     check_text(header, str(path))
+    header.decode()
+    if given is not None:
+        return given
     if path.suffix.lower() == ".tsv":
         return "\t"
     return max(",", ";", "\t", key=header.decode().count)
@@ -107,6 +143,14 @@ def _with_points(frame: pl.DataFrame) -> pl.DataFrame:
         if numbers and column.str.contains(",", literal=True).any():
             own.append(pl.col(name).str.strip_chars().str.replace(",", ".", literal=True))
     return frame.with_columns(own)
+
+
+def print_frame(frame: pl.DataFrame) -> None:
+    """Prints it as CSV that is safe to open in a spreadsheet, and to see on a terminal."""
+    text = formula_safe(frame).write_csv()
+    if sys.stdout.isatty():
+        text = "".join(f"{printable(line)}\n" for line in text.split("\n")[:-1])
+    sys.stdout.write(text)
 
 
 def check_ending(path: Path) -> None:

@@ -13,7 +13,7 @@ from nearfar_kit.metrics import Record
 from nearfar_kit.progress import Progress
 from nearfar_kit.workers import each
 
-__all__ = ["Job", "do_jobs", "read_jobs", "read_records"]
+__all__ = ["Job", "do_jobs", "read_jobs", "read_records", "records_from"]
 
 Through = Callable[[Callable[..., Any], Sequence[Any], int], Generator[Any, None, None]]
 
@@ -57,9 +57,34 @@ def do_jobs(
             unfinished.unlink()
 
 
-def read_jobs(jobs: Sequence[Job], folder: Path) -> list[Any]:
-    """What the jobs left, as JSON, in their order."""
-    return [read_json(folder / job.file) for job in jobs]
+def read_jobs(
+    jobs: Sequence[Job], folder: Path, made: Callable[[Any], Any] = lambda content: content
+) -> list[Any]:
+    """What the jobs left, as JSON, in their order.
+
+    Args:
+        made: what becomes of each.
+
+    Raises:
+        UserError: a file holds no JSON, or what ``made`` does not take.
+    """
+    found = []
+    for job in jobs:
+        file = folder / job.file
+        content = read_json(file)
+        try:
+            found.append(made(content))
+        except (LookupError, TypeError, ValueError, AttributeError):
+            raise UserError(f"{file}: holds no records; expected what a job has left") from None
+    return found
+
+
+def records_from(content: Any) -> list[Record]:
+    """One record as JSON, or a list of them; TypeError where it is something else."""
+    found = [Record(**one) for one in (content if isinstance(content, list) else [content])]
+    if not all(isinstance(one.value, int | float) for one in found):
+        raise TypeError
+    return found
 
 
 def read_records(jobs: Sequence[Job], folder: Path) -> list[Record]:
@@ -68,14 +93,4 @@ def read_records(jobs: Sequence[Job], folder: Path) -> list[Record]:
     Raises:
         UserError: a file holds something else.
     """
-    found: list[Record] = []
-    for job, content in zip(jobs, read_jobs(jobs, folder), strict=True):
-        try:
-            some = [Record(**one) for one in (content if isinstance(content, list) else [content])]
-            if not all(isinstance(one.value, int | float) for one in some):
-                raise TypeError
-        except TypeError:
-            file = folder / job.file
-            raise UserError(f"{file}: holds no records; expected what a job has left") from None
-        found += some
-    return found
+    return [record for some in read_jobs(jobs, folder, records_from) for record in some]

@@ -15,6 +15,7 @@ import yaml
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import NO_YAML, Settings, as_yaml, in_short
+from nearfar_kit.text_files import read_text
 
 __all__ = ["RunFolder", "model_of", "refuse_begun", "take_back"]
 
@@ -58,8 +59,8 @@ class RunFolder:
 
     def _check_settings(self, kept: Path, settings: Settings) -> None:
         try:
-            before = yaml.safe_load(kept.read_text(encoding="utf-8"))
-        except (OSError, *NO_YAML) as error:
+            before = yaml.safe_load(read_text(kept, "settings"))
+        except NO_YAML as error:
             raise UserError(f"{kept}: cannot be read ({error})") from None
         now = yaml.safe_load(as_yaml(settings))
         if not isinstance(before, dict):

@@ -61,14 +61,25 @@ def sentence_vectors(texts: Sequence[str], encoder: str, *, extra: str) -> NDArr
     order = sorted(range(len(texts)), key=lambda n: (len(texts[n]), texts[n]))
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
-        tokens = tokenizer(
-            [texts[n] for n in rows], padding=True, truncation=True, max_length=LONGEST,
-            return_tensors="pt",
-        )  # fmt: skip
-        layer = model(**tokens).last_hidden_state  # B x T x D
-        mask = tokens["attention_mask"][..., None].to(layer)
-        found[rows] = ((layer * mask).sum(1) / mask.sum(1)).numpy()
+        try:
+            found[rows] = _vectors(tokenizer, model, [texts[n] for n in rows])
+        except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise UserError(f"encoder {encoder}: reads no texts ({_first(error)})") from None
     return found
+
+
+def _vectors(tokenizer: Any, model: Any, texts: list[str]) -> NDArray[np.float32]:
+    tokens = tokenizer(
+        texts, padding=True, truncation=True, max_length=LONGEST, return_tensors="pt"
+    )
+    layer = model(**tokens).last_hidden_state  # B x T x D
+    mask = tokens["attention_mask"][..., None].to(layer)
+    found: NDArray[np.float32] = ((layer * mask).sum(1) / mask.sum(1)).numpy()
+    return found
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 @lru_cache(maxsize=1)

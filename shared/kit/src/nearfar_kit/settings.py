@@ -64,15 +64,19 @@ def load_settings(
     config: Path | None = None,
     overrides: Sequence[str] = (),
     base: Mapping[str, Any] | None = None,
+    where: object = "settings",
 ) -> S:
     """Settings from ``base``, then the YAML file ``config``, then ``key=value`` overrides.
+
+    Args:
+        where: ``base`` is from, for errors.
 
     Raises:
         UserError: the file is missing or no YAML mapping; a key is unknown (the nearest known one
             is named); a value has the wrong type or is out of bounds.
     """
     values: dict[str, Any] = dict(base or {})
-    sources = dict.fromkeys(values, "settings")
+    sources = dict.fromkeys(values, str(where))
     if config is not None:
         for key, value in _read_yaml(config).items():
             values[str(key)], sources[str(key)] = value, str(config)
@@ -98,7 +102,7 @@ def load_settings(
         top = field.split(".")[0]
         message = first["msg"][0].lower() + first["msg"][1:]
         raise UserError(
-            f"{sources.get(top, 'settings')}: {field} is {in_short(first['input'])}; {message}"
+            f"{sources.get(top, where)}: {field} is {in_short(first['input'])}; {message}"
         ) from None
 
 
