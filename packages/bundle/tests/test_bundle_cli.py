@@ -359,7 +359,7 @@ class TestBadData:
             (np.where(np.arange(320).reshape(160, 2) == 7, np.nan, 1.0), "row 3: holds NaN"),
             (np.where(np.arange(320).reshape(160, 2) == 7, np.inf, 1.0), "row 3: holds NaN"),
             (np.full((160, 2), "soap"), "holds no vectors"),
-            (np.array([{"a": 1}] * 160, dtype=object), "holds no vectors"),
+            (np.array([{"a": 1}] * 160, dtype=object), "is no array, or a damaged one"),
         ],
     )
     def test_vectors(self, shop, tmp_path, capsys, vectors, message):

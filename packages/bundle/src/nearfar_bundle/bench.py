@@ -21,7 +21,7 @@ from nearfar_bundle.settings import VARIANTS, BundleSettings
 from nearfar_bundle.split import Split
 from nearfar_bundle.train import train
 from nearfar_kit.atomic import write_atomic
-from nearfar_kit.jobs import do_jobs, read_jobs
+from nearfar_kit.jobs import do_jobs, read_jobs, records_from
 from nearfar_kit.metrics import Record, split_key
 from nearfar_kit.sentences import MINILM, minilm_is_there
 from nearfar_kit.settings import load_settings
@@ -127,7 +127,8 @@ def compare(
         [(work, jobs)], parts, processes=processes, quiet=quiet,
         label=lambda job: f"{job.dataset}, {job.method}, split {job.split}",
     )  # fmt: skip
-    return [Record(**r) for found in read_jobs(jobs, parts) for r in found["records"]]
+    found = read_jobs(jobs, parts, lambda content: records_from(content["records"]))
+    return [record for some in found for record in some]
 
 
 def jobs_of(

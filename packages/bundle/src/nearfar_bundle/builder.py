@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -17,13 +17,14 @@ from nearfar_bundle.batches import padded, queries_of
 from nearfar_bundle.catalogue import Floats
 from nearfar_bundle.description import Description
 from nearfar_bundle.evidence import Items
-from nearfar_bundle.features import Block
+from nearfar_bundle.features import Block, Kind
 from nearfar_bundle.model import Features, Model
 from nearfar_bundle.ranking import Scores
 from nearfar_bundle.ridge import ridge_scores
 from nearfar_bundle.sentences import told_by_sentences
 from nearfar_bundle.settings import BundleSettings
-from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.arrays import names_array
+from nearfar_kit.checkpoint import check_kinds, load_checkpoint, restored, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
 
@@ -139,7 +140,7 @@ class Builder:
             paid = np.concatenate([old, prices if prices is not None else np.full(n, np.nan)])
         return Builder(
             self.settings,
-            np.concatenate([self.items, np.array(items, dtype=np.str_)]),
+            names_array([*self.items.tolist(), *items], "new items"),
             self.description,
             blocks,
             features,
@@ -182,23 +183,66 @@ class Builder:
         if state.get("format") != FORMAT:
             raise UserError(f"{path}: holds no model of nearfar-bundle")
         try:
-            settings = load_settings(BundleSettings, base=state["settings"])
+            check_kinds(
+                state, settings=dict, items=list, description=dict, blocks=list, dense=list,
+                present=list, content=int, degrees=Tensor, model=dict, labels=dict,
+                prices=(Tensor, type(None)), history=list, seed=int,
+            )  # fmt: skip
+            settings = load_settings(BundleSettings, base=state["settings"], where=path)
             blocks = [_block_from(own) for own in state["blocks"]]
             features = Features(
                 state["dense"], state["present"], state["content"], state["degrees"]
             )
-            model = Model(settings, features, blocks)
-            model.load_state_dict(state["model"])
             prices = state["prices"]
-            return cls(
-                settings, np.array(state["items"], dtype=np.str_),
+            model = restored(lambda: Model(settings, features, blocks), state["model"])
+            found = cls(
+                settings, names_array(state["items"], path),
                 Description.from_state(state["description"]), blocks, features, model.eval(),
                 {m: [tuple(own) for own in of] for m, of in state["labels"].items()},
                 None if prices is None else prices.numpy(), state["history"], state["seed"],
             )  # fmt: skip
-        except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
+            _check(found)
+        except (RuntimeError, LookupError, TypeError, AttributeError, ValueError) as error:
             first = str(error).splitlines()[0]
             raise UserError(f"{path}: its weights do not fit its settings ({first})") from None
+        return found
+
+
+def _check(builder: Builder) -> None:
+    """Raises ValueError where parts of a builder are not of one catalogue."""
+    items, told, features = builder.size, builder.description, builder.features
+    widths = {name: len(own.words) for name, own in told.texts.items()}
+    widths |= {name: len(own.names) for name, own in told.labels.items()}
+    content = [*widths, *told.widths]
+    planes = {name: len(plane) for name, plane in told.planes.items()}
+    weights = {name: len(own.weights) for name, own in told.texts.items()}
+    weights |= {name: len(own.weights) for name, own in told.labels.items()}
+    per_item = [
+        *(len(own) for own in (features.degrees, *features.dense, *features.present)),
+        *(block.rows.shape[0] for block in builder.blocks),
+        *(len(own) for own in builder.labels.values()),
+        items if builder.prices is None else len(builder.prices),
+    ]
+    in_order = [block.name for block in builder.blocks][: len(content)]
+    encoded = [
+        told.planes[name].shape[1] if name in planes else told.widths[name] for name in content
+    ]
+    fits = {
+        "seed": builder.seed >= 0,
+        "items": len(set(builder.items.tolist())) == items and set(per_item) == {items},
+        "description": planes == weights == widths and in_order == content,
+        "blocks": [b.rows.shape[1] for b in builder.blocks][: len(content)]
+        == [*widths.values(), *told.widths.values()],
+        "content": features.content == len(content)
+        and len(features.dense) == len(features.present)
+        and features.widths[: len(content)] == encoded,
+        "labels": all(
+            isinstance(label, str) for of in builder.labels.values() for own in of for label in own
+        ),
+    }
+    for what, fit in fits.items():
+        if not fit:
+            raise ValueError(f"{what} of another catalogue")
 
 
 def _model_over(model: Model, features: Features, blocks: list[Block]) -> Model:
@@ -222,8 +266,16 @@ def _block_state(block: Block) -> dict[str, Any]:
 
 
 def _block_from(state: dict[str, Any]) -> Block:
+    check_kinds(
+        state, name=str, kind=str, columns=list, shape=list, indptr=Tensor, indices=Tensor,
+        data=Tensor,
+    )  # fmt: skip
     rows = csr_matrix(
         (state["data"].numpy(), state["indices"].numpy(), state["indptr"].numpy()),
         shape=tuple(state["shape"]),
     )
+    rows.check_format(full_check=True)  # scipy multiplies by whatever index there is
+    named = len(state["columns"]) in (0, rows.shape[1])
+    if state["kind"] not in get_args(Kind) or rows.dtype != np.float32 or not named:
+        raise ValueError(f"block {state['name']} is none")
     return Block(state["name"], state["kind"], rows, tuple(state["columns"]))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from nearfar_kit.arrays import names_array
 from nearfar_kit.errors import UserError
 
 __all__ = ["Catalogue", "Floats", "Ints", "catalogue_of", "incidence"]
@@ -100,9 +101,9 @@ def catalogue_of(
     taken = np.array([(user_of[u], number[i]) for u, i in feedback], np.int64).reshape(-1, 2)
     return Catalogue(
         name,
-        np.array(items, dtype=np.str_),
+        names_array(items, name),
         incidence(held, len(bundle_of), len(items)),
-        np.array(list(bundle_of), dtype=np.str_),
+        names_array(list(bundle_of), name),
         feedback=np.unique(taken, axis=0),
         **known,  # type: ignore[arg-type]
     )

@@ -24,7 +24,7 @@ from nearfar_kit.command import (
     tell,
 )
 from nearfar_kit.errors import UserError
-from nearfar_kit.frames import check_name, write_frame
+from nearfar_kit.frames import check_name, print_frame, write_frame
 from nearfar_kit.run import model_of
 from nearfar_kit.settings import load_settings, preset_values
 from nearfar_kit.verb import begin, device_of, end, simulated
@@ -209,7 +209,6 @@ def construct(
         check_name(out)
     from nearfar_bundle.construct import Limits, places_left
     from nearfar_bundle.construct import construct as build
-    from nearfar_kit.spreadsheet import formula_safe
 
     builder = _load(model)
     if new_items is not None:
@@ -224,7 +223,7 @@ def construct(
     frame = build(builder, bundles, k, limits)
     tell(*places_left(frame, bundles, k, limits))
     if out is None:
-        typer.echo(formula_safe(frame).write_csv(), nl=False)
+        print_frame(frame)
         return
     write_frame(frame, out)
     if not quiet:

@@ -13,6 +13,7 @@ from sklearn.decomposition import TruncatedSVD
 
 from nearfar_bundle.catalogue import Catalogue, Floats
 from nearfar_bundle.features import Block, LabelRows, TextRows, vector_rows
+from nearfar_kit.checkpoint import check_kinds
 from nearfar_kit.errors import UserError
 
 __all__ = ["Description"]
@@ -91,6 +92,7 @@ class Description:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Description:
+        check_kinds(state, texts=dict, labels=dict, planes=dict, widths=dict)
         return cls(
             {n: TextRows(words, w.numpy()) for n, (words, w) in state["texts"].items()},
             {n: LabelRows(names, w.numpy()) for n, (names, w) in state["labels"].items()},

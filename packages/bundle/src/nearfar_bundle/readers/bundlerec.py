@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from nearfar_bundle.catalogue import Catalogue, catalogue_of
-from nearfar_bundle.readers.files import text_columns
+from nearfar_bundle.readers.files import is_number, text_columns
+from nearfar_kit.errors import UserError
 from nearfar_kit.frames import read_frame
 
 __all__ = ["category_labels", "read_bundlerec"]
+
+DEEPEST = 100  # levels of a category, each of which is a label as long as all above it
 
 
 def read_bundlerec(path: Path) -> Catalogue:
@@ -24,20 +27,25 @@ def read_bundlerec(path: Path) -> Catalogue:
             return []
         return [(a, b) for a, b in text_columns(read_frame(file), file, *columns).iter_rows()]
 
+    def labels(item: str) -> tuple[str, ...]:
+        try:
+            return category_labels(categories.get(item) or "")
+        except UserError as error:
+            raise UserError(f"{path / 'item_categories.csv'}: item {item} {error}") from None
+
     membership = pairs("bundle_item", "bundle ID", "item ID")
     titles = dict(pairs("item_titles", "item ID", "titles"))
     categories = dict(pairs("item_categories", "item ID", "categories"))
     feedback = pairs("user_item", "user ID", "item ID")
-    items = sorted(
-        {*titles, *categories, *(i for _, i in membership), *(i for _, i in feedback)}, key=_by_id
-    )
+    named = {*titles, *categories, *(i for _, i in membership), *(i for _, i in feedback)}
+    items = sorted((item for item in named if item), key=_by_id)
     known = catalogue_of(
         path.name,
         membership,
         items=items,
         feedback=feedback,
         texts={"title": [titles.get(item) or "" for item in items]},
-        labels={"category": [category_labels(categories.get(item) or "") for item in items]},
+        labels={"category": [labels(item) for item in items]},
     )
     return _with_bundle_facts(
         known,
@@ -47,7 +55,7 @@ def read_bundlerec(path: Path) -> Catalogue:
 
 
 def _by_id(item: str) -> tuple[int, str]:
-    return (int(item), item) if item.isdigit() else (2**62, item)
+    return (int(item), item) if is_number(item) else (2**62, item)
 
 
 def _with_bundle_facts(
@@ -74,6 +82,9 @@ def category_labels(text: str) -> tuple[str, ...]:
 
     A comma followed by a space belongs to a name.
 
+    Raises:
+        UserError: a path has no end.
+
     Example:
         >>> category_labels("[[Clothing, Shoes,Women],[Novelty]]")
         ('Clothing, Shoes', 'Clothing, Shoes > Women', 'Novelty')
@@ -81,6 +92,8 @@ def category_labels(text: str) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for path in re.findall(r"\[([^\[\]]+)\]", text):
         names = re.split(r",(?! )", path)
+        if len(names) > DEEPEST:
+            raise UserError(f"has a category below {len(names)} others; expected {DEEPEST} at most")
         for depth in range(1, len(names) + 1):
             found[" > ".join(names[:depth])] = None
     return tuple(found)

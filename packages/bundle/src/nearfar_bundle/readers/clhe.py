@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_matrix, vstack
 
 from nearfar_bundle.catalogue import Catalogue, Floats, Ints, incidence
-from nearfar_bundle.readers.files import read_vectors
+from nearfar_bundle.readers.files import check_highest, is_number, read_vectors
 from nearfar_kit.errors import UserError
+from nearfar_kit.json_files import read_json
+from nearfar_kit.text_files import read_text
 
 __all__ = ["read_clhe"]
 
@@ -27,13 +28,7 @@ def read_clhe(path: Path) -> Catalogue:
         UserError: a file is missing or damaged, an item is out of range, vectors are of another
             number.
     """
-    try:
-        count = json.loads((path / "count.json").read_text(encoding="utf-8"))
-        users, items = int(count["#U"]), int(count["#I"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path / 'count.json'}: cannot be read ({error}); expected #U, #B and #I"
-        ) from None
+    users, items = _counts(path)
     train, numbers = _lines(path / "bi_train.txt", items)
     rows, names, given, first = [train], [*numbers.tolist()], {}, len(numbers)
     given["train"] = (np.arange(first), train)
@@ -71,6 +66,21 @@ def read_clhe(path: Path) -> Catalogue:
     )
 
 
+def _counts(path: Path) -> tuple[int, int]:
+    """How many users and items ``count.json`` tells."""
+    file = path / "count.json"
+    count = read_json(file)
+    try:
+        users, items = int(count["#U"]), int(count["#I"])
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise UserError(f"{file}: cannot be read ({error}); expected #U, #B and #I") from None
+    if min(users, items) < 0:
+        raise UserError(f"{file}: tells of {min(users, items)}; expected counts")
+    size = sum(own.stat().st_size for own in path.iterdir() if own.is_file())
+    check_highest(file, max(users, items), size)
+    return users, items
+
+
 def _of(path: Path, items: int) -> Floats:
     found = read_vectors(path)
     if len(found) != items:
@@ -80,17 +90,13 @@ def _of(path: Path, items: int) -> Floats:
 
 def _lines(path: Path, items: int) -> tuple[csr_matrix, Ints]:
     """[lines, I] and the id of each line."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     pairs: list[tuple[int, int]] = []
     ids: list[int] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(read_text(path, "lines of 'id, item, item'").splitlines(), 1):
         words = [word.strip() for word in line.split(",") if word.strip()]
         if not words:
             continue
-        if not all(word.isdigit() for word in words):
+        if not all(map(is_number, words)):
             raise UserError(f"{path}, line {number}: is {line[:40]!r}; expected 'id, item, item'")
         of, *held = map(int, words)
         for item in held:

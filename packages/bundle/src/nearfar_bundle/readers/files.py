@@ -8,9 +8,14 @@ import numpy as np
 import polars as pl
 
 from nearfar_bundle.catalogue import Floats, Ints
+from nearfar_kit.arrays import check_names, read_array, read_tensor
 from nearfar_kit.errors import UserError
+from nearfar_kit.frames import as_text, read_frame
+from nearfar_kit.text_files import read_text
 
-__all__ = ["id_pairs", "read_vectors", "text_columns"]
+__all__ = ["check_highest", "id_pairs", "is_number", "read_vectors", "text_columns"]
+
+LEAST = 2**20  # items, bundles or users that any file may number
 
 
 def text_columns(frame: pl.DataFrame, path: Path, *columns: str) -> pl.DataFrame:
@@ -19,37 +24,53 @@ def text_columns(frame: pl.DataFrame, path: Path, *columns: str) -> pl.DataFrame
     Raises:
         UserError: a column is missing, an id is empty.
     """
-    for name in columns:
-        if name not in frame.columns:
-            raise UserError(
-                f"{path}: has no column {name!r}; expected {', '.join(columns)}, found "
-                f"{', '.join(frame.columns)}"
-            )
-    found = frame.select(pl.col(*columns).cast(pl.String).str.strip_chars())
+    found = as_text(frame, path, *columns).select(pl.all().str.strip_chars())
     empty = found[columns[0]].is_null() | (found[columns[0]] == "")
     if empty.any():
         row = int(empty.arg_true()[0]) + 1
         raise UserError(f"{path}, row {row}: {columns[0]} is empty; expected an id")
+    check_names(found[columns[0]].unique().to_list(), path)
     return found
+
+
+def is_number(word: str) -> bool:
+    """Whether digits tell a number that an array can hold."""
+    return word.isdecimal() and len(word) < 19
+
+
+def check_highest(path: Path, highest: int, size: int) -> None:
+    """Refuses a number of an item, a bundle or a user that so many bytes cannot mean.
+
+    Memory is taken for all below it.
+
+    Args:
+        size: bytes of all that tells of them.
+
+    Raises:
+        UserError: it is far beyond what could be told.
+    """
+    if highest >= max(LEAST, size):
+        raise UserError(
+            f"{path}: counts up to {highest} in {size} bytes; expected numbers from 0 on, without "
+            "great gaps"
+        )
 
 
 def id_pairs(path: Path) -> Ints:
     """[n, 2] of a text file with two numbers a line, parted by blanks or tabs.
 
     Raises:
-        UserError: a line holds something else; the line is named.
+        UserError: a line holds something else, and is named; a number is beyond all others.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     found = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path, "two numbers a line").splitlines(), 1):
         words = line.split()
-        if len(words) != 2 or not all(word.isdigit() for word in words):
+        if len(words) != 2 or not all(map(is_number, words)):
             raise UserError(f"{path}, line {number}: is {line[:40]!r}; expected two numbers")
         found.append((int(words[0]), int(words[1])))
-    return np.array(found, np.int64).reshape(-1, 2)
+    pairs = np.array(found, np.int64).reshape(-1, 2)
+    check_highest(path, int(pairs.max(initial=0)), path.stat().st_size)
+    return pairs
 
 
 def read_vectors(path: Path) -> Floats:
@@ -62,16 +83,14 @@ def read_vectors(path: Path) -> Floats:
     """
     try:
         if path.suffix == ".npy":
-            found = np.load(path, allow_pickle=False)
+            found = read_array(path)
         elif path.suffix == ".pt":
-            import torch
-
-            found = torch.load(path, map_location="cpu", weights_only=True).numpy()
+            found = read_tensor(path).numpy()
         else:
-            found = pl.read_parquet(path).to_numpy()
+            found = read_frame(path).to_numpy()
         rows = np.asarray(found, dtype=np.float32)
-    except Exception as error:  # each format has exceptions of its own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (ValueError, TypeError, RuntimeError) as error:  # text, complex numbers, gradients
+        reason = str(error).splitlines()[0]
         raise UserError(f"{path}: holds no vectors ({reason}); expected [items, D]") from None
     if rows.ndim != 2:
         raise UserError(f"{path}: has shape {rows.shape}; expected [items, D]")

@@ -8,6 +8,7 @@ import numpy as np
 
 from nearfar_bundle.catalogue import Catalogue, Ints, incidence
 from nearfar_bundle.readers.files import id_pairs
+from nearfar_kit.errors import UserError
 
 __all__ = ["read_mealrec", "read_youshu"]
 
@@ -34,7 +35,10 @@ def _catalogue(
 ) -> Catalogue:
     pairs, taken = id_pairs(membership), id_pairs(feedback)
     owned = [id_pairs(file) for file in owners if file.exists()]
-    items = 1 + int(max(pairs[:, 1].max(), taken[:, 1].max()))
+    if not len(pairs):
+        raise UserError(f"{membership}: is empty; expected two numbers a line")
+    labelled = np.empty((0, 2), np.int64) if category is None else category
+    items = 1 + int(np.concatenate([pairs[:, 1], taken[:, 1], labelled[:, 0]]).max())
     labels = {}
     if category is not None:
         of: list[tuple[str, ...]] = [()] * items

@@ -12,7 +12,7 @@ import polars as pl
 from nearfar_bundle.catalogue import Catalogue, Floats, catalogue_of
 from nearfar_bundle.readers.files import read_vectors, text_columns
 from nearfar_kit.errors import UserError
-from nearfar_kit.frames import read_frame
+from nearfar_kit.frames import as_text, read_frame
 
 __all__ = ["Described", "described", "read_shop", "table_of"]
 
@@ -122,15 +122,16 @@ def described(folder: Path, file: Path, text: str, label: str, price: str) -> De
     found.notes = _not_found(file, frame.columns, text.split(","), [*label.split(","), price])
     for name in text.split(","):
         if name in frame.columns:
-            found.texts[name] = frame[name].cast(pl.String).fill_null("").to_list()
+            found.texts[name] = as_text(frame, file, name)[name].fill_null("").to_list()
     for name in label.split(","):
         if name in frame.columns:
             found.labels[name] = [
                 tuple(part.strip() for part in own.split(APART) if part.strip())
-                for own in frame[name].cast(pl.String).fill_null("").to_list()
+                for own in as_text(frame, file, name)[name].fill_null("").to_list()
             ]
     if price in frame.columns:
-        found.prices = _prices(file, frame[price])
+        numeric = frame[price].dtype.is_numeric()
+        found.prices = _prices(file, (frame if numeric else as_text(frame, file, price))[price])
     for vectors in sorted(folder.iterdir()):
         if vectors.suffix in (".npy", ".pt") or vectors.name.endswith(".vectors.parquet"):
             own = read_vectors(vectors)
