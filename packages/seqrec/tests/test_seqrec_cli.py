@@ -429,11 +429,11 @@ class TestDemo:
 
 BAD = {
     "no such file": (None, [], "no such file"),
-    "no text": (b"a \xff", [], "is no UTF-8"),
+    "no text": (b"a \xff", [], "is not UTF-8 at byte"),
     "features elsewhere": (
         "a x y z x\nb x z y x\n",
         ["--set=features=no.csv"],
-        "no.csv: cannot be",
+        "no.csv: no such file",
     ),
     "one interaction a user": ("a x\nb y\n", [], "none of 2 users has 3 interactions"),
     "one item left": (

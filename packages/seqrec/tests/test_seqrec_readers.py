@@ -85,7 +85,7 @@ WRONG = {
         r"s\.inter: user_id is of type 'float'; expected user_id:token",
     ),
     "too many fields": (
-        "s.inter", inter() + "a\tb\t1\t2\t3\n", r"s\.inter: cannot be read \(",
+        "s.inter", inter() + "a\tb\t1\t2\t3\n", r"s\.inter: cannot be read as inter \(",
     ),
     "time is a word": (
         "s.inter", inter([("a", "x", 1), ("a", "y", "noon")]),
@@ -114,7 +114,7 @@ def test_wrong_data_is_one_clear_line(tmp_path, name):
 
 
 def test_what_is_no_text_or_no_parquet(tmp_path):
-    for name, message in (("s.txt", "byte 2 is no UTF-8"), ("s.parquet", "cannot be read as")):
+    for name, message in (("s.txt", "is not UTF-8 at byte 2"), ("s.parquet", "cannot be read as")):
         path = tmp_path / name
         path.write_bytes(b"a \xff\xfe\n")
         with pytest.raises(UserError, match=message):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfar_kit.atomic import write_atomic
-from nearfar_kit.jobs import do_jobs, read_jobs
+from nearfar_kit.jobs import do_jobs, read_jobs, records_from
 from nearfar_kit.launch import Device, launch
 from nearfar_kit.metrics import Record
 from nearfar_kit.settings import load_settings
@@ -120,31 +120,38 @@ def compare(
     """
     work = partial(run_job, path=path, parts=parts, settings=settings, device=device)
 
-    def done(jobs: Sequence[Job], title: str) -> dict[Job, dict[str, Any]]:
+    def done(jobs: Sequence[Job], title: str) -> dict[Job, tuple[float, list[Record]]]:
         jobs = list(dict.fromkeys(jobs))
         do_jobs(
             [(work, jobs)], parts, processes=processes, title=title, quiet=quiet,
             label=lambda job: f"{job.method}, seed {job.seed}",
         )  # fmt: skip
-        return dict(zip(jobs, read_jobs(jobs, parts), strict=True))
+        return dict(zip(jobs, read_jobs(jobs, parts, _left), strict=True))
 
     tuned = {METHODS[name].like or name for name in methods}
     tries = [Job(dataset, name, 0, n) for name in tuned for n in range(len(METHODS[name].choices))]
     chosen: dict[str, int] = {}
     values: dict[str, float] = {}
-    for job, found in done(sorted(tries, key=lambda j: (j.method, j.choice)), "tuning").items():
-        if found["valid"] > values.get(job.method, -1.0):
-            chosen[job.method], values[job.method] = job.choice, found["valid"]
+    for job, (valid, _) in done(
+        sorted(tries, key=lambda j: (j.method, j.choice)), "tuning"
+    ).items():
+        if valid > values.get(job.method, -1.0):
+            chosen[job.method], values[job.method] = job.choice, valid
     jobs = [
         Job(dataset, name, seed, chosen.get(METHODS[name].like or name, 0))
         for seed in range(seeds)
         for name in methods
         if seed == 0 or name not in UNTRAINED
     ]
-    records = []
-    for found in done(jobs, f"benchmark ({dataset})").values():
-        records += [Record(**record) for record in found["records"]]
+    records: list[Record] = []
+    for _, own in done(jobs, f"benchmark ({dataset})").values():
+        records += own
     return records
+
+
+def _left(content: dict[str, Any]) -> tuple[float, list[Record]]:
+    """What a job found: on the validation part, and of the test part."""
+    return float(content["valid"]), records_from(content["records"])
 
 
 def settings_of_job(job: Job, settings: SeqrecSettings) -> SeqrecSettings:

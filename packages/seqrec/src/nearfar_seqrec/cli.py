@@ -195,8 +195,7 @@ def recommend(
     quiet: Quiet = False,
 ) -> None:
     """The best next items, for users of the training or for new sequences."""
-    from nearfar_kit.frames import check_name, write_frame
-    from nearfar_kit.spreadsheet import formula_safe
+    from nearfar_kit.frames import check_name, print_frame, write_frame
     from nearfar_seqrec.data import read_options
     from nearfar_seqrec.readers import read as read_sequences
     from nearfar_seqrec.recommend import (
@@ -227,7 +226,7 @@ def recommend(
             )
     frame = recommend(trained, histories, k, repeat=repeat)
     if out is None:
-        typer.echo(formula_safe(frame).write_csv(), nl=False)
+        print_frame(frame)
         return
     write_frame(frame, out)
     if not quiet:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ import numpy as np
 import polars as pl
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.frames import as_text, read_frame
+from nearfar_kit.json_files import read_json
 from nearfar_seqrec.sequences import Ints
 
 __all__ = ["ItemFeatures", "features_of", "read_features"]
@@ -79,12 +80,7 @@ def read_features(path: Path, items: Collection[str], fields: Collection[str] = 
 def _json(path: Path, fields: Collection[str]) -> Iterator[tuple[str, str]]:
     if fields:
         raise UserError(f"features {path}: has no fields; expected no feature_fields")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"features {path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise UserError(f"features {path}: is no JSON ({error})") from None
+    content = read_json(path)
     if not isinstance(content, dict):
         raise UserError(f"features {path}: holds no lists by item")
     for item, features in content.items():
@@ -95,7 +91,7 @@ def _json(path: Path, fields: Collection[str]) -> Iterator[tuple[str, str]]:
 
 
 def _atomic(path: Path, fields: Collection[str]) -> Iterator[tuple[str, str]]:
-    frame = _read(path, "\t", quote=None)
+    frame = read_frame(path, separator="\t", quote=None)
     kinds = dict(name.rpartition(":")[::2] for name in frame.columns)
     wrong = [n for n in fields if kinds.get(n, "token") not in ("token", "token_seq")]
     if wrong:
@@ -111,17 +107,7 @@ def _atomic(path: Path, fields: Collection[str]) -> Iterator[tuple[str, str]]:
 
 
 def _table(path: Path, fields: Collection[str]) -> Iterator[tuple[str, str]]:
-    return _rows(path, _read(path, "\t" if path.suffix == ".tsv" else ","), "item", fields)
-
-
-def _read(path: Path, separator: str, quote: str | None = '"') -> pl.DataFrame:
-    try:
-        if path.suffix == ".parquet":
-            return pl.read_parquet(path)
-        return pl.read_csv(path, separator=separator, infer_schema=False, quote_char=quote)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f"features {path}: cannot be read ({first})") from None
+    return _rows(path, read_frame(path), "item", fields)
 
 
 def _rows(
@@ -132,11 +118,11 @@ def _rows(
             raise UserError(
                 f"features {path}: has no column {name}; found {', '.join(frame.columns)}"
             )
+    items = as_text(frame, path, item)[item].alias("item of")
     for name in fields or [c for c in frame.columns if c != item]:
-        column = frame.select(pl.col(item).cast(pl.String).alias("item"), pl.col(name).alias("of"))
-        if isinstance(column.schema["of"], pl.List):
-            column = column.explode("of")
-        column = column.select("item", pl.col("of").cast(pl.String)).drop_nulls()
-        for which, value in column.iter_rows():
+        column = frame.select(items, name)
+        if isinstance(column.schema[name], pl.List):
+            column = column.explode(name)
+        for which, value in as_text(column, path, "item of", name).drop_nulls().iter_rows():
             if value.strip():
                 yield which, f"{name}={value}"

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.arrays import names_array
+from nearfar_kit.checkpoint import check_kinds, load_checkpoint, restored, save_checkpoint
 from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
 from nearfar_seqrec.features import ItemFeatures
 from nearfar_seqrec.models import new_model
 from nearfar_seqrec.scoring import ModelScorer
-from nearfar_seqrec.sequences import Sequences
+from nearfar_seqrec.sequences import Ints, Sequences
 from nearfar_seqrec.settings import SeqrecSettings, Unknown
 
 __all__ = ["Recommender"]
@@ -122,25 +124,61 @@ class Recommender:
         if state.get("format") != FORMAT:
             raise UserError(f"{path}: holds no model of nearfar-seqrec")
         try:
-            settings = load_settings(SeqrecSettings, base=state["settings"])
+            check_kinds(
+                state, settings=dict, items=list, users=list, flat=Tensor, start=Tensor,
+                model=dict, history=list, epochs=int, features=(dict, type(None)),
+            )  # fmt: skip
+            settings = load_settings(SeqrecSettings, base=state["settings"], where=path)
             known = state["features"]
             features = known and ItemFeatures(
                 tuple(known["names"]), known["feature"].numpy(), known["start"].numpy()
             )
-            model = new_model(settings, len(state["items"]), features=features)
-            model.load_state_dict(state["model"])
             sequences = Sequences(
-                np.array(state["users"], dtype=np.str_),
-                np.array(state["items"], dtype=np.str_),
+                names_array(state["users"], path),
+                names_array(state["items"], path),
                 state["flat"].numpy(),
                 state["start"].numpy(),
-                dropped=np.array(state.get("dropped", []), dtype=np.str_),
+                dropped=names_array(state.get("dropped", []), path),
             )
+            _check(sequences, features)
+            model = _model_of(settings, len(sequences.items), features, state["model"])
             history, epochs = state["history"], state["epochs"]
             return cls(settings, sequences, model.eval(), history, epochs, features)
-        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        except (RuntimeError, LookupError, TypeError, AttributeError, ValueError) as error:
             first = str(error).splitlines()[0]
             raise UserError(f"{path}: its weights do not fit its settings ({first})") from None
+
+
+def _model_of(
+    settings: SeqrecSettings, items: int, features: ItemFeatures | None, weights: dict[str, Tensor]
+) -> Any:
+    """The settings' model with those weights; ValueError where they are another's."""
+    if settings.layers > len(weights):  # each has some
+        raise ValueError(f"{settings.layers} layers of {len(weights)} weights")
+
+    return restored(lambda: new_model(settings, items, features=features), weights)
+
+
+def _check(sequences: Sequences, features: ItemFeatures | None) -> None:
+    """Raises ValueError where numbers are of no item or feature."""
+    items = len(sequences.items)
+    _check_parts(sequences.start, sequences.flat, len(sequences), 1, items)
+    if (np.diff(sequences.start) == 0).any():
+        raise ValueError("a user without an item")
+    if features is not None:
+        most = len(features.names) - 1
+        _check_parts(features.start, features.feature, items + 1, 0, most)
+
+
+def _check_parts(start: Ints, flat: Ints, parts: int, least: int, most: int) -> None:
+    """Raises ValueError where ``flat`` is not in so many parts, or holds other numbers."""
+    whole = start.dtype == flat.dtype == np.int64
+    if start.shape != (parts + 1,) or flat.ndim != 1 or not whole:
+        raise ValueError(f"{flat.shape} numbers in {start.shape} parts")
+    if start[0] != 0 or start[-1] != len(flat) or (np.diff(start) < 0).any():
+        raise ValueError(f"parts that are not those of {len(flat)} numbers")
+    if len(flat) and not least <= flat.min() <= flat.max() <= most:
+        raise ValueError(f"numbers from {flat.min()} to {flat.max()} of {most}")
 
 
 def _of_them(filtered: NDArray[np.bool_]) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from nearfar_kit.arrays import names_array
+
 __all__ = ["PADDING", "Ints", "Sequences", "sequences_of"]
 
 Ints = NDArray[np.int64]
@@ -69,8 +71,16 @@ class Sequences:
         return [str(self.items[n - 1]) for n in numbers if n != PADDING]
 
 
-def sequences_of(users: Iterable[tuple[str, Sequence[str]]]) -> Sequences:
+def sequences_of(
+    users: Iterable[tuple[str, Sequence[str]]], where: object = "sequences"
+) -> Sequences:
     """Sequences from (user, items in the order of time), items numbered as they first come.
+
+    Args:
+        where: they stand, for errors.
+
+    Raises:
+        UserError: a name is far longer than the others.
 
     Example:
         >>> sequences_of([("ann", ["tea", "rice", "tea"]), ("bo", ["salt"])]).flat
@@ -83,8 +93,8 @@ def sequences_of(users: Iterable[tuple[str, Sequence[str]]]) -> Sequences:
         lengths.append(len(items))
         flat += [number.setdefault(item, len(number) + 1) for item in items]
     return Sequences(
-        np.array(names, dtype=np.str_),
-        np.array(list(number), dtype=np.str_),
+        names_array(names, where),
+        names_array(list(number), where),
         np.array(flat, dtype=np.int64),
         np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
     )

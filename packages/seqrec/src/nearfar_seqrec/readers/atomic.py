@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import polars as pl
-
 from nearfar_kit.errors import UserError
+from nearfar_kit.frames import read_frame
 from nearfar_seqrec.readers.table import from_frame
 from nearfar_seqrec.sequences import Sequences
 
@@ -29,12 +28,7 @@ def read_atomic(
         UserError: a field is missing or of the wrong type, a row has other fields than the header.
     """
     file = path / f"{path.name}.inter" if path.is_dir() else path
-    try:
-        frame = pl.read_csv(
-            file, separator="\t", infer_schema=False, quote_char=None, truncate_ragged_lines=False
-        )
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{file}: cannot be read ({str(error).splitlines()[0]})") from None
+    frame = read_frame(file, separator="\t", quote=None)
     kinds = dict(name.rpartition(":")[::2] for name in frame.columns)
     for name, kind in ((user, "token"), (item, "token"), (time, "float")):
         if name not in kinds:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.text_files import read_text
 from nearfar_seqrec.sequences import Sequences, sequences_of
 
 __all__ = ["lines_of", "read_lines"]
@@ -33,17 +34,12 @@ def read_lines(path: Path) -> Sequences:
         rows.append((user, items))
     if not rows:
         raise UserError(f"{path}: is empty; expected lines 'user item item ...'")
-    return sequences_of(rows)
+    return sequences_of(rows, path)
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The number of each line that is not blank, from 1, and its ids."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start} is no UTF-8; expected UTF-8 text") from None
+    text = read_text(path, "lines 'user item item ...'")
     for number, line in enumerate(text.split("\n"), 1):
         line = line.rstrip("\r")
         if not line.strip():

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from nearfar_kit.arrays import names_array
 from nearfar_kit.errors import UserError
-from nearfar_kit.frames import read_frame
+from nearfar_kit.frames import as_text, read_frame
 from nearfar_seqrec.sequences import Sequences
 
 __all__ = ["from_frame", "read_table", "seconds_of"]
@@ -40,14 +41,14 @@ def from_frame(path: Path, frame: pl.DataFrame, user: str, item: str, time: str)
             )
     if not len(frame):
         raise UserError(f"{path}: has no rows; expected interactions")
-    ids = frame.select(pl.col(user, item).cast(pl.String))
+    ids = as_text(frame, path, *dict.fromkeys((user, item)))
     for name in (user, item):
         empty = ids[name].is_null() | (ids[name].str.strip_chars() == "")
         if empty.any():
             raise UserError(f"{path}, row {_first(empty)}: {name} is empty; expected an id")
     when = seconds_of(path, frame[time])
-    users, user_row = np.unique(ids[user].to_numpy().astype(str), return_inverse=True)
-    items, item_row = np.unique(ids[item].to_numpy().astype(str), return_inverse=True)
+    users, user_row = _numbered(path, ids[user])
+    items, item_row = _numbered(path, ids[item])
     order = np.lexsort([when, user_row])  # stable: one moment's rows stay as they come
     by_user = user_row.argsort(kind="stable")
     back = int(((np.diff(when[by_user]) < 0) & (np.diff(user_row[by_user]) == 0)).sum())
@@ -62,14 +63,27 @@ def from_frame(path: Path, frame: pl.DataFrame, user: str, item: str, time: str)
     )
 
 
+def _numbered(path: Path, column: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """The names that a column holds, in order, and the place of each row's among them."""
+    found, place = np.unique(names_array(column.to_list(), path), return_inverse=True)
+    return found, place
+
+
 def seconds_of(path: Path, column: pl.Series) -> np.ndarray:
-    """Times [N] as numbers: themselves, or seconds since 1970 of dates."""
-    if column.dtype == pl.String:
+    """Times [N] as numbers: themselves, or seconds since 1970 of dates.
+
+    Raises:
+        UserError: one is none.
+    """
+    kind = column.dtype
+    if kind.is_nested() or kind in (pl.Binary, pl.Duration, pl.Time):
+        raise UserError(f"{path}: {column.name} is of type {kind}; expected numbers or dates")
+    if kind == pl.String:
         numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
         if numbers.null_count():
             dates = column.str.to_datetime(strict=False, time_zone="UTC", ambiguous="earliest")
             numbers = dates.dt.epoch("us") / 1e6 if dates.null_count() < len(dates) else numbers
-    elif column.dtype.is_temporal():
+    elif kind.is_temporal():
         numbers = column.cast(pl.Datetime("us")).dt.epoch("us") / 1e6
     else:
         numbers = column.cast(pl.Float64)
