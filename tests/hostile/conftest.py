@@ -17,8 +17,9 @@ def _imported():
     """Forks begin with all of it in memory; what a fork takes more is the file's doing."""
     import torch
 
-    for module in ("dna.bench", "dna.train", "dna.write_bins", "har.train", "medical.train",
-                   "medical.sepclr.separate", "speech.continual", "tables.bench.run",
+    for module in ("bundle.bench", "bundle.construct", "bundle.train", "dna.bench", "dna.train",
+                   "dna.write_bins", "har.train", "medical.train", "medical.sepclr.separate",
+                   "seqrec.bench", "seqrec.train", "speech.continual", "tables.bench.run",
                    "tables.conflicts.server", "tables.lake", "tables.report"):  # fmt: skip
         import_module(f"nearfar_{module}")
 

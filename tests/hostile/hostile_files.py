@@ -189,3 +189,52 @@ def nifti(path: str, shape: tuple[int, int, int], content: bytes = b"") -> str:
         if content:
             file.write(content)
     return path
+
+
+def zlib_text(content: bytes) -> bytes:
+    """Packed text whose first line is UTF-8 as it is, so that it may pass for plain text."""
+    stored = zlib.compressobj(0)
+    packed = stored.compress(content) + stored.flush()
+    # An empty stored block first: what pads it is free, and its length has a line feed.
+    empty = b"\x80" + struct.pack("<HH", 0x0A, 0xFFFF - 0x0A) + bytes(10)
+    return b"\x78\xda" + empty + packed[2:-4] + struct.pack(">I", zlib.adler32(bytes(10) + content))
+
+
+def packed_tensor(path: str) -> str:
+    """A tensor of zeros in an archive that is packed, which torch's are not."""
+    import torch
+
+    inside = io.BytesIO()
+    torch.save(torch.zeros(2**20, 4), inside)
+    with (
+        zipfile.ZipFile(inside) as plain,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    return path
+
+
+def repeated_parquet(path: str, *columns: str, value: object = "a") -> str:
+    """One value in 140 million cells: runs take no room."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    part = pa.table({name: pa.repeat(value, 2**20) for name in columns})
+    with parquet.ParquetWriter(path, part.schema) as file:
+        for _ in range(1 + 2**27 // 2**20 // len(columns)):
+            file.write_table(part)
+    return path
+
+
+def folder(name: str, files: dict[str, str | bytes | Path | None]) -> str:
+    """A folder with files of that content; a path is where a link leads, None is no file."""
+    Path(name).mkdir(parents=True, exist_ok=True)
+    for file, content in files.items():
+        path = Path(name, file)
+        path.unlink(missing_ok=True)
+        if isinstance(content, Path):
+            path.symlink_to(content)
+        elif content is not None:
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return name
