@@ -13,7 +13,9 @@ from scipy.sparse import csr_matrix
 from nearfar_bundle.catalogue import Catalogue, incidence
 from nearfar_bundle.collaborative import LightGCN, collaborative_vectors, normalised
 from nearfar_bundle.data import with_missing
+from nearfar_bundle.readers import read
 from nearfar_bundle.settings import BundleSettings
+from nearfar_bundle.simulate import simulate, write_simulated
 
 
 def test_features_are_taken_away_each_by_itself(shop):
@@ -59,3 +61,23 @@ def test_collaborative_vectors_know_nothing_of_bundles():
     assert collaborative_vectors(replace(known, feedback=np.array(rows)), settings, 0) is None
     found = collaborative_vectors(replace(known, feedback=np.array(rows + other)), settings, 0)
     assert np.flatnonzero(~np.isnan(found).any(1)).tolist() == [18, 19, 20]
+
+
+def test_what_simulate_writes_is_the_shop(tmp_path):
+    write_simulated(tmp_path, seed=3)
+    found, shop = read(tmp_path), simulate(seed=3)
+
+    def named(known, pairs):
+        return {(int(holder), known.items[item]) for holder, item in pairs}
+
+    assert sorted(found.items) == sorted(shop.items)
+    assert named(found, found.feedback) == named(shop, shop.feedback)
+    assert named(found, np.transpose(found.bundles.nonzero())) == named(
+        shop, np.transpose(shop.bundles.nonzero())
+    )
+    for known in (found, shop):
+        assert len(known.prices) == len(known)
+    told = dict(zip(found.items, zip(found.texts["title"], found.prices, strict=True), strict=True))
+    assert told == dict(
+        zip(shop.items, zip(shop.texts["title"], shop.prices, strict=True), strict=True)
+    )

@@ -6,11 +6,12 @@ import gzip
 
 import pytest
 
-from nearfar_dna.alphabet import decode
+from nearfar_dna.alphabet import decode, reverse_complement
 from nearfar_dna.genomes import read_genomes
 from nearfar_dna.headers import species_of_header
 from nearfar_dna.labels import read_labels
 from nearfar_dna.readers import Tally, read_sequences
+from nearfar_dna.simulate import simulate, write_simulated
 from nearfar_kit.errors import UserError
 
 FASTA = b">a one\nACGT\nacgt\n>b\nNNNNNNACGT\n>c\nAC-GU.RYAC\n>d\nAC\n>a again\nAAAAAAAA\n"
@@ -180,3 +181,18 @@ def test_genomes_all_too_short_name_the_setting(tmp_path):
     (tmp_path / "B__1.fna").write_text(f">x\n{DNA * 20}\n")
     (note,) = read_genomes(tmp_path, min_length=1000).notes
     assert "1 of 2 files left out: no sequence has 1000 bases" in note
+
+
+def test_what_simulate_writes_is_of_the_species_it_tells(tmp_path):
+    write_simulated(tmp_path, seed=3)
+    made = {genome.species: decode(genome.pieces[0]) for genome in simulate(seed=3).genomes}
+    known = read_genomes(tmp_path / "genomes").genomes
+    assert {g.species.replace("_", " "): decode(g.pieces[0]) for g in known} == {
+        name: made[name] for name in list(made)[:16]
+    }
+    told = dict(line.split("\t") for line in (tmp_path / "species.tsv").read_text().splitlines())
+    contigs = list(read_sequences(tmp_path / "contigs.fa"))
+    assert [contig.id for contig in contigs] == list(told)
+    for contig in contigs:
+        whole = made[told[contig.id].replace("_", " ")]
+        assert decode(contig.codes) in whole or decode(reverse_complement(contig.codes)) in whole

@@ -7,7 +7,8 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import f1_score
 
-from nearfar_har.simulate import ACTIVITIES, DEVICES, simulate
+from nearfar_har.readers import read
+from nearfar_har.simulate import ACTIVITIES, DEVICES, simulate, write_simulated
 from nearfar_har.windows import cut_windows, labelled_subset
 
 
@@ -101,3 +102,16 @@ def _statistics(signals: np.ndarray) -> np.ndarray:
 def test_nonsense_is_refused():
     with pytest.raises(ValueError, match="must be positive"):
         simulate(subjects=0)
+
+
+def test_what_is_written_is_what_was_made(tmp_path):
+    write_simulated(tmp_path, seed=3)
+    found = read(tmp_path / "recordings.parquet")
+    made = simulate(subjects=6, minutes_per_activity=0.5, seed=3)
+    assert [r.subject for r in found.recordings] == [r.subject for r in made.recordings]
+    for own, other in zip(found.recordings, made.recordings, strict=True):
+        order = [own.devices.index(device) for device in other.devices]
+        np.testing.assert_allclose(own.signals[:, order], other.signals, rtol=1e-5)
+        assert np.array(found.activities)[own.activity].tolist() == (
+            np.array(made.activities)[other.activity].tolist()
+        )

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from nearfar_kit.errors import UserError
 from nearfar_seqrec.batches import Batches
 from nearfar_seqrec.filtering import dense_core, k_core, most_recent
+from nearfar_seqrec.readers import read
 from nearfar_seqrec.sequences import Sequences, sequences_of
+from nearfar_seqrec.simulate import simulate, write_simulated
 from nearfar_seqrec.split import by_time, leave_one_out
 
 SEQUENCES = st.lists(
@@ -210,3 +212,13 @@ class TestBatches:
         assert epoch(0, 1) == epoch(0, 1)
         assert epoch(0, 1) != epoch(0, 2)
         assert epoch(0, 1) != epoch(1, 1)
+
+
+def test_what_simulate_writes_is_the_shop(tmp_path):
+    write_simulated(tmp_path, seed=3)
+    found = read(tmp_path / "clicks.csv")
+    known = simulate(600, 12, shortest=6, longest=12, seed=3)
+    place = {name: number for number, name in enumerate(found.users)}
+    assert place.keys() == set(known.users)
+    for number, name in enumerate(known.users):
+        assert found.names(found.of(place[name])) == known.names(known.of(number))

@@ -15,6 +15,7 @@ from nearfar_speech.readers import LAYOUTS, find_clips
 from nearfar_speech.readers.paths import inside
 from nearfar_speech.readers.rows import csv_rows
 from nearfar_speech.readers.semantics import Meaning, parse_semantics, parse_slots
+from nearfar_speech.simulate import simulate_clips, write_simulated
 
 
 def write_csv(path, rows):
@@ -551,3 +552,17 @@ def test_real_slurp_text(real):
         UserError, match=r"lacks train.jsonl, test.jsonl, slurp_real/; missing: 8690"
     ):
         find_clips(real("slurp"))
+
+
+def test_what_simulate_writes_is_what_was_spoken(tmp_path):
+    write_simulated(tmp_path, seed=3)
+    found = find_clips(tmp_path)
+    made = simulate_clips(tmp_path / "again", seed=3)
+    assert not found.faults
+
+    def told(clips):
+        return {c.path.name: (c.intent, c.slots, c.transcript, c.speaker, c.split) for c in clips}
+
+    assert told(found.clips) == told(made.clips)
+    for clip in made.clips:
+        assert (tmp_path / "wavs" / clip.path.name).read_bytes() == clip.path.read_bytes()

@@ -15,7 +15,8 @@ from nearfar_tables import Lake, TablesSettings, integrate
 from nearfar_tables.cli import app
 from nearfar_tables.matching import Scored
 from nearfar_tables.measures import pairwise_scores
-from nearfar_tables.simulate import simulate
+from nearfar_tables.readers import read_all
+from nearfar_tables.simulate import simulate, write_simulated
 
 QUICK = load_settings(TablesSettings, overrides=["epochs=0"])
 
@@ -195,3 +196,16 @@ def test_the_commands(guides, tmp_path, capsys):
     assert status == 2
     assert "holds no integrated tables" in err
     assert not (tmp_path / "no").exists()
+
+
+def test_what_simulate_writes_is_the_lake(tmp_path):
+    write_simulated(tmp_path, seed=3)
+    tables, truth = simulate(seed=3)
+    found = {source.name: source.frame for source in read_all(tmp_path / "lake")}
+    assert found.keys() == tables.keys()
+    for name, frame in tables.items():
+        assert found[name].equals(frame.cast(pl.String).with_columns(pl.all().replace("", None)))
+    told = pl.read_csv(tmp_path / "truth.csv")
+    assert told["restaurant"].to_list() == list(truth)
+    rows = [(name, row) for name, frame in tables.items() for row in range(frame.height)]
+    assert told.select("table", "row").rows() == rows

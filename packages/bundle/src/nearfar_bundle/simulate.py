@@ -81,7 +81,7 @@ def write_simulated(folder: Path, *, seed: int = 0) -> None:
     """``items.csv``, ``bundles.csv`` and ``feedback.csv``, as a shop has them."""
     known = simulate(seed=seed)
     holder, held = known.bundles.nonzero()
-    user, taken = known.feedback.nonzero()
+    user, taken = known.feedback.T
     frames = {
         "items": {
             "item": known.items, "title": known.texts["title"],

@@ -24,7 +24,7 @@ from nearfar_har.settings import HarSettings
 from nearfar_har.windows import Windows, labelled_subset, load_npz
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.errors import UserError
-from nearfar_kit.jobs import do_jobs, read_jobs
+from nearfar_kit.jobs import do_jobs, read_records
 from nearfar_kit.metrics import Record, split_key
 from nearfar_kit.seeds import seed_everything
 
@@ -117,7 +117,7 @@ def run_jobs(
         [(work, jobs)], parts, processes=processes, quiet=quiet,
         label=lambda job: f"{job.method} on {job.fold}, seed {job.seed}",
     )  # fmt: skip
-    return [Record(**record) for content in read_jobs(jobs, parts) for record in content]
+    return read_records(jobs, parts)
 
 
 _loaded: dict[Path, Windows] = {}  # a worker's windows, read once

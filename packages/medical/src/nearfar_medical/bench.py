@@ -19,7 +19,7 @@ from torch import nn
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
-from nearfar_kit.jobs import Job, do_jobs, read_jobs
+from nearfar_kit.jobs import Job, do_jobs, read_records
 from nearfar_kit.metrics import Record, split_key
 from nearfar_medical.codes import codes_of
 from nearfar_medical.finetune import Finetuning
@@ -132,7 +132,7 @@ def run_plan(
         (partial(_tune, dataset=dataset, **shared), plan.tuned),
     ]
     do_jobs(rounds, folder, processes=processes, quiet=quiet)
-    return [Record(**record) for content in read_jobs(plan.tuned, folder) for record in content]
+    return read_records(plan.tuned, folder)
 
 
 _loaded: dict[Path, dict[str, Frame]] = {}  # a worker's frames, read once

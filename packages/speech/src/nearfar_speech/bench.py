@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from nearfar_kit.atomic import write_atomic
-from nearfar_kit.jobs import do_jobs, read_jobs
+from nearfar_kit.jobs import do_jobs, read_records
 from nearfar_kit.metrics import Record
 from nearfar_speech.answers import records_of
 from nearfar_speech.clip import ClipSet
@@ -77,7 +77,7 @@ def run_jobs(
         _learn, found=found, features=features, folder=folder, settings=settings, test=test
     )
     do_jobs([(work, jobs)], folder, processes=processes, quiet=quiet)
-    return [Record(**record) for content in read_jobs(jobs, folder) for record in content]
+    return read_records(jobs, folder)
 
 
 _loaded: dict[Path, Features] = {}  # a worker's features, read once
