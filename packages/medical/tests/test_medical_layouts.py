@@ -252,9 +252,9 @@ def test_paths_that_leave_the_folder(tmp_path, put, write_nifti, text):
     for folder in ("other", "set2"):
         write_nifti(tmp_path / folder / "b.nii.gz", np.zeros((3, 3, 3)))
     root = describe(put("a.nii.gz"), training=[{"image": "a.nii.gz"}, {"image": text}])
-    fails("dataset.json: training[1], image", text, "outside", path=root)
+    fails("dataset.json: training[1], image", text, "leads out of", path=root)
     describe(root, training=[{"image": "a.nii.gz", "label": text}])
-    fails("training[0], label", text, "outside", path=root)
+    fails("training[0], label", text, "leads out of", path=root)
 
 
 @pytest.mark.parametrize(
@@ -264,8 +264,8 @@ def test_paths_that_leave_the_folder(tmp_path, put, write_nifti, text):
         ({"training": [3]}, ("training[0] is 3", "image")),
         ({"training": [{"label": "a.nii.gz"}]}, ("training[0] is", "image")),
         ({"training": [{"image": []}]}, ("training[0], image: no file",)),
-        ({"training": [{"image": 5}]}, ("training[0], image is 5",)),
-        ({"training": [{"image": ""}]}, ("training[0], image is ''",)),
+        ({"training": [{"image": 5}]}, ("training[0], image: path is 5",)),
+        ({"training": [{"image": ""}]}, ("training[0], image: path is ''",)),
         ({"training": [{"image": "b.nii.gz"}]}, ("'b.nii.gz': no such file",)),
         ({"training": [{"image": "a.nii.gz", "label": ["x", "y"]}]}, ("label: 2 files",)),
         ({"training": []}, ("holds no volume",)),
@@ -377,7 +377,7 @@ def test_nnunet_listed(nnunet):
     describe(nnunet, channel_names={"0": "x", "1": "y"}, dataset=entries)
     fails("dataset['q']", "3 images", path=nnunet)
     describe(nnunet, channel_names={"0": "x", "1": "y", "2": "z"}, dataset=entries)
-    fails("dataset['q']", "outside", path=nnunet)
+    fails("dataset['q']", "leads out of", path=nnunet)
 
 
 def test_decathlon_names_that_look_like_channels(put):

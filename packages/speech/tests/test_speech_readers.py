@@ -11,8 +11,8 @@ import pytest
 
 from nearfar_kit.errors import UserError
 from nearfar_kit.layouts import find_layout
+from nearfar_kit.paths import inside
 from nearfar_speech.readers import LAYOUTS, find_clips
-from nearfar_speech.readers.paths import inside
 from nearfar_speech.readers.rows import csv_rows
 from nearfar_speech.readers.semantics import Meaning, parse_semantics, parse_slots
 from nearfar_speech.simulate import simulate_clips, write_simulated

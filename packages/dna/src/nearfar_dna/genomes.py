@@ -18,6 +18,7 @@ from nearfar_dna.headers import species_of_header
 from nearfar_dna.labels import read_labels
 from nearfar_dna.readers import Tally, is_sequence_file, read_sequences, without_ending
 from nearfar_kit.errors import UserError
+from nearfar_kit.paths import inside
 from nearfar_kit.text_files import read_text
 
 __all__ = ["Genome", "Genomes", "read_genomes"]
@@ -193,11 +194,7 @@ def _species_of_files(folder: Path) -> list[tuple[Path, str]]:
     for number, row in enumerate(rows, 2):
         if not row["file"] or not row["species"]:
             raise UserError(f"{table}, row {number}: lacks its file or species; expected both")
-        inside = os.path.normpath(row["file"])
-        if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
-            raise UserError(
-                f"{table}, row {number}: {row['file']} leads out of {folder}; expected a file in it"
-            )
+        inside(folder, row["file"], f"{table}, row {number}")
         places = (folder / row["file"], folder / "genomes" / row["file"])
         file = next((place for place in places if os.path.isfile(place)), None)
         if file is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from nearfar_kit.errors import UserError
 from nearfar_kit.json_files import read_json
+from nearfar_kit.paths import inside
 from nearfar_medical.cases import Case, DataSet, Role, case_name, stem_of, subject_of
 from nearfar_medical.codes import LARGEST, MOST
 
@@ -87,15 +88,10 @@ def file_inside(root: Path, text: Any, where: str) -> Path:
 
     Links are followed: who has put a data set together of links wants them read.
     """
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise UserError(f"{where} is {_short(text)}; expected the path of a file")
-    base = os.path.abspath(root)
-    path = os.path.normpath(os.path.join(base, text))
-    if os.path.commonpath([base, path]) != base:
-        raise UserError(f"{where}: {text!r} lies outside {root}; expected a path within")
-    if not os.path.isfile(path):
+    path = inside(root, text, where)
+    if not os.path.isfile(path):  # no error of a name that is too long
         raise UserError(f"{where}: {text!r}: no such file in {root}")
-    return root / os.path.relpath(path, base)
+    return path
 
 
 def read_object(file: Path) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from nearfar_kit.errors import UserError
 from nearfar_kit.json_files import read_json
+from nearfar_kit.paths import inside
 from nearfar_speech.clip import Clip, ClipSet, Fault
-from nearfar_speech.readers.paths import inside
 from nearfar_speech.readers.rows import text_of
 from nearfar_speech.readers.semantics import intent_word, parse_slots
 

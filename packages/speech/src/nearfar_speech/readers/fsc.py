@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nearfar_kit.paths import inside
 from nearfar_speech.clip import Clip, ClipSet
-from nearfar_speech.readers.paths import inside
 from nearfar_speech.readers.rows import csv_rows, text_of
 from nearfar_speech.readers.semantics import intent_word
 

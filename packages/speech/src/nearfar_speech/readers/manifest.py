@@ -8,8 +8,8 @@ from typing import Any
 
 from nearfar_kit.errors import UserError
 from nearfar_kit.json_files import read_json
+from nearfar_kit.paths import inside
 from nearfar_speech.clip import Clip, ClipSet
-from nearfar_speech.readers.paths import inside
 from nearfar_speech.readers.rows import Row, csv_rows, text_of
 from nearfar_speech.readers.semantics import Meaning, intent_word, parse_semantics, parse_slots
 
@@ -147,7 +147,7 @@ def _clip(row: dict[str, Any], where: str, root: Path, split: str) -> Clip:
     if own and own not in _SPLITS:
         raise UserError(f"{where}: split is {own!r}; expected train, valid or test")
     return Clip(
-        inside(root, place, where),
+        inside(root, place, where, hint=", or a data_root that holds it"),
         intent,
         parse_slots(ours.get("slots"), where) or meaning.slots,
         text_of(ours, "transcript", where, needed=False),

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.paths import inside
 from nearfar_speech.clip import Clip, ClipSet, Slots
-from nearfar_speech.readers.paths import inside
 from nearfar_speech.readers.rows import json_lines, text_of
 from nearfar_speech.readers.semantics import intent_word
 
