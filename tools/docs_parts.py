@@ -18,7 +18,7 @@ import os
 import re
 import runpy
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 import yaml
@@ -123,14 +123,17 @@ def settings_table(module: Any) -> str:
 
 def kind(field: Any) -> str:
     """The type and the bounds of a setting in words."""
+    return f"{in_words(field.annotation)} {bounds(field)}".strip()
+
+
+def bounds(field: Any) -> str:
     signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
-    bounds = [
+    return ", ".join(
         f"{sign} {getattr(rule, name)}"
         for rule in field.metadata
         for name, sign in signs.items()
         if hasattr(rule, name)
-    ]
-    return f"{in_words(field.annotation)} {', '.join(bounds)}".strip()
+    )
 
 
 def in_words(annotation: Any) -> str:
@@ -138,10 +141,15 @@ def in_words(annotation: Any) -> str:
 
     >>> in_words(int | None), in_words(tuple[float, float]), in_words(Literal["a", True])
     ('int or null', '2 of float', '`a`, `true`')
+    >>> from pydantic import Field
+    >>> in_words(tuple[Annotated[int, Field(ge=1, le=8)], ...])
+    'list of int ≥ 1, ≤ 8'
     """
     inner = get_args(annotation)
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{as_yaml(value)}`" for value in inner)
+    if get_origin(annotation) is Annotated:
+        return f"{in_words(inner[0])} {bounds(inner[1])}"
     if get_origin(annotation) is tuple:
         of = in_words(inner[0])
         return f"list of {of}" if inner[-1] is Ellipsis else f"{len(inner)} of {of}"

@@ -117,6 +117,23 @@ class TestJudges:
         assert len(err.strip().splitlines()) == 1
         assert not out.exists()
 
+    def test_no_judge_is_asked_where_a_table_is_trusted(self):
+        class Never:
+            name = "never"
+
+            def __call__(self, questions):
+                assert questions == []
+                return []
+
+        trusting = load_settings(TablesSettings, overrides=["epochs=0", "priority=[b]"])
+        left, right = A.select("name", "street"), B.rename({"Name": "name"}).drop("stars")
+        found = integrate({"a": left, "b": right}, settings=trusting, judge=Never())
+        assert found.conflicts["method"].unique().to_list() == ["priority"]
+        for _, own in found.sets.group_by("set"):
+            of_b = own.filter(pl.col("table") == "b")["row"].to_list()
+            if of_b:
+                assert found.table.row(own["set"][0]) == right.row(of_b[0])
+
     def test_integrate_takes_one(self):
         class Last:
             name = "last"
@@ -478,6 +495,9 @@ class TestCommands:
             (["integrate", "--data", "LAKE", "--align", "z.x=y"], "no table 'z'"),
             (["integrate", "--data", "LAKE", "--set", "epoch=1"], "the nearest is epochs"),
             (["integrate", "--data", "LAKE", "--ending", "xls"], "expected csv or parquet"),
+            (["integrate", "--data", "LAKE", "--set", "priority=[z]"], "priority: no table 'z'"),
+            (["resolve", "--data", "LAKE/a.csv", "--sets", "city", "--out", "o.csv", "--set",
+              "priority=[z]"], "expected --source, the column of their names"),
             (["match", "--data", "LAKE/a.csv", "--source", "x", "--out", "o.csv"], "no column 'x'"),
             (["match", "--data", "LAKE/a.csv", "--pairs", "LAKE/b.csv", "--out", "o.csv"],
              "no column 'left'"),

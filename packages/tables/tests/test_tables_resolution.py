@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nearfar_kit.errors import UserError
 from nearfar_tables.canonical import canonical, kind_of
 from nearfar_tables.fusion import accuracy, read_book, read_flights
-from nearfar_tables.resolution import RESOLVERS, resolve
+from nearfar_tables.resolution import RESOLVERS, ranks, resolve
 from nearfar_tables.truth import METHODS, Claims, accu, crh, slimfast, truth_finder, vote
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data" / "tables"
@@ -224,6 +224,30 @@ class TestResolve:
     def test_two_sources_are_not_weighed(self):
         found = resolve(FRAME, SETS, source=np.array([0, 1, 0, 1, 0]), method="accu")
         assert found.conflicts["method"].to_list() == ["vote"]
+
+    def test_trusted_tables_have_their_say_in_their_own_words(self):
+        frame = pl.DataFrame({"name": ["Bob", "bob", "Rob", "Bobby"], "age": [None, "3", "4", "4"]})
+        names, sets = pl.Series(["a", "b", "c", "d"]), np.zeros(4, dtype=int)
+
+        def told(*priority):
+            rank = ranks(names, priority)
+            found = resolve(frame, sets, source=np.arange(4), method="vote", rank=rank)
+            return found.table.rows()[0], found.cells["method"].to_list(), found.open.to_list()
+
+        assert told() == (("Bob", "4"), ["vote", "vote"], [True, True])
+        assert told("c") == (("Rob", "4"), ["priority"] * 2, [False] * 2)
+        assert told("b") == (("bob", "3"), ["priority"] * 2, [False] * 2)
+        # What the first does not know the next tells, and without one the resolver.
+        assert told("a", "b") == (("Bob", "3"), ["priority"] * 2, [False] * 2)
+        assert told("a") == (("Bob", "4"), ["priority", "vote"], [False, True])
+        with pytest.raises(UserError, match="no table 'e'; expected some of a, b, c, d"):
+            ranks(names, ["e"])
+
+    def test_two_rows_of_one_trusted_table_are_decided_between(self):
+        frame = pl.DataFrame({"age": ["3", "4", "4", "5", "5", "5"]})
+        names = pl.Series(["a", "a", "a", "b", "b", "b"])
+        found = resolve(frame, np.zeros(6, dtype=int), method="vote", rank=ranks(names, ["a"]))
+        assert (found.table["age"].item(), found.cells["method"].item()) == ("4", "vote")
 
     def test_an_unknown_method(self):
         with pytest.raises(UserError, match="expected one of vote, truthfinder, crh, accu"):

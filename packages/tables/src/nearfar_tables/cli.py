@@ -239,7 +239,7 @@ def match(
     from nearfar_tables.matching import match as run_matching
     from nearfar_tables.writers import write
 
-    frame, origin = _rows_and_source(data, source)
+    frame, origin, _ = _rows_and_source(data, source)
     labels = None
     if pairs is None:
         candidates = block(
@@ -333,10 +333,11 @@ def resolve(
     import polars as pl
 
     from nearfar_tables.report import by_whom
+    from nearfar_tables.resolution import ranks
     from nearfar_tables.resolution import resolve as run_resolution
     from nearfar_tables.writers import write
 
-    frame, origin = _rows_and_source(data, source)
+    frame, origin, whose = _rows_and_source(data, source)
     if sets not in frame.columns:
         frame, sets = frame.with_columns(_grouped(data, sets, frame)), "set"
     if frame[sets].null_count():
@@ -348,7 +349,14 @@ def resolve(
     rank = np.argsort(np.argsort(first))
     names = frame[sets].gather(np.sort(first).tolist())
     rows = frame.drop(sets)
-    found = run_resolution(rows, rank[number], source=origin, method=settings.resolver, seed=seed)
+    trusted = None
+    if settings.priority:
+        if whose is None:
+            raise UserError("priority: names tables; expected --source, the column of their names")
+        trusted = ranks(whose, settings.priority)
+    found = run_resolution(
+        rows, rank[number], source=origin, method=settings.resolver, rank=trusted, seed=seed
+    )
     if judge is not None or dry_run:
         from nearfar_tables.conflicts import decide, estimate, questions_of
 
@@ -527,8 +535,8 @@ def _alignment(given: list[str] | None) -> dict[str, dict[str, str]]:
 
 def _rows_and_source(
     path: Path, source: str | None
-) -> tuple[pl.DataFrame, NDArray[np.int64] | None]:
-    """A table without its source column, and that column as numbers."""
+) -> tuple[pl.DataFrame, NDArray[np.int64] | None, pl.Series | None]:
+    """A table without its source column, and that column as numbers and as names."""
     import numpy as np
     import polars as pl
 
@@ -536,11 +544,11 @@ def _rows_and_source(
 
     frame = read(path).frame
     if source is None:
-        return frame, None
+        return frame, None, None
     if source not in frame.columns:
         raise UserError(f"{path}: no column {source!r}; expected one of {', '.join(frame.columns)}")
-    names = _cast(path, frame, source, pl.String).fill_null("").to_numpy()
-    return frame.drop(source), np.unique(names, return_inverse=True)[1]
+    names = _cast(path, frame, source, pl.String).fill_null("")
+    return frame.drop(source), np.unique(names.to_numpy(), return_inverse=True)[1], names
 
 
 def _grouped(data: Path, sets: str, frame: pl.DataFrame) -> pl.Series:

@@ -15,7 +15,7 @@ from nearfar_tables.conflicts.decision import decide
 from nearfar_tables.conflicts.demonstrations import questions_of
 from nearfar_tables.conflicts.question import Judge
 from nearfar_tables.matching import Scored
-from nearfar_tables.resolution import resolve
+from nearfar_tables.resolution import ranks, resolve
 from nearfar_tables.settings import TablesSettings
 from nearfar_tables.source import Kind
 from nearfar_tables.union import OuterUnion
@@ -98,7 +98,10 @@ def result_of(
         origin: [N] the table of each row.
     """
     source = origin if len(np.unique(origin)) > 1 else None
-    resolved = resolve(union.frame, sets, source=source, method=settings.resolver, seed=seed)
+    rank = ranks(union.rows["table"], settings.priority) if settings.priority else None
+    resolved = resolve(
+        union.frame, sets, source=source, method=settings.resolver, rank=rank, seed=seed
+    )
     if judge is not None:
         asked = questions_of(
             resolved, demonstrations=settings.demonstrations, least=settings.least_nats,

@@ -26,6 +26,7 @@ from nearfar_tables.integration import Result, result_of
 from nearfar_tables.matching import Scored, learn
 from nearfar_tables.pair_model import PairModel
 from nearfar_tables.readers import read_all, read_typed
+from nearfar_tables.resolution import ranks
 from nearfar_tables.settings import TablesSettings
 from nearfar_tables.source import Kind, SourceTable
 from nearfar_tables.union import OuterUnion, outer_union
@@ -103,6 +104,7 @@ class Lake:
         settings = settings or load_settings(TablesSettings)
         sources = read_all(tables)
         union = outer_union(sources, align(sources, columns))
+        ranks(union.rows["table"], settings.priority)  # refused before the work
         origin = _origin(union)
         across = origin if len(sources) > 1 else None
         kept = None if folder is None else folder / CANDIDATES

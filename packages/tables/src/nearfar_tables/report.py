@@ -99,8 +99,8 @@ def ties(result: Result) -> list[str]:
     what = "tie" if tied == 1 else "ties"
     return [
         f"{tied} {what} of two tables: the first table's value ({sets['table'][0]}) was taken, "
-        "since no third table tells who is right; --set resolver=longest or random, or --judge, "
-        "decides otherwise, and tables come in the order of their names"
+        "since no third table tells who is right; --set priority=[TABLE] prefers another, "
+        "--set resolver=longest, or --judge, decides otherwise"
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +14,11 @@ from nearfar_tables.canonical import canonical, kind_of
 from nearfar_tables.cells import texts_of
 from nearfar_tables.truth import METHODS, Claims
 
-__all__ = ["RESOLVERS", "Resolution", "resolve"]
+__all__ = ["PRIORITY", "RESOLVERS", "Resolution", "ranks", "resolve"]
 
 Ints = NDArray[np.int64]
 RESOLVERS = (*METHODS, "longest", "first", "random")
+PRIORITY = "priority"  # the method of a cell that the order of tables decides
 FEWEST_SOURCES = 3  # with two, each is as trustworthy as the other
 
 
@@ -27,8 +29,8 @@ class Resolution:
     Attributes:
         table: [sets, columns], types as they were.
         cells: a row for each set and column: ``set``, ``column``, ``value``, ``method``
-            (``agreed``, ``absent``, or the resolver), ``confidence``, ``rows`` that say so,
-            ``candidates`` and ``support``, the rows for each.
+            (``agreed``, ``absent``, ``priority``, or the resolver), ``confidence``, ``rows`` that
+            say so, ``candidates`` and ``support``, the rows for each.
     """
 
     table: pl.DataFrame
@@ -39,6 +41,30 @@ class Resolution:
         """The cells for which rows say different things."""
         return self.cells.filter(pl.col("candidates").list.len() > 1)
 
+    @property
+    def open(self) -> pl.Series:
+        """[cells]: for which rows say different things and no order of tables decides."""
+        return self.cells.select(
+            (pl.col("candidates").list.len() > 1) & (pl.col("method") != PRIORITY)
+        ).to_series()
+
+
+def ranks(names: pl.Series, priority: Sequence[str]) -> Ints:
+    """[N]: how trusted each row's table is: 0 most, alike those that ``priority`` does not name.
+
+    Args:
+        names: [N] of tables.
+
+    Raises:
+        UserError: a table of ``priority`` is not there.
+    """
+    there = names.unique(maintain_order=True).to_list()
+    for name in priority:
+        if name not in there:
+            raise UserError(f"priority: no table {name!r}; expected some of {', '.join(there)}")
+    order = {name: place for place, name in enumerate(dict.fromkeys(priority))}
+    return np.array([order.get(name, len(order)) for name in names.to_list()], np.int64)
+
 
 def resolve(
     frame: pl.DataFrame,
@@ -47,6 +73,7 @@ def resolve(
     source: Ints | None = None,
     method: str = "accu",
     kinds: dict[str, str] | None = None,
+    rank: Ints | None = None,
     seed: int = 0,
 ) -> Resolution:
     """One value a set and column.
@@ -58,6 +85,8 @@ def resolve(
         frame: N rows. sets: [N], from 0, without gaps. source: [N] who says a row; None: its own.
         method: of ``RESOLVERS``. Trust in sources is learnt over all columns together.
         kinds: column -> type, for those that :func:`kind_of` should not guess.
+        rank: [N] of :func:`ranks`: between values the resolver decides only where rows of the
+            least rank say several.
 
     Raises:
         UserError: an unknown method.
@@ -65,13 +94,14 @@ def resolve(
     if method not in RESOLVERS:
         raise UserError(f"resolver {method!r}: expected one of {', '.join(RESOLVERS)}")
     source = np.arange(frame.height) if source is None else source
+    trusted = np.zeros(frame.height, np.int64) if rank is None else rank
     values = pl.concat(
-        _values(texts_of(frame[name]), sets, place, (kinds or {}).get(name))
+        _values(texts_of(frame[name]), sets, trusted, place, (kinds or {}).get(name))
         for place, name in enumerate(frame.columns)
     )
     confidence, used = _confidence(values, source, method, seed)
     # Of each set and column the values, the best first.
-    order = ("place", "set", -pl.col("confidence"), -pl.col("support"), "first")
+    order = ("place", "set", "rank", -pl.col("confidence"), -pl.col("support"), "first")
     cells = (
         values.with_columns(confidence=confidence)
         .sort(order)
@@ -80,6 +110,7 @@ def resolve(
             pl.col("text").first().alias("value"), pl.col("confidence").first(),
             pl.col("rows").first(), pl.col("text").alias("candidates"), pl.col("support"),
             pl.col("surface").first(),
+            (pl.col("rank") == pl.col("rank").first()).sum().alias("equals"),
         )
     )  # fmt: skip
     every = pl.DataFrame({"set": np.arange(int(sets.max(initial=-1)) + 1)}).join(
@@ -93,7 +124,8 @@ def resolve(
         pl.Series("column", frame.columns, dtype=pl.String).gather(cells["place"]),
         "value",
         method=pl.when(many.is_null()).then(pl.lit("absent"))
-        .when(many > 1).then(pl.lit(used)).otherwise(pl.lit("agreed")),
+        .when((many > 1) & (pl.col("equals") == 1) & pl.lit(rank is not None))
+        .then(pl.lit(PRIORITY)).when(many > 1).then(pl.lit(used)).otherwise(pl.lit("agreed")),
         confidence=pl.when(many > 1).then("confidence").otherwise(1.0),
         rows=pl.col("rows").fill_null(empty),
         candidates=pl.col("candidates").fill_null(pl.lit([], dtype=pl.List(pl.String))),
@@ -106,13 +138,13 @@ def resolve(
     return Resolution(table, told)
 
 
-def _values(texts: pl.Series, sets: Ints, place: int, kind: str | None) -> pl.DataFrame:
+def _values(texts: pl.Series, sets: Ints, rank: Ints, place: int, kind: str | None) -> pl.DataFrame:
     """What each set says of a column: a row for each form, by its first row.
 
     Returns:
-        ``place``, ``set``, ``first``, ``rows`` and ``support`` (how many); ``surface``, the row
-        that writes it as most do (of equals the longest, then the first), its ``text``, and
-        ``length``, that of the longest way of writing it.
+        ``place``, ``set``, ``first``, ``rows``, ``support`` (how many) and the least ``rank``;
+        ``surface``, the row that writes it as most of that rank do (of equals the longest, then
+        the first), its ``text``, and ``length``, that of the longest way of writing it.
     """
     distinct = texts.unique(maintain_order=True).drop_nulls().to_list()
     kind = kind or kind_of(distinct, texts.name)
@@ -120,20 +152,23 @@ def _values(texts: pl.Series, sets: Ints, place: int, kind: str | None) -> pl.Da
         {"text": distinct, "form": [canonical(text, kind) for text in distinct]},
         schema={"text": pl.String, "form": pl.String},
     )
-    said = pl.DataFrame({"set": sets, "row": np.arange(len(sets)), "text": texts}).join(
-        forms.drop_nulls(), on="text"
-    )
+    said = pl.DataFrame(
+        {"set": sets, "row": np.arange(len(sets)), "rank": rank, "text": texts}
+    ).join(forms.drop_nulls(), on="text")
     ways = (
-        said.group_by("set", "form", "text")
+        said.group_by("set", "form", "rank", "text")
         .agg(pl.col("row").min().alias("surface"), pl.len().alias("times"))
         .with_columns(length=pl.col("text").str.len_chars().cast(pl.Int64))
-        .sort(-pl.col("times").cast(pl.Int64), -pl.col("length"), "surface")
+        .sort("rank", -pl.col("times").cast(pl.Int64), -pl.col("length"), "surface")
         .group_by("set", "form", maintain_order=True)
         .agg(pl.col("surface", "text").first(), pl.col("length").max())
     )
     rows = (
         said.sort("row").group_by("set", "form", maintain_order=True)
-        .agg(pl.col("row").alias("rows"), pl.len().cast(pl.Int64).alias("support"))
+        .agg(
+            pl.col("row").alias("rows"), pl.len().cast(pl.Int64).alias("support"),
+            pl.col("rank").min(),
+        )
         .with_columns(first=pl.col("rows").list.first())
     )  # fmt: skip
     return (
@@ -141,7 +176,7 @@ def _values(texts: pl.Series, sets: Ints, place: int, kind: str | None) -> pl.Da
         .sort("first")
         .select(
             pl.lit(place, dtype=pl.Int64).alias("place"), "set", "first", "rows", "support",
-            "surface", "text", "length",
+            "rank", "surface", "text", "length",
         )
     )  # fmt: skip
 

@@ -98,3 +98,6 @@ class TablesSettings(Settings):
         "vote", "truthfinder", "crh", "accu", "slimfast", "longest", "first", "random"
     ] = "accu"  # fmt: skip
     """What decides between values where no judge is asked."""
+    priority: tuple[str, ...] = ()
+    """Tables by name, the most trusted first: what they say stands, whatever others and a judge
+    say; null cells of theirs are filled by others."""

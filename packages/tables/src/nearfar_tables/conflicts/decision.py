@@ -36,7 +36,7 @@ def decide(
         ValueError: another number of questions or answers than conflicts.
     """
     cells = resolution.cells
-    places = (cells["candidates"].list.len() > 1).arg_true().to_list()
+    places = resolution.open.arg_true().to_list()
     answers = judge(questions)
     if not len(places) == len(questions) == len(answers):
         raise ValueError(

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from nearfar_kit.errors import UserError
@@ -30,7 +29,7 @@ def questions_of(
     selection: Selection = "weighted",
     seed: int = 0,
 ) -> list[Question]:
-    """A question for each conflict, in the order of ``resolution.conflicts``.
+    """A question for each conflict that is ``resolution.open``, in their order.
 
     A thing is known by what its rows agree on or most of them say. Examples are other things whose
     value is not in doubt; none is the thing itself.
@@ -77,7 +76,7 @@ class _Things:
     """The resolved things by attribute: texts, codes, and where a value is found again."""
 
     def __init__(self, resolution: Resolution) -> None:
-        self.cells = resolution.cells
+        self.cells, self.open = resolution.cells, resolution.open
         self.texts: dict[str, list[str | None]] = {}
         self.codes: dict[str, NDArray[np.int64]] = {}
         self.sure: dict[str, NDArray[np.int64]] = {}
@@ -91,7 +90,7 @@ class _Things:
         self.places = {name: _Places(codes) for name, codes in self.codes.items()}
 
     def conflicts(self) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-        found = self.cells.filter(pl.col("candidates").list.len() > 1)
+        found = self.cells.filter(self.open)
         for number, name, candidates in found.select("set", "column", "candidates").iter_rows():
             yield number, name, tuple(candidates)
 
