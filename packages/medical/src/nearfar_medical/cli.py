@@ -219,7 +219,7 @@ def train(
     model = _save(run, network, settings, classes, network.depths + 1, seen)
     run.log("trained", best=tuning.best, step=tuning.best_step)
     if split.test:
-        _test(run, metrics, model, split.test, data.stem, seed, quiet, held_out=True)
+        _test(run, metrics, model, split.test, data.stem, seed, quiet, split=split)
     end(run)
 
 
@@ -524,7 +524,7 @@ def _test(
     seed: int,
     quiet: bool,
     *,
-    held_out: bool = False,
+    split: Any = None,
 ) -> None:
     """Scores, pictures and page of a model on labelled cases."""
     from nearfar_medical.report import write_test_report
@@ -532,9 +532,7 @@ def _test(
 
     if note := overlap(model.seen, cases).note():
         tell(note)
-    table = write_test_report(
-        run, metrics, model, cases, dataset, seed, held_out=held_out, quiet=quiet
-    )
+    table = write_test_report(run, metrics, model, cases, dataset, seed, split=split, quiet=quiet)
     Console().print(table.terminal())
 
 

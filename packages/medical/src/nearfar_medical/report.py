@@ -19,11 +19,13 @@ from nearfar_medical.codes import codes_of
 from nearfar_medical.predict import predict_case, score_labelled
 from nearfar_medical.scores import Score, mean_scores, write_scores
 from nearfar_medical.seen import Overlap, Seen, overlap
+from nearfar_medical.split import Split
 from nearfar_medical.volume import Volume, read_mask
 from nearfar_medical.weights import Model
 
 __all__ = ["overlay", "write_test_report"]
 
+NAMED = 10  # cases of each part
 SHOWN = 3  # cases: the best, the middle one and the worst
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 
@@ -36,15 +38,16 @@ def write_test_report(
     dataset: str,
     seed: int,
     *,
-    held_out: bool = False,
+    split: Split | None = None,
     quiet: bool = True,
 ) -> Table:
     """Segments labelled cases and writes scores, pictures, metrics and the page; gives a table.
 
     Args:
-        held_out: whether they are of subjects that the training itself was kept from; what the
-            model had seen before that, its names tell.
+        split: of the training, whose held-out subjects they are; what the model had seen before
+            that, its names tell.
     """
+    held_out = split is not None
     among = overlap(model.seen, cases)
     rows: list[Score] = []
     with Progress("test", len(cases), quiet=quiet) as bar:
@@ -74,7 +77,9 @@ def write_test_report(
         else "Segmentation of labelled volumes",
         "Not a medical device: for research alone.",
     )
-    report.section("How well structures are found", *_taught(model.seen), *_told(among, held_out))
+    report.section(
+        "How well structures are found", *_taught(model.seen, split), *_told(among, held_out)
+    )
     report.table(table)
     for case in _shown(rows, cases):
         found, volume, grid = predict_case(model, case)
@@ -93,14 +98,26 @@ def write_test_report(
     return table
 
 
-def _taught(seen: Seen | None) -> list[str]:
-    """By how many volumes the model was taught."""
+def _taught(seen: Seen | None, split: Split | None) -> list[str]:
+    """By which volumes the model was taught; a model keeps no names, so later by how many alone."""
     if seen is None:
         return []
+    learnt, chose = "", ""
+    if split is not None:
+        learnt = _named(split.training_labelled, len(seen.labelled))
+        chose = _named(split.validation, len(seen.validation))
     return [
-        f"Learned from {len(seen.labelled)} labelled volumes; {len(seen.validation)} more chose "
-        f"the weights, and {len(seen.images)} were looked at in pre-training."
+        f"Learned from {len(seen.labelled)} labelled volumes{learnt}; {len(seen.validation)} more "
+        f"chose the weights{chose}, and {len(seen.images)} were looked at in pre-training."
     ]
+
+
+def _named(cases: Sequence[Case], count: int) -> str:
+    """Their names, where they are all; weights that were begun with have seen others."""
+    if len(cases) != count or not cases:
+        return ""
+    more = f" and {count - NAMED} more" if count > NAMED else ""
+    return f" ({', '.join(case.name for case in cases[:NAMED])}{more})"
 
 
 def _told(among: Overlap, held_out: bool) -> list[str]:
