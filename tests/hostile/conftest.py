@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # test files use hostile_files.py
@@ -13,17 +12,7 @@ from hostile_files import CRADLE, Cradle
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _imported():
-    """Forks begin with all of it in memory; what a fork takes more is the file's doing."""
-    import torch
-
-    for module in ("bundle.bench", "bundle.construct", "bundle.train", "dna.bench", "dna.train",
-                   "dna.write_bins", "har.train", "medical.train", "medical.sepclr.separate",
-                   "seqrec.bench", "seqrec.train", "speech.continual", "tables.bench.run",
-                   "tables.conflicts.server", "tables.lake", "tables.report"):  # fmt: skip
-        import_module(f"nearfar_{module}")
-
-    torch.set_num_threads(1)  # threads don't outlive a fork
+def _cradle():
     CRADLE.append(Cradle())
     yield
     CRADLE.pop().close()
