@@ -25,7 +25,7 @@ from nearfar_bundle.sentences import told_by_sentences
 from nearfar_bundle.settings import BundleSettings
 from nearfar_kit.arrays import names_array
 from nearfar_kit.checkpoint import check_kinds, load_checkpoint, restored, save_checkpoint
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_kit.settings import load_settings
 
 __all__ = ["Builder"]
@@ -203,7 +203,7 @@ class Builder:
             )  # fmt: skip
             _check(found)
         except (RuntimeError, LookupError, TypeError, AttributeError, ValueError) as error:
-            first = str(error).splitlines()[0]
+            first = first_line(error)
             raise UserError(f"{path}: its weights do not fit its settings ({first})") from None
         return found
 

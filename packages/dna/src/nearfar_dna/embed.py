@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from nearfar_dna.composition import Floats
 from nearfar_dna.model import DnaModel
 from nearfar_dna.readers import Sequence, Tally, read_sequences
+from nearfar_kit.arrays import read_array
 from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
 from nearfar_kit.progress import Progress
@@ -151,6 +152,6 @@ def read_embedding(path: Path) -> tuple[list[str], Floats]:
     """Ids and rows that :func:`embed_to` wrote."""
     if path.suffix == ".npy":
         ids = path.with_suffix(".ids.txt").read_text(encoding="utf-8").splitlines()
-        return ids, np.load(path, allow_pickle=False)
+        return ids, read_array(path)
     frame = pl.read_parquet(path)
     return frame["id"].to_list(), frame["embedding"].to_numpy()

@@ -27,7 +27,7 @@ from nearfar_dna.pretrained import KeyReport, is_pretrained, read_pretrained
 from nearfar_dna.settings import DnaSettings
 from nearfar_dna.tokenizer import tokenizer_of
 from nearfar_kit.checkpoint import load_checkpoint, restored, save_checkpoint
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_kit.run import model_of
 from nearfar_kit.settings import load_settings
 
@@ -133,7 +133,7 @@ class DnaModel:
             own = restored(lambda: new_encoder(settings, tokenizer), state["encoder"])
             learnt_from = [(str(mark), str(name)) for mark, name in state.get("learnt_from", ())]
         except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            first = (str(error) or type(error).__name__).splitlines()[0]
+            first = first_line(error)
             raise UserError(f"{path}: does not hold together ({first})") from None
         return cls(settings, own, learnt_from=learnt_from)
 

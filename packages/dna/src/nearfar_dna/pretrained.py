@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nearfar_dna.encoders import DnabertEncoder
 from nearfar_dna.tokenizer import read_tokenizer
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_kit.json_files import read_json
 
 __all__ = ["KeyReport", "is_pretrained", "read_pretrained", "take_weights"]
@@ -140,7 +140,7 @@ def read_pretrained(
         report = _compared(claimed, weights)[0]
         encoder = DnabertEncoder(tokenizer, **sizes) if report.whole else claimed
     except (ValueError, RuntimeError, OverflowError, TypeError) as error:
-        raise UserError(f"{folder}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{folder}: {first_line(error)}") from None
     if not report.whole:
         raise UserError(f"{folder}: is not all of a DNABERT-2 encoder; {'; '.join(report.lines())}")
     take_weights(encoder, weights)

@@ -9,7 +9,7 @@ from typing import Any
 from tokenizers import Tokenizer, models, trainers
 
 from nearfar_dna.alphabet import Codes, decode
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_kit.json_files import parse_json
 from nearfar_kit.settings import in_short
 from nearfar_kit.text_files import read_text
@@ -99,7 +99,7 @@ def tokenizer_of(text: str, where: str) -> Tokenizer:
     try:
         return Tokenizer.from_str(text)
     except Exception as error:  # tokenizers has no exception of its own
-        raise UserError(f"{where}: is no tokenizer.json ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{where}: is no tokenizer.json ({first_line(error)})") from None
 
 
 def _is_tame(node: dict[str, Any], known: tuple[str, ...]) -> bool:

@@ -17,7 +17,7 @@ from nearfar_har.scale import Scale
 from nearfar_har.windows import Windows
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_kit.digests import digest
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 
 __all__ = ["HarModel"]
 
@@ -146,7 +146,7 @@ class HarModel:
                 subjects=frozenset(state["subjects"]),
             )
         except (RuntimeError, KeyError, TypeError, AttributeError) as error:
-            first = str(error).splitlines()[0]
+            first = first_line(error)
             raise UserError(f"{path}: its weights do not fit its encoder ({first})") from None
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_medical.network import Network
 from nearfar_medical.prepare import Preparation
 from nearfar_medical.seen import Seen
@@ -117,7 +117,7 @@ def load_model(path: Path) -> Model:
         )
         _ = model.preparation
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise UserError(f"{path}: is a damaged model ({reason})") from None
     return model
 
@@ -214,7 +214,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         try:
             kept = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a file of a stranger brings about
-            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            text = first_line(error)
             raise UserError(f"{path}: holds more than tensors, or is damaged ({text})") from None
     for key in ("weights", "state_dict", "model", "network_weights"):
         if isinstance(kept, Mapping) and isinstance(kept.get(key), Mapping):

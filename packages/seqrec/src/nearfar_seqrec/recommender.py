@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nearfar_kit.arrays import names_array
 from nearfar_kit.checkpoint import check_kinds, load_checkpoint, restored, save_checkpoint
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_kit.settings import load_settings
 from nearfar_seqrec.features import ItemFeatures
 from nearfar_seqrec.models import new_model
@@ -145,7 +145,7 @@ class Recommender:
             history, epochs = state["history"], state["epochs"]
             return cls(settings, sequences, model.eval(), history, epochs, features)
         except (RuntimeError, LookupError, TypeError, AttributeError, ValueError) as error:
-            first = str(error).splitlines()[0]
+            first = first_line(error)
             raise UserError(f"{path}: its weights do not fit its settings ({first})") from None
 
 

@@ -14,7 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_speech.clip import FaultKind
 
 __all__ = ["RATE", "Audio", "AudioFault", "inspect_audio", "read_audio", "resample"]
@@ -193,5 +193,5 @@ def _wav_chunks(file: BinaryIO) -> dict[bytes, tuple[int, bytes]]:
 
 
 def _reason(error: BaseException) -> str:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = first_line(error)
     return text.rsplit(": ", 1)[-1].rstrip(".")

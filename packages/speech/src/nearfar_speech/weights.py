@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_speech.continual import new_model
 from nearfar_speech.model import SpeechModel
 from nearfar_speech.settings import SpeechSettings
@@ -69,6 +69,6 @@ def load_model(path: Path | str) -> Trained:
         model = new_model(settings, kept["vocabulary"])
         model.load_state_dict(kept["weights"])
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise UserError(f"{file}: is a damaged model ({reason})") from None
     return Trained(model.eval(), tokens, settings, curriculum)

@@ -23,7 +23,7 @@ from nearfar_kit.command import (
     tell,
 )
 from nearfar_kit.errors import UserError
-from nearfar_kit.printable import printable
+from nearfar_kit.printable import printable_lines
 from nearfar_kit.settings import load_settings
 from nearfar_kit.verb import begin, end, simulated
 from nearfar_tables.settings import TablesSettings
@@ -212,7 +212,7 @@ def match_one(
     lake = _lake(model)
     partners = lake.match_one(content, most=most)
     for partner in partners:
-        typer.echo(_shown(json.dumps(asdict(partner), ensure_ascii=False)))
+        typer.echo(printable_lines(json.dumps(asdict(partner), ensure_ascii=False)))
     if not partners:
         tell(lake.why_none())
 
@@ -366,7 +366,7 @@ def resolve(
         )  # fmt: skip
         if dry_run:
             whole = estimate(asked)
-            typer.echo("\n\n".join(_shown(question.prompt()) for question in asked[:3]))
+            typer.echo("\n\n".join(printable_lines(question.prompt()) for question in asked[:3]))
             typer.echo(f"{whole.prompts} prompts, about {whole.tokens} tokens; nothing was asked")
             return
         judging = _judge(judge, server_model, key_env, cache, budget)
@@ -428,11 +428,6 @@ def bench(
 
 def main() -> None:
     run_app(app)
-
-
-def _shown(text: str) -> str:
-    """Lines for the terminal, which obeys none of what strangers wrote."""
-    return "\n".join(map(printable, text.split("\n")))
 
 
 def _names(given: str | None) -> list[str] | None:

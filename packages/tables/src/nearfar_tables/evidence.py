@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nearfar_kit.arrays import read_array
+from nearfar_kit.arrays import map_array
 from nearfar_kit.atomic import replacing
 from nearfar_kit.errors import UserError
 from nearfar_kit.jobs import do_jobs
@@ -50,18 +50,18 @@ class Evidence:
     def __iter__(self) -> Iterator[tuple[PairFeatures, Floats]]:
         """Features and logits [p], a chunk at a time."""
         for file in self.files:
-            yield self._parted(self._read(file))
+            yield self._parted(np.array(self._mapped(file)))
 
     def take(self, pairs: NDArray[np.int64]) -> tuple[PairFeatures, Floats]:
         """Of some pairs, by number, in ascending order."""
         parts = [
-            self._read(file)[pairs[pairs // CHUNK == place] - place * CHUNK]
+            self._mapped(file)[pairs[pairs // CHUNK == place] - place * CHUNK]
             for place, file in enumerate(self.files)
         ]
         return self._parted(np.concatenate(parts))
 
-    def _read(self, file: Path) -> NDArray[np.float32]:
-        rows = read_array(file)
+    def _mapped(self, file: Path) -> NDArray[np.float32]:
+        rows: NDArray[np.float32] = map_array(file)
         width = self.attributes * len(ATTRIBUTE) + len(RECORD) + 1
         short = file != self.files[-1] and len(rows) != CHUNK
         if rows.dtype != np.float32 or rows.shape[1:] != (width,) or short:

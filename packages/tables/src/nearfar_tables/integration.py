@@ -98,7 +98,7 @@ def result_of(
         origin: [N] the table of each row.
     """
     source = origin if len(np.unique(origin)) > 1 else None
-    rank = ranks(union.rows["table"], settings.priority) if settings.priority else None
+    rank = ranks(union.rows["table"], settings.priority)
     resolved = resolve(
         union.frame, sets, source=source, method=settings.resolver, rank=rank, seed=seed
     )

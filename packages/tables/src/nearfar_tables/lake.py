@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nearfar_kit.arrays import read_array
 from nearfar_kit.atomic import replacing, write_atomic
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_kit.json_files import read_json
 from nearfar_kit.settings import in_short, load_settings
 from nearfar_tables.alignment import align
@@ -177,7 +177,7 @@ class Lake:
         try:
             frame = pl.DataFrame([dict(row)])
         except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
-            told = str(error).splitlines()[0]
+            told = first_line(error)
             raise UserError(f"the row cannot be read ({told}); expected text and numbers") from None
         source = SourceTable(ASKED, frame, "polars")
         union = self._with([source], None)
@@ -255,7 +255,7 @@ class Lake:
             if model is not None and not {*model.columns} <= {*union.frame.columns}:
                 raise ValueError("rows have other columns than were learnt")
         except (ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            first = first_line(error)
             raise UserError(f"{folder}: holds damaged integrated tables ({first})") from None
         return cls(union, sets, model, settings, kind, _none(), (), seed)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from nearfar_kit.checkpoint import load_checkpoint, restored, save_checkpoint
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_kit.settings import load_settings
 from nearfar_tables.calibration import Cut, Mixture
 from nearfar_tables.cells import BUCKETS, Cells
@@ -242,7 +242,7 @@ class PairModel:
             model.check()
             return model
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            first = first_line(error)
             raise UserError(f"{path}: is no model of pairs ({first})") from None
 
 

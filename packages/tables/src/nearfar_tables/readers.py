@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_kit.frames import CELLS_A_BYTE, LEAST_CELLS, check_size
 from nearfar_kit.gzip_files import LEAST, RATIO
 from nearfar_kit.panics import panics_told
@@ -110,7 +110,7 @@ def read_typed(path: Path) -> pl.DataFrame:
                 _check_pages(path)
             frame = pl.read_parquet(path) if parquet else pl.read_ipc(path)
     except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"{path}: is no {kind} file ({reason})") from None
     # A long text that stands in many rows lies there once; as text it would be as many.
     _check(path, sum(map(_letters, frame)), "bytes", LEAST, RATIO)

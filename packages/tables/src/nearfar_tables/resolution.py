@@ -63,7 +63,8 @@ def ranks(names: pl.Series, priority: Sequence[str]) -> Ints:
         if name not in there:
             raise UserError(f"priority: no table {name!r}; expected some of {', '.join(there)}")
     order = {name: place for place, name in enumerate(dict.fromkeys(priority))}
-    return np.array([order.get(name, len(order)) for name in names.to_list()], np.int64)
+    placed = names.replace_strict(order, default=len(order), return_dtype=pl.Int64)
+    return placed.to_numpy()
 
 
 def resolve(
@@ -124,7 +125,7 @@ def resolve(
         pl.Series("column", frame.columns, dtype=pl.String).gather(cells["place"]),
         "value",
         method=pl.when(many.is_null()).then(pl.lit("absent"))
-        .when((many > 1) & (pl.col("equals") == 1) & pl.lit(rank is not None))
+        .when((many > 1) & (pl.col("equals") == 1))
         .then(pl.lit(PRIORITY)).when(many > 1).then(pl.lit(used)).otherwise(pl.lit("agreed")),
         confidence=pl.when(many > 1).then("confidence").otherwise(1.0),
         rows=pl.col("rows").fill_null(empty),

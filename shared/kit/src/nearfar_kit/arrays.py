@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-__all__ = ["check_names", "names_array", "open_arrays", "read_array", "read_tensor"]
+__all__ = ["check_names", "map_array", "names_array", "open_arrays", "read_array", "read_tensor"]
 
 LARGEST = 2**32
 # Bytes that an array of names may always have, and how many times those of the names themselves.
@@ -84,12 +84,12 @@ def open_arrays(path: Path, expected: str, *, largest: int = LARGEST) -> Iterato
         raise UserError(f"{path}: no such file; expected {expected}") from None
     except (OSError, ValueError, KeyError, EOFError, MemoryError, RuntimeError,
             zipfile.BadZipFile) as error:  # fmt: skip
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        told = first_line(error)
         raise UserError(f"{path}: not {expected} ({told})") from error
 
 
-def read_array(path: Path) -> np.ndarray:
-    """The array of an ``.npy``.
+def map_array(path: Path) -> np.ndarray:
+    """The array of an ``.npy``, left on the disk until it is looked at, and not to be written to.
 
     Raises:
         UserError: it cannot be read, is no such file, holds objects or claims to hold more than
@@ -99,12 +99,22 @@ def read_array(path: Path) -> np.ndarray:
 
     try:
         # A map of the file: no memory is taken for what its header claims.
-        return np.array(np.lib.format.open_memmap(path, mode="r"))
+        return np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (ValueError, OverflowError, MemoryError, SyntaxError, TypeError) as error:
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: is no array, or a damaged one ({told})") from None
+        raise UserError(f"{path}: is no array, or a damaged one ({first_line(error)})") from None
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array of an ``.npy``, in memory.
+
+    Raises:
+        UserError: as :func:`map_array`.
+    """
+    import numpy as np
+
+    return np.array(map_array(path))
 
 
 def read_tensor(path: Path) -> Tensor:
@@ -131,7 +141,7 @@ def read_tensor(path: Path) -> Tensor:
     except UserError:
         raise
     except Exception as error:  # whatever a file of a stranger brings about
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        told = first_line(error)
         raise UserError(f"{path}: holds no tensor, or more than one ({told[:200]})") from None
     if not isinstance(found, torch.Tensor) or found.layout != torch.strided:
         raise UserError(f"{path}: holds a {type(found).__name__}; expected one dense tensor")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearfar_kit.atomic import replacing
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_kit.panics import panics_told
-from nearfar_kit.printable import printable
+from nearfar_kit.printable import printable_lines
 from nearfar_kit.spreadsheet import formula_safe
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def read_frame(
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not UTF-8; expected a table saved as such") from None
     except (OSError, pl.exceptions.PolarsError) as error:
-        first = str(error).splitlines()[0]
+        first = first_line(error)
         if "utf-8" in first.lower():
             first = "not UTF-8"
         kind = path.suffix[1:] or "a table"
@@ -123,14 +123,14 @@ def check_text(content: bytes, where: str) -> None:
 
 def _separator(path: Path, given: str | None) -> str:
     with path.open("rb") as file:
-        header = file.readline(1 << 20)
-    check_text(header, str(path))
-    header.decode()
+        first = file.readline(1 << 20)
+    check_text(first, str(path))
+    header = first.decode()
     if given is not None:
         return given
     if path.suffix.lower() == ".tsv":
         return "\t"
-    return max(",", ";", "\t", key=header.decode().count)
+    return max(",", ";", "\t", key=header.count)
 
 
 def _with_points(frame: pl.DataFrame) -> pl.DataFrame:
@@ -149,7 +149,7 @@ def print_frame(frame: pl.DataFrame) -> None:
     """Prints it as CSV that is safe to open in a spreadsheet, and to see on a terminal."""
     text = formula_safe(frame).write_csv()
     if sys.stdout.isatty():
-        text = "".join(f"{printable(line)}\n" for line in text.split("\n")[:-1])
+        text = printable_lines(text)
     sys.stdout.write(text)
 
 

@@ -8,7 +8,7 @@ from logging import CRITICAL
 from pathlib import Path
 from typing import Any
 
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_kit.json_files import read_json
 from nearfar_kit.panics import panics_told
 from nearfar_kit.torchaudio_compat import ensure_torchaudio
@@ -55,7 +55,7 @@ def load_local(folder: Path, kind: str, what: str, *, gguf: str | None = None) -
                 here["use_safetensors"] = True
             model: Any = getattr(transformers, kind).from_pretrained(str(folder), **here)
         except Exception as error:  # of any kind, by what is wrong in which file
-            line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            line = first_line(error)[:200]
             raise UserError(f"{path}: is no {what} ({line})") from None
         finally:
             logging.set_verbosity(loud)

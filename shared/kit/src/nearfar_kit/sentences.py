@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_kit.local_models import load_local
 
 __all__ = ["MINILM", "minilm_is_there", "sentence_vectors", "sentence_width"]
@@ -64,7 +64,9 @@ def sentence_vectors(texts: Sequence[str], encoder: str, *, extra: str) -> NDArr
         try:
             found[rows] = _vectors(tokenizer, model, [texts[n] for n in rows])
         except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-            raise UserError(f"encoder {encoder}: reads no texts ({_first(error)})") from None
+            raise UserError(
+                f"encoder {encoder}: reads no texts ({first_line(error)[:200]})"
+            ) from None
     return found
 
 
@@ -76,10 +78,6 @@ def _vectors(tokenizer: Any, model: Any, texts: list[str]) -> NDArray[np.float32
     mask = tokens["attention_mask"][..., None].to(layer)
     found: NDArray[np.float32] = ((layer * mask).sum(1) / mask.sum(1)).numpy()
     return found
-
-
-def _first(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 @lru_cache(maxsize=1)

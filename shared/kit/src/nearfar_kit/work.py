@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from nearfar import NotFiniteError
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_kit.progress import Progress
 from nearfar_kit.run import RunFolder
 from nearfar_kit.stopping import stops_between_steps
@@ -111,7 +111,7 @@ def carry_out(
             if not isinstance(work.done, int) or work.done < 0:
                 raise ValueError(f"done is {work.done!r}")
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            first = (str(error) or type(error).__name__).splitlines()[0]
+            first = first_line(error)
             raise UserError(f"{file}: does not hold together ({first})") from None
 
     def save() -> None:

@@ -9,7 +9,7 @@ import polars as pl
 
 from nearfar_bundle.catalogue import Floats, Ints
 from nearfar_kit.arrays import check_names, read_array, read_tensor
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_kit.frames import as_text, read_frame
 from nearfar_kit.text_files import read_text
 
@@ -90,7 +90,7 @@ def read_vectors(path: Path) -> Floats:
             found = read_frame(path).to_numpy()
         rows = np.asarray(found, dtype=np.float32)
     except (ValueError, TypeError, RuntimeError) as error:  # text, complex numbers, gradients
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"{path}: holds no vectors ({reason}); expected [items, D]") from None
     if rows.ndim != 2:
         raise UserError(f"{path}: has shape {rows.shape}; expected [items, D]")

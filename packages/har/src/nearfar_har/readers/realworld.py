@@ -18,7 +18,7 @@ import polars as pl
 
 from nearfar_har.clock import TIME_UNITS, Stream, in_order, on_one_clock, sessions, time_unit
 from nearfar_har.recording import Collection, Recording
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_kit.frames import check_text
 
 __all__ = ["ACTIVITIES", "DEVICES", "read_realworld"]
@@ -168,7 +168,7 @@ def _stream(name: str, content: bytes) -> Stream:
         table = pl.read_csv(content, columns=columns, schema_overrides=types)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise UserError(
-            f"{name}: not a table of {', '.join(columns)} with numbers ({_first_line(error)})"
+            f"{name}: not a table of {', '.join(columns)} with numbers ({first_line(error)})"
         ) from error
     if not len(table):
         raise UserError(f"{name}: has no rows; expected samples")
@@ -178,7 +178,3 @@ def _stream(name: str, content: bytes) -> Stream:
     rows = np.arange(2, len(time) + 2)
     seconds = time * TIME_UNITS[time_unit(time, name)]
     return in_order(Stream(seconds, values, name, rows))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nearfar_kit import plots
 from nearfar_kit.atomic import replacing
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_kit.metrics import Metrics, Record, split_key
 from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
@@ -209,7 +209,7 @@ def load_encoders(path: Path) -> tuple[TwoEncoders, SepCLRSettings]:
         encoders = make_encoders(settings, 0)
         encoders.load_state_dict(kept["weights"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(
             f"{path}: holds no encoders of separate, format {FORMAT} ({reason})"
         ) from None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm, pad
 
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
 from nearfar_speech.encoders.encoder import Encoder, padding_mask
 
 __all__ = ["HuggingFace"]
@@ -46,7 +46,7 @@ class HuggingFace(Encoder):
             # Nothing but safetensors: a pickle of a stranger could run anything.
             self.model: Any = AutoModel.from_pretrained(name, use_safetensors=True)
         except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = first_line(error)
             raise UserError(f"encoder {name}: cannot be loaded ({reason})") from None
         self.model.feature_extractor.requires_grad_(False)
         self.model.feature_extractor._requires_grad = False
