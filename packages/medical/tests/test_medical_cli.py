@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 
 from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
 from nearfar_medical.cases import find_cases
+from nearfar_medical.frames import load_frames
 from nearfar_medical.settings import PRESETS, MedicalSettings
 from nearfar_medical.simulate import write_simulated
 from nearfar_medical.weights import load_model
@@ -342,6 +344,23 @@ def test_the_bench_writes_its_table(data, tmp_path):
     assert "gain in mean Dice" in table
     records = json.loads((tmp_path / "b" / "metrics.json").read_text())["records"]
     assert {r["method"] for r in records} == {"baseline", "G^D + L^R", "all labels"}
+
+
+def test_the_bench_takes_each_data_set_of_a_folder(data, tmp_path):
+    write_simulated(tmp_path / "sets" / "other.1", 9)
+    (tmp_path / "sets" / "first").symlink_to(data)
+    shutil.copytree(data / "images", tmp_path / "sets" / "unlabelled")
+    done = medical(
+        "bench", "--data", tmp_path / "sets", "--out", tmp_path / "b", "--profile", "smoke",
+        "--methods", "baseline", "--processes", 1, "--quiet", *QUICK,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"left out: {tmp_path / 'sets' / 'unlabelled'}: no volume has a mask" in done.stderr
+    records = json.loads((tmp_path / "b" / "metrics.json").read_text())["records"]
+    assert {r["dataset"] for r in records} == {"first", "other.1"}
+    prepared = (tmp_path / "b" / "checkpoint").glob("*/frames.safetensors")
+    counts = {file.parent.name: len(load_frames(file)) for file in prepared}
+    assert counts == {"first": 10, "other.1": 9}
 
 
 @pytest.mark.parametrize(

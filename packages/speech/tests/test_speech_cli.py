@@ -306,7 +306,7 @@ def test_the_bench_writes_its_table_and_goes_on(data, tmp_path):
     table = (out / "table.md").read_text()
     assert "| COCONUT | " in table
     assert "gain in accuracy over ER iCaRL" in table
-    jobs = sorted((out / "checkpoint" / "jobs").glob("*.json"))
+    jobs = sorted((out / "checkpoint" / data.name / "jobs").glob("*.json"))
     assert len(jobs) == 4
     records = json.loads((out / "metrics.json").read_text())["records"]
     assert {r["method"] for r in records} == {"offline", "fine-tune", "ER iCaRL", "COCONUT"}
@@ -317,6 +317,26 @@ def test_the_bench_writes_its_table_and_goes_on(data, tmp_path):
     assert before == {job: job.stat().st_mtime_ns for job in jobs[1:]}
     again = json.loads((out / "metrics.json").read_text())["records"]
     assert again == records
+
+
+def test_the_bench_takes_each_data_set_of_a_folder(data, tmp_path):
+    sets = tmp_path / "sets"
+    for name in ("other.1", "silent"):
+        (sets / name).mkdir(parents=True)
+    (sets / "first").symlink_to(data)
+    shutil.copy(data / "train.json", sets / "silent")
+    for split in ("train", "valid", "test"):
+        rows = json.loads((data / f"{split}.json").read_text())
+        kept = {name: row for name, row in rows.items() if row["intent"] != "open"}
+        (sets / "other.1" / f"{split}.json").write_text(json.dumps(kept))
+    (sets / "other.1" / "wavs").symlink_to(data / "wavs")
+    out = tmp_path / "b"
+    call = ["bench", "--data", str(sets), "--out", str(out), "--profile", "smoke",
+            "--methods", "fine-tune", "--processes", "1", "--quiet", *TINY]  # fmt: skip
+    done = CliRunner().invoke(app, call, catch_exceptions=False)
+    assert f"left out: {sets / 'silent'}: no usable clip" in done.stderr
+    records = json.loads((out / "metrics.json").read_text())["records"]
+    assert {r["dataset"] for r in records} == {"first", "other.1"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nearfar_kit.errors import UserError
-from nearfar_kit.layouts import Layout, find_layout, layout_of
+from nearfar_kit.layouts import Layout, data_sets, find_layout, layout_of, set_name
 
 
 def read_file(path: Path, rate: int = 1) -> str:
@@ -47,3 +47,51 @@ def test_mistakes(tmp_path, call, told):
 def test_nothing_there(tmp_path):
     with pytest.raises(UserError, match="a: no such file or folder; expected clips"):
         layout_of(LAYOUTS, tmp_path / "a", expected="clips")
+
+
+class TestDataSets:
+    @pytest.fixture
+    def root(self, tmp_path):
+        (tmp_path / "one" / "in").mkdir(parents=True)
+        (tmp_path / "two.v1" / "in").mkdir(parents=True)
+        (tmp_path / "three").mkdir()
+        (tmp_path / ".hidden" / "in").mkdir(parents=True)
+        (tmp_path / "a.txt").touch()
+        return tmp_path
+
+    def test_itself(self, root):
+        assert data_sets(LAYOUTS, root / "one") == [root / "one"]
+        assert data_sets(LAYOUTS, root / "a.txt") == [root / "a.txt"]
+
+    def test_those_in_a_folder(self, root):
+        assert data_sets(LAYOUTS, root) == [root / "one", root / "two.v1"]
+        files_too = data_sets(LAYOUTS, root, files=True)
+        assert files_too == [root / "a.txt", root / "one", root / "two.v1"]
+
+    def test_a_folder_that_looks_like_one_is_one(self, root):
+        (root / "in").mkdir()
+        assert data_sets(LAYOUTS, root) == [root]
+
+    def test_of_several_layouts_it_holds_data_sets(self, root):
+        deep = Layout("deep", lambda path: any(path.rglob("b.deep")), read_folder)
+        (root / "three" / "b.deep").touch()
+        layouts = {"deep": deep, **LAYOUTS}
+        assert data_sets(layouts, root) == [root / "one", root / "three", root / "two.v1"]
+
+    def test_mistakes(self, root):
+        with pytest.raises(UserError, match="away: no such file or folder; expected a data set"):
+            data_sets(LAYOUTS, root / "away")
+        with pytest.raises(UserError, match="three: no known layout; looked for text: a .txt"):
+            data_sets(LAYOUTS, root / "three")
+        (root / "a.csv").touch()
+        with pytest.raises(UserError, match=r"a\.csv and a\.txt are of one name; expected one"):
+            data_sets(LAYOUTS, root, files=True)
+
+
+def test_names_of_data_sets(tmp_path, monkeypatch):
+    folder = tmp_path / "study.v2"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert set_name(Path(".")) == set_name(folder) == "study.v2"
+    assert set_name(folder / "reads.fasta.gz") == "reads"
+    assert set_name(Path("ml-100k")) == "ml-100k"

@@ -22,6 +22,7 @@ from nearfar_bundle.split import Split
 from nearfar_bundle.train import train
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.jobs import do_jobs, read_jobs, records_from
+from nearfar_kit.layouts import set_name
 from nearfar_kit.metrics import Record, split_key
 from nearfar_kit.sentences import MINILM, minilm_is_there
 from nearfar_kit.settings import load_settings
@@ -119,7 +120,7 @@ def compare(
         large: items; on catalogues of more, models of the literature are run on one split, and
             ablations not. 0: everything on every set.
     """
-    by_name = {path.name: path for path in paths}
+    by_name = {set_name(path): path for path in paths}
     big = {name for name, path in by_name.items() if large and len(read(path)) > large}
     jobs = jobs_of(by_name, methods, splits, seeds, missing, big)
     work = partial(run_job, paths=by_name, parts=parts, settings=settings)

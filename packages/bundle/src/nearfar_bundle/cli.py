@@ -25,6 +25,7 @@ from nearfar_kit.command import (
 )
 from nearfar_kit.errors import UserError
 from nearfar_kit.frames import check_name, print_frame, write_frame
+from nearfar_kit.layouts import set_name
 from nearfar_kit.run import model_of
 from nearfar_kit.settings import load_settings, preset_values
 from nearfar_kit.verb import begin, device_of, end, simulated
@@ -147,12 +148,13 @@ def evaluate(
             "tested here may be among those"
         )
     run, metrics = begin("bundle", "evaluate", out, builder.settings, seed=seed, packages=TOLD)
-    report = Report("Bundle construction", f"{model} on {data.name}.")
+    report = Report("Bundle construction", f"{model} on {set_name(data)}.")
     for name, scorer in _simple(split).items():
         _measure(metrics, scorer, split, name, seed)
     own = _measure(metrics, builder, split, _name(builder.settings), seed)
     caption = (
-        f"{data.name}: {len(split.test)} partial bundles, {builder.size} items; {asked_for(split)}."
+        f"{set_name(data)}: {len(split.test)} partial bundles, {builder.size} items; "
+        f"{asked_for(split)}."
     )
     report.section("All of them side by side", *MEASURES)
     report.table(by_method(metrics.records, [*MAIN, *APART], caption))
@@ -284,20 +286,13 @@ def bench(
     from nearfar_bundle.profiles import PROFILES
     from nearfar_bundle.readers import LAYOUTS
     from nearfar_bundle.report import comparison
+    from nearfar_kit.layouts import data_sets
     from nearfar_kit.report import Report, end_report, write_tables
 
     chosen = profile_of(PROFILES, profile)
     usual = at_hand(chosen.methods)
     names = methods_of(methods, METHODS, usual)
-    if not data.is_dir():
-        raise UserError(f"--data {data}: no such folder; expected data sets")
-    paths = [
-        path
-        for path in [data, *sorted(data.iterdir())]
-        if path.is_dir() and any(layout.fits(path) for layout in LAYOUTS.values())
-    ]
-    if not paths:
-        raise UserError(f"--data {data}: holds no data set of a known layout")
+    paths = data_sets(LAYOUTS, data)
     settings = load_settings(BundleSettings, config, overrides or [], base=chosen.settings)
     shares = chosen.missing if missing is None else _shares(missing)
     run, metrics = begin("bundle", "bench", out, settings, resume=resume, packages=TOLD)

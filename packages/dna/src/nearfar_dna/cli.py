@@ -23,6 +23,7 @@ from nearfar_kit.command import (
     tell,
 )
 from nearfar_kit.errors import UserError
+from nearfar_kit.layouts import set_name
 from nearfar_kit.printable import printable
 from nearfar_kit.settings import load_settings
 from nearfar_kit.verb import begin, device_of, end, simulated
@@ -204,7 +205,7 @@ def evaluate(
         } | binned_species(own, species)  # fmt: skip
         split = split_key(length=length, errors=errors)
         metrics.add(
-            Record(data.stem, split, method, seed, name, value, len(species))
+            Record(set_name(data), split, method, seed, name, value, len(species))
             for name, value in found.items()
         )
         scores[method] = found
@@ -416,7 +417,7 @@ def bench(
     run, metrics = begin("dna", "bench", out, settings, resume=resume, packages=TOLD)
     metrics.add(
         compare(
-            data.name, data, run.checkpoint / "jobs", settings, chosen, names,
+            set_name(data), data, run.checkpoint / "jobs", settings, chosen, names,
             seeds or chosen.seeds, processes=processes_of(processes), quiet=quiet,
         )
     )  # fmt: skip

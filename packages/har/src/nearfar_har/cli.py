@@ -31,6 +31,7 @@ from nearfar_kit.command import (
     tell,
 )  # fmt: skip
 from nearfar_kit.errors import UserError
+from nearfar_kit.layouts import set_name
 from nearfar_kit.run import model_of, refuse_begun
 from nearfar_kit.settings import load_settings
 from nearfar_kit.verb import begin, device_of, end, simulated
@@ -137,7 +138,7 @@ def train(
     )
     model = run_training(rest, settings, seed, run=run, fabric=fabric, quiet=quiet)
     if fabric.is_global_zero:
-        _report(run, metrics, model, rest, test, data.stem, settings, seed)
+        _report(run, metrics, model, rest, test, set_name(data), settings, seed)
         end(run)
 
 
@@ -169,7 +170,7 @@ def evaluate(
             "--subject NAME tests one alone"
         )
     run, metrics = begin("har", "evaluate", out, settings, packages=TOLD)
-    _report(run, metrics, trained, windows, windows, data.stem, settings, 0)
+    _report(run, metrics, trained, windows, windows, set_name(data), settings, 0)
     end(run)
 
 

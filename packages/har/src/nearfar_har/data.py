@@ -16,6 +16,7 @@ from nearfar_har.readers.table import UNNAMED
 from nearfar_har.recording import Collection
 from nearfar_har.settings import HarSettings
 from nearfar_har.windows import Windows, cut_windows
+from nearfar_kit import layouts
 from nearfar_kit.errors import UserError
 
 __all__ = [
@@ -92,22 +93,7 @@ def windows_from(path: Path, settings: HarSettings, **how: Any) -> Windows:
 
 def data_sets(path: Path) -> dict[str, Path]:
     """The data sets at ``path``: itself, or each file and folder in it of a known layout."""
-    if not path.exists():
-        raise UserError(f"--data {path}: no such file or folder; expected a data set")
-    try:
-        return {_name(path): path}
-    except UserError:
-        if not path.is_dir():
-            raise
-    found = {}
-    for child in sorted(path.iterdir()):
-        try:
-            found[_name(child)] = child
-        except UserError:
-            continue
-    if not found:
-        raise UserError(f"--data {path}: holds no data set; expected one of {', '.join(LAYOUTS)}")
-    return found
+    return {_name(found): found for found in layouts.data_sets(LAYOUTS, path, files=True)}
 
 
 def _name(path: Path) -> str:

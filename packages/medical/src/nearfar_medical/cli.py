@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +15,7 @@ from nearfar_kit.bench import (
     methods_of,
     processes_of,
     profile_of,
+    usable,
 )  # fmt: skip
 from nearfar_kit.command import (
     Config,
@@ -30,10 +31,14 @@ from nearfar_kit.command import (
     tell,
 )  # fmt: skip
 from nearfar_kit.errors import UserError
+from nearfar_kit.layouts import data_sets, set_name
 from nearfar_kit.run import model_of
 from nearfar_kit.settings import load_settings, preset_values
 from nearfar_kit.verb import begin, device_of, end, simulated
 from nearfar_medical.settings import PRESETS, MedicalSettings
+
+if TYPE_CHECKING:
+    from nearfar_medical.split import Split
 
 app = new_app("Segmentation of volumes from few labels, by global and local contrast.")
 
@@ -219,7 +224,7 @@ def train(
     model = _save(run, network, settings, classes, network.depths + 1, seen)
     run.log("trained", best=tuning.best, step=tuning.best_step)
     if split.test:
-        _test(run, metrics, model, split.test, data.stem, seed, quiet, split=split)
+        _test(run, metrics, model, split.test, set_name(data), seed, quiet, split=split)
     end(run)
 
 
@@ -280,7 +285,7 @@ def evaluate(
     if not dataset.labelled:
         raise UserError(f"{data}: no volume has a mask; expected labelled ones")
     run, metrics = begin("medical", "evaluate", out, trained.settings, device=device, packages=TOLD)
-    _test(run, metrics, trained, dataset.labelled, data.stem, 0, quiet)
+    _test(run, metrics, trained, dataset.labelled, set_name(data), 0, quiet)
     end(run)
 
 
@@ -329,7 +334,7 @@ def separate(
     )
     table = learn(
         run, metrics, known, held_out, settings, seed, salient=salient or [], common=common or [],
-        dataset=target.stem, fabric=fabric, quiet=quiet,
+        dataset=set_name(target), fabric=fabric, quiet=quiet,
     )  # fmt: skip
     if table is not None:
         Console().print(table.terminal())
@@ -353,12 +358,14 @@ def bench(
     resume: Resume = False,
     quiet: Quiet = False,
 ) -> None:
-    """The paper's comparison: every method, by number of labelled volumes, over draws of them."""
+    """The paper's comparison: every method, by number of labelled volumes, over draws of them; on
+    the data set at --data, or on each one in that folder."""
     from nearfar_kit.report import Report, end_report
     from nearfar_medical.bench import plan_of, run_plan
     from nearfar_medical.comparison import PROFILES, write_comparison
     from nearfar_medical.frames import save_frames
     from nearfar_medical.geometry import filled
+    from nearfar_medical.layouts import LAYOUTS
     from nearfar_medical.methods import METHODS
     from nearfar_medical.prepare import Preparation
     from nearfar_medical.split import split_cases
@@ -367,35 +374,42 @@ def bench(
     settings = load_settings(MedicalSettings, config, overrides or [], base=chosen.settings)
     names = methods_of(methods, METHODS, chosen.methods)
     plan = plan_of(names, chosen.labelled, seeds or chosen.draws)
-    dataset = _cases(
-        data, layout, subjects=subjects, image_suffix=image_suffix, label_suffix=label_suffix
-    )
-    split = split_cases(
-        dataset, labelled=None, validation=settings.validation, test=chosen.test, seed=0
-    )
-    if len(split.training_labelled) < max(chosen.labelled):
-        raise UserError(
-            f"{data}: {len(split.training_labelled)} labelled volumes are left to learn from; "
-            f"expected {max(chosen.labelled)} or more"
+
+    def take(path: Path) -> tuple[str, Split, dict[int, str], MedicalSettings]:
+        dataset = _cases(
+            path, layout, subjects=subjects, image_suffix=image_suffix, label_suffix=label_suffix
         )
-    classes = _classes(dataset)
-    settings = filled(settings, split.pretraining)
+        split = split_cases(
+            dataset, labelled=None, validation=settings.validation, test=chosen.test, seed=0
+        )
+        if len(split.training_labelled) < max(chosen.labelled):
+            raise UserError(
+                f"{path}: {len(split.training_labelled)} labelled volumes are left to learn from; "
+                f"expected {max(chosen.labelled)} or more"
+            )
+        return set_name(path), split, _classes(dataset), filled(settings, split.pretraining)
+
+    sets = usable([data] if layout else data_sets(LAYOUTS, data), take)
+    if len(sets) == 1:
+        settings = sets[0][-1]
     run, metrics = begin("medical", "bench", out, settings, resume=resume, packages=TOLD)
-    preparation = Preparation.of(settings)
-    parts = {"pool": split.training_labelled, "validation": split.validation, "test": split.test}
-    file = run.checkpoint / "frames.safetensors"
-    cases = [*split.pretraining, *split.validation, *split.test]
-    frames = _frames(cases, preparation, classes, run, quiet)
-    _warn_of_parts(frames, settings)
-    save_frames(file, frames)
-    by_name = {part: [case.name for case in of] for part, of in parts.items()}
-    by_name["pretraining"] = [case.name for case in split.pretraining]
-    metrics.add(
-        run_plan(
-            plan, file, run.checkpoint / "jobs", settings, by_name, data.stem, classes,
-            processes=processes_of(processes), quiet=quiet,
-        )
-    )  # fmt: skip
+    for name, split, classes, own in sets:
+        folder = run.checkpoint / name
+        parts = {
+            "pool": split.training_labelled, "validation": split.validation, "test": split.test,
+        }  # fmt: skip
+        cases = [*split.pretraining, *split.validation, *split.test]
+        frames = _frames(cases, Preparation.of(own), classes, run, quiet)
+        _warn_of_parts(frames, own)
+        save_frames(folder / "frames.safetensors", frames)
+        by_name = {part: [case.name for case in of] for part, of in parts.items()}
+        by_name["pretraining"] = [case.name for case in split.pretraining]
+        metrics.add(
+            run_plan(
+                plan, folder / "frames.safetensors", folder / "jobs", own, by_name, name, classes,
+                processes=processes_of(processes), quiet=quiet,
+            )
+        )  # fmt: skip
     report = Report(
         "Segmentation from few labels",
         "Every method sees the same labelled volumes, drawn anew for each repetition; Dice is on "

@@ -23,6 +23,7 @@ from nearfar_kit.command import (
     tell,
 )  # fmt: skip
 from nearfar_kit.errors import UserError
+from nearfar_kit.layouts import set_name
 from nearfar_kit.run import model_of
 from nearfar_kit.settings import load_settings
 from nearfar_kit.verb import begin, device_of, end, simulated
@@ -119,11 +120,11 @@ def train(
         return
     report = Report(
         "Sequential recommendation",
-        f"{settings.method} on {data.stem}: {len(split.sequences)} users, "
+        f"{settings.method} on {set_name(data)}: {len(split.sequences)} users, "
         f"{len(split.sequences.items)} items, {len(split.sequences.flat)} interactions.",
     )
     scorers = {settings.method: recommender.scorer(), POPULAR: Popular(split)}
-    _test(report, metrics, scorers, split, data.stem, seed, settings)
+    _test(report, metrics, scorers, split, set_name(data), seed, settings)
     tell(*training_curve(report, run, recommender))
     end_report(report, run, metrics)
     end(run)
@@ -153,13 +154,14 @@ def evaluate(
     split = leave_one_out(recommender.renumbered(sequences, str(data), unknown))
     tell(*split.sequences.notes, *split.notes)
     report = Report(
-        "Sequential recommendation", f"{recommender.settings.method} of {model} on {data.stem}."
+        "Sequential recommendation",
+        f"{recommender.settings.method} of {model} on {set_name(data)}.",
     )
     settings = recommender.settings
     # What the model was trained on is what popularity is counted in, too.
     popular = Popular(leave_one_out(recommender.sequences))
     scorers = {settings.method: recommender.scorer(), POPULAR: popular}
-    _test(report, metrics, scorers, split, data.stem, 0, settings)
+    _test(report, metrics, scorers, split, set_name(data), 0, settings)
     end_report(report, run, metrics)
     end(run)
 
@@ -279,12 +281,12 @@ def bench(
     settings = load_settings(SeqrecSettings, config, overrides or [], base=chosen.settings)
     names = methods_of(methods, METHODS, chosen.methods)
     where = device_of(device)
-    paths = data_sets(data)
+    paths = {set_name(path): path for path in data_sets(data)}
     about = {}
-    for path in paths:  # refused before anything is written
+    for name, path in paths.items():  # refused before anything is written
         split = split_from(path, settings)
         known = split.sequences
-        about[path.stem] = (
+        about[name] = (
             f"{len(known)} users, {len(known.items)} items, {len(known.flat)} interactions"
         )
         tell(*known.notes, *split.notes)
@@ -292,10 +294,10 @@ def bench(
         "seqrec", "bench", out, settings, device=device, resume=resume, packages=TOLD
     )
     on_gpu = metrics.device.startswith("cuda")
-    for path in paths:
+    for name, path in paths.items():
         metrics.add(
             compare(
-                path.stem, path, run.checkpoint / "jobs", settings, names, seeds or chosen.seeds,
+                name, path, run.checkpoint / "jobs", settings, names, seeds or chosen.seeds,
                 processes=1 if on_gpu and not processes else processes_of(processes),
                 device=where, quiet=quiet,
             )

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nearfar_kit import layouts
 from nearfar_kit.errors import UserError
 from nearfar_seqrec.batches import check_trainable
 from nearfar_seqrec.features import read_features
 from nearfar_seqrec.filtering import dense_core
 from nearfar_seqrec.readers import LAYOUTS, read
-from nearfar_seqrec.readers.atomic import is_atomic
 from nearfar_seqrec.sequences import Sequences
 from nearfar_seqrec.settings import SeqrecSettings
 from nearfar_seqrec.split import Split, by_time, leave_one_out
@@ -30,18 +30,22 @@ def split_from(
     Raises:
         UserError: the data is at fault, or nothing is left of it.
     """
-    if str(path) == "ml-100k" and not path.exists():
-        path = ml_100k()
+    path = _located(path)
     sequences = read(path, layout, **(options or {}))
     return split_of(sequences, settings, where=f"{path}: ")
 
 
 def data_sets(path: Path) -> list[Path]:
-    """The data sets at a path: itself, or, of a folder that is none, those in it."""
-    if not path.is_dir() or is_atomic(path):
-        return [path]
-    found = [p for p in sorted(path.iterdir()) if any(kind.fits(p) for kind in LAYOUTS.values())]
-    return found or [path]
+    """The data sets at a path: itself, or, of a folder that is none, those in it.
+
+    Raises:
+        UserError: nothing is there, or a folder holds none.
+    """
+    return layouts.data_sets(LAYOUTS, _located(path), files=True)
+
+
+def _located(path: Path) -> Path:
+    return ml_100k() if str(path) == "ml-100k" and not path.exists() else path
 
 
 def split_of(sequences: Sequences, settings: SeqrecSettings, where: str = "") -> Split:

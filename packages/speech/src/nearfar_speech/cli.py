@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from nearfar_kit.bench import (
     methods_of,
     processes_of,
     profile_of,
+    usable,
 )  # fmt: skip
 from nearfar_kit.command import (
     Config,
@@ -31,6 +33,7 @@ from nearfar_kit.command import (
     tell,
 )  # fmt: skip
 from nearfar_kit.errors import UserError
+from nearfar_kit.layouts import data_sets, set_name
 from nearfar_kit.settings import load_settings, preset_values
 from nearfar_kit.verb import begin, device_of, end, simulated
 from nearfar_speech.clip import Clip, ClipSet
@@ -242,14 +245,15 @@ def bench(
     resume: Resume = False,
     quiet: Quiet = False,
 ) -> None:
-    """The paper's comparison: every method learns the curriculum, over seeds."""
+    """The paper's comparison: every method learns the curriculum, over seeds; on the data set at
+    --data, or on each one in that folder."""
     from nearfar_kit.report import Report, end_report
     from nearfar_speech.bench import jobs_of, make_features, run_jobs
     from nearfar_speech.comparison import PROFILES, write_comparison
     from nearfar_speech.continual import new_encoder
     from nearfar_speech.methods import METHODS
     from nearfar_speech.prepare import prepare, short_enough
-    from nearfar_speech.readers import find_clips
+    from nearfar_speech.readers import LAYOUTS, files_of_rows, find_clips
 
     if test not in ("valid", "test"):
         raise UserError(f"--test {test}: expected valid or test")
@@ -257,19 +261,27 @@ def bench(
     settings = load_settings(SpeechSettings, config, overrides or [], base=chosen.settings)
     names = methods_of(methods, METHODS, chosen.methods)
     jobs = jobs_of(names, seeds or chosen.seeds)
-    found = short_enough(find_clips(data, layout, max_seconds=settings.max_seconds), settings)
-    tell(*found.told(dropped=True))
-    prepare(found, settings)  # a mistake is told before the run folder is there
+
+    def take(path: Path) -> ClipSet:
+        clips = find_clips(path, layout, max_seconds=settings.max_seconds)
+        found = replace(short_enough(clips, settings), name=set_name(path))
+        tell(*found.told(dropped=True))
+        prepare(found, settings)  # a mistake is told before the run folder is there
+        return found
+
+    alone = layout is not None or files_of_rows(data)
+    sets = usable([data] if alone else data_sets(LAYOUTS, data), take)
     encoder = new_encoder(settings)
     run, metrics = begin("speech", "bench", out, settings, resume=resume, packages=TOLD)
-    features = run.checkpoint / "features.safetensors"
-    make_features(features, found, encoder, quiet=quiet)
-    metrics.add(
-        run_jobs(
-            jobs, found, features, run.checkpoint / "jobs", settings, test=test,
-            processes=processes_of(processes), quiet=quiet,
-        )
-    )  # fmt: skip
+    for found in sets:
+        folder = run.checkpoint / found.name
+        make_features(folder / "features.safetensors", found, encoder, quiet=quiet)
+        metrics.add(
+            run_jobs(
+                jobs, found, folder / "features.safetensors", folder / "jobs", settings, test=test,
+                processes=processes_of(processes), quiet=quiet,
+            )
+        )  # fmt: skip
     metrics.write(run.metrics)
     report = Report(
         "Intents learnt task after task",

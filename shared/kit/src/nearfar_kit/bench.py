@@ -1,18 +1,29 @@
-"""What every domain's ``bench`` asks: a profile, methods, seeds, processes."""
+"""What every domain's ``bench`` asks: a profile, methods, seeds, processes; and of which data."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
+from nearfar_kit.command import tell
 from nearfar_kit.errors import UserError
 
-__all__ = ["Methods", "Processes", "ProfileName", "methods_of", "processes_of", "profile_of"]
+__all__ = [
+    "Methods",
+    "Processes",
+    "ProfileName",
+    "methods_of",
+    "processes_of",
+    "profile_of",
+    "usable",
+]
 
 P = TypeVar("P")
+T = TypeVar("T")
 
 ProfileName = Annotated[str, typer.Option("--profile", help="smoke, cpu or gpu.")]
 Methods = Annotated[str | None, typer.Option("--methods", help="Names, separated by semicolons.")]
@@ -52,3 +63,23 @@ def methods_of(given: str | None, known: Iterable[str], default: Iterable[str]) 
 def processes_of(given: int | None) -> int:
     """As many as ``--processes`` says, or else one for each core that this process may use."""
     return given or len(os.sched_getaffinity(0))
+
+
+def usable(paths: Sequence[Path], take: Callable[[Path], T]) -> list[T]:
+    """What ``take`` makes of each data set; of several, those it refuses are named and left out.
+
+    Raises:
+        UserError: the only one is refused, or all of several.
+    """
+    taken, refused = [], []
+    for path in paths:
+        try:
+            taken.append(take(path))
+        except UserError as error:
+            if len(paths) == 1:
+                raise
+            refused.append(f"left out: {error}")
+    tell(*refused)
+    if not taken:
+        raise UserError(f"{paths[0].parent}: none of its {len(paths)} data sets can be compared on")
+    return taken

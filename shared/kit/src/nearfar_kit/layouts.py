@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Generic, TypeVar
 
 from nearfar_kit.errors import UserError
 
-__all__ = ["Layout", "find_layout", "layout_of"]
+__all__ = ["Layout", "data_sets", "find_layout", "layout_of", "set_name"]
 
 T = TypeVar("T")
 
@@ -36,11 +37,56 @@ def find_layout(layouts: Mapping[str, Layout[T]], path: Path) -> str:
         >>> find_layout({"folder": Layout("a folder", Path.is_dir, list)}, Path("."))
         'folder'
     """
-    for name, layout in layouts.items():
-        if layout.fits(path):
-            return name
-    looked_for = "; ".join(f"{name}: {layout.looked_for}" for name, layout in layouts.items())
-    raise UserError(f"{path}: no known layout; looked for {looked_for}")
+    name = _fitting(layouts, path)
+    if name is None:
+        looked_for = "; ".join(f"{name}: {layout.looked_for}" for name, layout in layouts.items())
+        raise UserError(f"{path}: no known layout; looked for {looked_for}")
+    return name
+
+
+def _fitting(layouts: Mapping[str, Layout[T]], path: Path) -> str | None:
+    return next((name for name, layout in layouts.items() if layout.fits(path)), None)
+
+
+def data_sets(layouts: Mapping[str, Layout[T]], path: Path, *, files: bool = False) -> list[Path]:
+    """The data sets at ``path``: itself, or, of a folder of data sets, those in it.
+
+    A folder in which others are of several layouts holds data sets, even where it looks like one
+    itself, as a reader may find its files some folders down.
+
+    Args:
+        files: whether a file in a folder that no layout fits may be a data set, too.
+
+    Raises:
+        UserError: nothing is there, or a folder holds none, or two of one name.
+    """
+    if not path.exists():
+        raise UserError(f"--data {path}: no such file or folder; expected a data set")
+    children = sorted(path.iterdir()) if path.is_dir() else []
+    children = [child for child in children if not child.name.startswith(".")]
+    inside = {child: name for child in children if (name := _fitting(layouts, child))}
+    folders = [child for child in inside if child.is_dir()]
+    if len({inside[child] for child in folders}) < 2 and _fitting(layouts, path):
+        return [path]
+    found = list(inside) if files else folders
+    if not found:
+        find_layout(layouts, path)  # tells what was looked for
+    named: dict[str, Path] = {}
+    for child in found:
+        if (other := named.setdefault(set_name(child), child)) is not child:
+            raise UserError(f"{path}: {other.name} and {child.name} are of one name; expected one")
+    return found
+
+
+def set_name(path: Path) -> str:
+    """What a data set is called in tables: its folder's name, or its file's without the ending.
+
+    Example:
+        >>> set_name(Path("shops/beauty.csv")), set_name(Path("reads.fasta.gz"))
+        ('beauty', 'reads')
+    """
+    named = Path(os.path.abspath(path))  # "." has no name
+    return named.name if path.is_dir() else Path(named.name.removesuffix(".gz")).stem
 
 
 def layout_of(

@@ -12,6 +12,7 @@ from nearfar_bundle.catalogue import Catalogue, catalogue_of
 from nearfar_bundle.readers.files import is_number, text_columns
 from nearfar_kit.errors import UserError
 from nearfar_kit.frames import read_frame
+from nearfar_kit.layouts import set_name
 
 __all__ = ["category_labels", "read_bundlerec"]
 
@@ -40,7 +41,7 @@ def read_bundlerec(path: Path) -> Catalogue:
     named = {*titles, *categories, *(i for _, i in membership), *(i for _, i in feedback)}
     items = sorted((item for item in named if item), key=_by_id)
     known = catalogue_of(
-        path.name,
+        set_name(path),
         membership,
         items=items,
         feedback=feedback,

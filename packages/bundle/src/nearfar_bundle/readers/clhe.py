@@ -11,6 +11,7 @@ from nearfar_bundle.catalogue import Catalogue, Floats, Ints, incidence
 from nearfar_bundle.readers.files import check_highest, is_number, read_vectors
 from nearfar_kit.errors import UserError
 from nearfar_kit.json_files import read_json
+from nearfar_kit.layouts import set_name
 from nearfar_kit.text_files import read_text
 
 __all__ = ["read_clhe"]
@@ -52,7 +53,7 @@ def read_clhe(path: Path) -> Catalogue:
     bundles = vstack(rows).tocsr()
     bundles.data[:] = 1.0
     return Catalogue(
-        path.name,
+        set_name(path),
         np.arange(items).astype(np.str_),
         bundles,
         np.array(names).astype(np.str_),

@@ -9,6 +9,7 @@ import numpy as np
 from nearfar_bundle.catalogue import Catalogue, Ints, incidence
 from nearfar_bundle.readers.files import id_pairs
 from nearfar_kit.errors import UserError
+from nearfar_kit.layouts import set_name
 
 __all__ = ["read_mealrec", "read_youshu"]
 
@@ -47,7 +48,7 @@ def _catalogue(
         labels["category"] = of
     bundles = 1 + int(pairs[:, 0].max())
     return Catalogue(
-        path.name,
+        set_name(path),
         np.arange(items).astype(np.str_),
         incidence(pairs, bundles, items),
         np.arange(bundles).astype(np.str_),

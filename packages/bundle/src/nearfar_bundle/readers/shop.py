@@ -13,6 +13,7 @@ from nearfar_bundle.catalogue import Catalogue, Floats, catalogue_of
 from nearfar_bundle.readers.files import read_vectors, text_columns
 from nearfar_kit.errors import UserError
 from nearfar_kit.frames import as_text, read_frame
+from nearfar_kit.layouts import set_name
 
 __all__ = ["Described", "described", "read_shop", "table_of"]
 
@@ -63,7 +64,7 @@ def read_shop(
             _check_known(feedback_file, "user", feedback, known.items, items_file)
     repeated = len(membership) - len(set(membership))
     found = catalogue_of(
-        path.name, membership, items=known.items if known else None, feedback=feedback
+        set_name(path), membership, items=known.items if known else None, feedback=feedback
     )
     notes = [f"{bundles_file}: {repeated} rows repeat another and count once"] if repeated else []
     sessions = None

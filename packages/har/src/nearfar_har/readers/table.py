@@ -29,6 +29,7 @@ from nearfar_har.clock import (
 from nearfar_har.recording import CHANNELS, Collection, Recording
 from nearfar_kit.errors import UserError
 from nearfar_kit.frames import read_frame
+from nearfar_kit.layouts import set_name
 
 __all__ = ["UNNAMED", "is_table", "read_table", "tables_in"]
 
@@ -116,7 +117,9 @@ def read_table(
             )
     # One file with activities is enough to learn from.
     unlabelled = next(iter(missing.values())).told() if len(missing) == len(files) else ""
-    return Collection(path.stem, tuple(recordings), activities, devices, tuple(notes), unlabelled)
+    return Collection(
+        set_name(path), tuple(recordings), activities, devices, tuple(notes), unlabelled
+    )
 
 
 def is_table(path: Path) -> bool:

@@ -15,7 +15,7 @@ from nearfar_speech.readers.fsdd import is_fsdd, read_fsdd
 from nearfar_speech.readers.manifest import files_of_rows, is_manifest, read_manifest
 from nearfar_speech.readers.slurp import is_slurp, read_slurp
 
-__all__ = ["LAYOUTS", "find_clips"]
+__all__ = ["LAYOUTS", "files_of_rows", "find_clips"]
 
 LAYOUTS = {
     "fsc": Layout("data/train_data.csv beside wavs/", is_fsc, read_fsc),

@@ -8,6 +8,7 @@ from typing import Any
 
 from nearfar_kit.errors import UserError
 from nearfar_kit.json_files import read_json
+from nearfar_kit.layouts import set_name
 from nearfar_kit.paths import inside
 from nearfar_speech.clip import Clip, ClipSet
 from nearfar_speech.readers.rows import Row, csv_rows, text_of
@@ -91,7 +92,7 @@ def read_manifest(path: Path, data_root: Path | str | None = None) -> ClipSet:
         there = {clip.split for clip in clips}
         missing = [f"{split}.csv or {split}.json" for split in ("train", "valid", "test")
                    if split not in there]  # fmt: skip
-    return ClipSet(path.stem, tuple(clips), missing=tuple(missing))
+    return ClipSet(set_name(path), tuple(clips), missing=tuple(missing))
 
 
 def _rows(file: Path) -> Iterator[Row]:
