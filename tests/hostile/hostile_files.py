@@ -7,6 +7,7 @@ has: a file that blows up there ends with another status.
 from __future__ import annotations
 
 import contextlib
+import gc
 import gzip
 import io
 import multiprocessing
@@ -20,6 +21,9 @@ import zipfile
 import zlib
 from importlib import import_module
 from pathlib import Path
+
+from nearfar_kit.command import run_app
+from nearfar_kit.errors import UserError
 
 MORE_BYTES = 2**30
 MORE_SECONDS = 15
@@ -40,6 +44,10 @@ IMPORTED = (
     "speech.continual", "tables.bench.run", "tables.conflicts.server", "tables.lake",
     "tables.report",
 )  # fmt: skip
+VERBS = {
+    "bundle": "train", "dna": "train", "har": "train", "medical": "train", "seqrec": "train",
+    "speech": "train", "tables": "integrate",
+}  # fmt: skip
 
 
 class Cradle:
@@ -60,11 +68,20 @@ class Cradle:
 
 
 def _forks(pipe) -> None:
+    import pyarrow as pa
     import torch
 
     for module in IMPORTED:
         import_module(f"nearfar_{module}")
     torch.set_num_threads(1)
+    for domain, verb in VERBS.items():  # what verbs import, too
+        app = import_module(f"nearfar_{domain}.cli").app
+        with contextlib.suppress(UserError):
+            app([verb, "--data", "away", "--out", "out"], standalone_mode=False)
+    pa.array([0])  # Arrow reserves a GiB of addresses with its first
+    # A collection in a fork writes on every object, and so copies all of the memory.
+    gc.collect()
+    gc.freeze()
     while (asked := pipe.recv()) is not None:
         pipe.send(_forked(*asked))
 
@@ -83,8 +100,6 @@ def _forked(domain: str, arguments: list[str], folder: str) -> tuple[int, str]:
     parent, child = FORK.Pipe()
 
     def run() -> None:
-        from nearfar_kit.command import run_app
-
         os.chdir(folder)
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * os.sysconf("SC_PAGE_SIZE") + MORE_BYTES

@@ -403,7 +403,7 @@ class TestModels:
         fasta("in.fa", [f"{n} s{n}" for n in range(8)])
         for content in ("[" * 10**5, "[5]", '[{"a": 1}]', '{"a": [1]}'):
             for fold in range(2):
-                part = Path(f"run/checkpoint/jobs/in.fa_species_{fold}_TNF_0.json")
+                part = Path(f"run/checkpoint/jobs/in_species_{fold}_TNF_0.json")
                 part.parent.mkdir(parents=True, exist_ok=True)
                 part.write_text(content)
             Path("run/log.jsonl").touch()

@@ -71,13 +71,13 @@ class TestModel:
 
     def test_a_file_that_holds_something_else(self, tmp_path, model):
         save_checkpoint(tmp_path / "a", {"format": "other"})
-        with pytest.raises(UserError, match="a: holds no model of nearfar-har"):
+        with pytest.raises(UserError, match="a: is of format 'other'; expected 'nearfar-har"):
             HarModel.load(tmp_path / "a")
         model.save(tmp_path / "b")
         state = load_checkpoint(tmp_path / "b")
         del state["encoder"]["stages.0.0.weight"]
         save_checkpoint(tmp_path / "b", state)
-        with pytest.raises(UserError, match="b: its weights do not fit its encoder"):
+        with pytest.raises(UserError, match="b: is a damaged nearfar-har model 1"):
             HarModel.load(tmp_path / "b")
 
 

@@ -212,9 +212,14 @@ def test_attributes_are_looked_at_before_the_training(arguments, message, lists)
 def test_a_file_that_holds_no_encoders(tmp_path, folders):
     from nearfar_kit.checkpoint import save_checkpoint
 
-    for content in ({"format": 1}, {"format": 1, "kind": "sepclr", "settings": {"widths": 3}}):
+    kind = "nearfar-medical encoders 1"
+    for content, told in (
+        ({}, "is no model; expected 'nearfar-medical encoders 1'"),
+        ({"format": kind}, "is a damaged nearfar-medical encoders 1"),
+        ({"format": kind, "settings": {"widths": 3}, "weights": {}}, "widths is 3"),
+    ):
         save_checkpoint(tmp_path / "m.safetensors", content)
-        with pytest.raises(UserError, match="holds no encoders of separate"):
+        with pytest.raises(UserError, match=told):
             load_encoders(tmp_path / "m.safetensors")
     (tmp_path / "m.safetensors").write_bytes(b"not a model")
     with pytest.raises(UserError, match="damaged"):

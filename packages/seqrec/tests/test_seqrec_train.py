@@ -374,7 +374,7 @@ class TestRecommender:
         from nearfar_kit.checkpoint import save_checkpoint
 
         save_checkpoint(tmp_path / "x", {"format": "other"})
-        with pytest.raises(UserError, match="holds no model of nearfar-seqrec"):
+        with pytest.raises(UserError, match="is of format 'other'; expected 'nearfar-seqrec"):
             Recommender.load(tmp_path / "x")
 
 

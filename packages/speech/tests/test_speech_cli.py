@@ -431,7 +431,7 @@ def test_models_that_are_none(trained, tmp_path):
     with pytest.raises(UserError, match=r"tokenizer.model: cannot be read"):
         load_model(folder)
     save_checkpoint(tmp_path / "other" / "model.safetensors", {"format": "nearfar-har 1"})
-    with pytest.raises(UserError, match="is no model of nearfar-speech 1; expected one that near"):
+    with pytest.raises(UserError, match="expected 'nearfar-speech model 1'"):
         load_model(tmp_path / "other")
     from nearfar_speech.tokens import Tokens
 

@@ -352,7 +352,7 @@ class TestPairModel:
             model.score(frame.drop("town"), pairs)
         assert model.score(frame, pairs[:0]).shape == (0,)
         save_checkpoint(tmp_path / "x.safetensors", {"format": 1})
-        with pytest.raises(UserError, match="is of format 1; expected 2"):
+        with pytest.raises(UserError, match="is of format 1; expected 'nearfar-tables pairs 2'"):
             PairModel.load(tmp_path / "x.safetensors")
 
 

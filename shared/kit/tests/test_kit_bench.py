@@ -23,7 +23,7 @@ def test_those_refused_are_named(capsys):
 
 
 def test_the_only_one_is_refused(capsys):
-    with pytest.raises(UserError, match="^sets/a: is empty$"):
+    with pytest.raises(UserError, match=r"^sets/a: is empty$"):
         usable(PATHS[:1], take)
     assert not capsys.readouterr().err
 

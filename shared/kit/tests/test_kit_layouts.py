@@ -81,7 +81,7 @@ class TestDataSets:
     def test_mistakes(self, root):
         with pytest.raises(UserError, match="away: no such file or folder; expected a data set"):
             data_sets(LAYOUTS, root / "away")
-        with pytest.raises(UserError, match="three: no known layout; looked for text: a .txt"):
+        with pytest.raises(UserError, match=r"three: no known layout; looked for text: a \.txt"):
             data_sets(LAYOUTS, root / "three")
         (root / "a.csv").touch()
         with pytest.raises(UserError, match=r"a\.csv and a\.txt are of one name; expected one"):

@@ -24,8 +24,8 @@ from nearfar_bundle.ridge import ridge_scores
 from nearfar_bundle.sentences import told_by_sentences
 from nearfar_bundle.settings import BundleSettings
 from nearfar_kit.arrays import names_array
-from nearfar_kit.checkpoint import check_kinds, load_checkpoint, restored, save_checkpoint
-from nearfar_kit.errors import UserError, first_line
+from nearfar_kit.checkpoint import check_kinds, model_state, restored, save_checkpoint
+from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
 
 __all__ = ["Builder"]
@@ -179,10 +179,7 @@ class Builder:
         Raises:
             UserError: there is none, or it does not hold together.
         """
-        state = load_checkpoint(path)
-        if state.get("format") != FORMAT:
-            raise UserError(f"{path}: holds no model of nearfar-bundle")
-        try:
+        with model_state(path, FORMAT) as state:
             check_kinds(
                 state, settings=dict, items=list, description=dict, blocks=list, dense=list,
                 present=list, content=int, degrees=Tensor, model=dict, labels=dict,
@@ -202,9 +199,6 @@ class Builder:
                 None if prices is None else prices.numpy(), state["history"], state["seed"],
             )  # fmt: skip
             _check(found)
-        except (RuntimeError, LookupError, TypeError, AttributeError, ValueError) as error:
-            first = first_line(error)
-            raise UserError(f"{path}: its weights do not fit its settings ({first})") from None
         return found
 
 

@@ -26,8 +26,8 @@ from nearfar_dna.genomes import Genomes
 from nearfar_dna.pretrained import KeyReport, is_pretrained, read_pretrained
 from nearfar_dna.settings import DnaSettings
 from nearfar_dna.tokenizer import tokenizer_of
-from nearfar_kit.checkpoint import load_checkpoint, restored, save_checkpoint
-from nearfar_kit.errors import UserError, first_line
+from nearfar_kit.checkpoint import model_state, restored, save_checkpoint
+from nearfar_kit.errors import UserError
 from nearfar_kit.run import model_of
 from nearfar_kit.settings import load_settings
 
@@ -123,18 +123,12 @@ class DnaModel:
             settings = load_settings(DnaSettings, base=sizes | {"pretrained": str(path)})
             return cls(settings, encoder, keys)
         path = model_of(path)
-        state = load_checkpoint(path)
-        if state.get("format") != FORMAT:
-            raise UserError(f"{path}: is no model of nearfar-dna; expected {FORMAT!r}")
-        try:
+        with model_state(path, FORMAT) as state:
             settings = load_settings(DnaSettings, base=state["settings"])
             kept = state["tokenizer"]
             tokenizer = tokenizer_of(kept, str(path)) if kept else None
             own = restored(lambda: new_encoder(settings, tokenizer), state["encoder"])
             learnt_from = [(str(mark), str(name)) for mark, name in state.get("learnt_from", ())]
-        except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            first = first_line(error)
-            raise UserError(f"{path}: does not hold together ({first})") from None
         return cls(settings, own, learnt_from=learnt_from)
 
 

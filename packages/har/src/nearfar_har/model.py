@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,15 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from nearfar_har.encoder import ENCODERS, Encoder, make_encoder
+from nearfar_har.encoder import Encoder, make_encoder
 from nearfar_har.finetune import Classifier, predict, tuned_head
 from nearfar_har.probe import embed
 from nearfar_har.readers.table import UNNAMED
 from nearfar_har.scale import Scale
 from nearfar_har.windows import Windows
-from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.checkpoint import check_kinds, model_state, restored, save_checkpoint
 from nearfar_kit.digests import digest
-from nearfar_kit.errors import UserError, first_line
+from nearfar_kit.errors import UserError
 
 __all__ = ["HarModel"]
 
@@ -123,40 +124,60 @@ class HarModel:
 
     @classmethod
     def load(cls, path: Path | str) -> HarModel:
-        state = load_checkpoint(path)
-        if state.get("format") != FORMAT or state.get("encoder_name") not in ENCODERS:
-            raise UserError(f"{path}: holds no model of nearfar-har")
-        try:
-            encoder = make_encoder(state["encoder_name"], state["samples"])
-            encoder.load_state_dict(state["encoder"])
-            classifiers = {
-                device: _classifier(state, weights)
-                for device, weights in state["classifiers"].items()
-            }
-            return cls(
+        """What :meth:`save` wrote.
+
+        Raises:
+            UserError: there is none, or it does not hold together.
+        """
+        with model_state(path, FORMAT) as state:
+            check_kinds(
+                state, encoder_name=str, readout=str, encoder=dict, scale=dict, rate=float,
+                samples=int, overlap=float, activities=(tuple, list), classifiers=dict,
+                subjects=list,
+            )  # fmt: skip
+            check_kinds(state["scale"], acceleration=float, rate=float)
+            model = cls(
                 encoder_name=state["encoder_name"],
                 readout=state["readout"],
-                encoder=encoder.eval(),
+                encoder=restored(lambda: _encoder(state), state["encoder"]).eval(),
                 scale=Scale(**state["scale"]),
                 rate=state["rate"],
                 samples=state["samples"],
                 overlap=state["overlap"],
                 activities=tuple(state["activities"]),
-                classifiers=classifiers,
+                classifiers={
+                    device: restored(lambda: _classifier(state), weights).eval()
+                    for device, weights in state["classifiers"].items()
+                },
                 subjects=frozenset(state["subjects"]),
             )
-        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
-            first = first_line(error)
-            raise UserError(f"{path}: its weights do not fit its encoder ({first})") from None
+            _check(model)
+        return model
 
 
-def _classifier(state: dict[str, Any], weights: dict[str, Any]) -> Classifier:
-    encoder = make_encoder(state["encoder_name"], state["samples"])
+def _check(model: HarModel) -> None:
+    """Raises ValueError where parts that are no weights are none of a model."""
+    numbers = (model.rate, model.scale.acceleration, model.scale.rate)
+    if not all(math.isfinite(number) and number > 0 for number in numbers):
+        raise ValueError(f"a rate or scale of {numbers}")
+    if not 0 <= model.overlap < 1:
+        raise ValueError(f"an overlap of {model.overlap}")
+    if model.readout not in ("probe", "tuned"):
+        raise ValueError(f"a readout of {model.readout!r}")
+    names = (*model.activities, *model.classifiers, *model.subjects)
+    if not model.classifiers or not all(isinstance(name, str) for name in names):
+        raise ValueError("no classifier, or names that are none")
+
+
+def _encoder(state: dict[str, Any]) -> Encoder:
+    return make_encoder(state["encoder_name"], state["samples"])
+
+
+def _classifier(state: dict[str, Any]) -> Classifier:
+    encoder = _encoder(state)
     activities = len(state["activities"])
     if state["readout"] == "probe":
         head: nn.Module = nn.Linear(encoder.features, activities)
     else:
         head = tuned_head(encoder.features, activities)
-    classifier = Classifier(encoder, head)
-    classifier.load_state_dict(weights)
-    return classifier.eval()
+    return Classifier(encoder, head)

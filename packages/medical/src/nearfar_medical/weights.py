@@ -10,8 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+from nearfar_kit.checkpoint import (
+    check_kinds,
+    load_checkpoint,
+    model_state,
+    restored,
+    save_checkpoint,
+)
 from nearfar_kit.errors import UserError, first_line
+from nearfar_kit.settings import load_settings
 from nearfar_medical.network import Network
 from nearfar_medical.prepare import Preparation
 from nearfar_medical.seen import Seen
@@ -27,7 +34,7 @@ __all__ = [
     "unet_state",
 ]
 
-FORMAT = 2
+FORMAT = "nearfar-medical model 2"
 SHOWN = 3  # names of weights in a line
 # What other programs put before the names of a network's weights.
 PREFIXES = ("module.", "model.", "net.", "network.", "unet.", "_forward_module.", "_orig_mod.")
@@ -95,30 +102,30 @@ def load_model(path: Path) -> Model:
     Raises:
         UserError: no such file, a damaged one, or one of another kind.
     """
-    kept = load_checkpoint(path)
-    if kept.get("format") != FORMAT or "weights" not in kept:
-        raise UserError(
-            f"{path}: is no model of nearfar-medical; expected a run of nearfar-medical train"
-        )
-    try:
-        settings = MedicalSettings(**kept["settings"])
-        network = Network(
-            settings.dims, kept["network"]["channels_in"], kept["network"]["classes"],
-            widths=settings.widths, norm=settings.norm,
+    with model_state(path, FORMAT) as kept:
+        check_kinds(
+            kept, settings=dict, classes=dict, channels=(list, tuple), trained_depth=int,
+            network=dict, weights=dict,
         )  # fmt: skip
-        network.unet.load_state_dict(kept["weights"])
+        check_kinds(kept["network"], channels_in=int, classes=int)
+        settings = load_settings(MedicalSettings, base=kept["settings"], where=path)
+        weights = {f"unet.{name}": own for name, own in kept["weights"].items()}
+        network = restored(
+            lambda: Network(
+                settings.dims, kept["network"]["channels_in"], kept["network"]["classes"],
+                widths=settings.widths, norm=settings.norm,
+            ),
+            weights,
+        )  # fmt: skip
         model = Model(
             network=network.eval(),
             settings=settings,
             classes={int(value): str(name) for value, name in kept["classes"].items()},
             channels=tuple(map(str, kept["channels"])),
-            trained_depth=int(kept["trained_depth"]),
+            trained_depth=kept["trained_depth"],
             seen=None if kept.get("seen") is None else Seen.from_state(kept["seen"]),
         )
         _ = model.preparation
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = first_line(error)
-        raise UserError(f"{path}: is a damaged model ({reason})") from None
     return model
 
 

@@ -21,7 +21,16 @@ class Profile:
 
 PROFILES = {
     "smoke": Profile(
-        1, {"recent": 8, "longest": 6, "layers": 1, "width": 16, "epochs": 1, "batch": 128}
+        1,
+        {
+            "most": 40_000,
+            "recent": 8,
+            "longest": 6,
+            "layers": 1,
+            "width": 16,
+            "epochs": 1,
+            "batch": 128,
+        },
     ),
     # Within 90 minutes on two idle cores: of large sets a dense core, each user's last 22
     # interactions, half the width, one block; trained until it gets no better.

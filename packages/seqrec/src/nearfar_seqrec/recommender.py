@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nearfar_kit.arrays import names_array
-from nearfar_kit.checkpoint import check_kinds, load_checkpoint, restored, save_checkpoint
-from nearfar_kit.errors import UserError, first_line
+from nearfar_kit.checkpoint import check_kinds, model_state, restored, save_checkpoint
+from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
 from nearfar_seqrec.features import ItemFeatures
 from nearfar_seqrec.models import new_model
@@ -120,10 +120,7 @@ class Recommender:
         Raises:
             UserError: there is none, or it does not hold together.
         """
-        state = load_checkpoint(path)
-        if state.get("format") != FORMAT:
-            raise UserError(f"{path}: holds no model of nearfar-seqrec")
-        try:
+        with model_state(path, FORMAT) as state:
             check_kinds(
                 state, settings=dict, items=list, users=list, flat=Tensor, start=Tensor,
                 model=dict, history=list, epochs=int, features=(dict, type(None)),
@@ -144,9 +141,6 @@ class Recommender:
             model = _model_of(settings, len(sequences.items), features, state["model"])
             history, epochs = state["history"], state["epochs"]
             return cls(settings, sequences, model.eval(), history, epochs, features)
-        except (RuntimeError, LookupError, TypeError, AttributeError, ValueError) as error:
-            first = first_line(error)
-            raise UserError(f"{path}: its weights do not fit its settings ({first})") from None
 
 
 def _model_of(

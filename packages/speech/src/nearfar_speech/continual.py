@@ -34,8 +34,13 @@ def new_encoder(settings: SpeechSettings) -> Encoder:
     return make_encoder(settings.encoder)
 
 
-def new_model(settings: SpeechSettings, vocabulary: int, seed: int = 0) -> SpeechModel:
+def new_model(
+    settings: SpeechSettings, vocabulary: int, seed: int = 0, *, encoder: Encoder | None = None
+) -> SpeechModel:
     """A network as the settings say, its new weights drawn from the seed.
+
+    Args:
+        encoder: of :func:`new_encoder`, where it is there.
 
     Raises:
         UserError: the encoder cannot be had.
@@ -44,7 +49,7 @@ def new_model(settings: SpeechSettings, vocabulary: int, seed: int = 0) -> Speec
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return SpeechModel(
-            new_encoder(s), vocabulary, width=s.width, layers=s.layers,
+            encoder or new_encoder(s), vocabulary, width=s.width, layers=s.layers,
             heads=s.heads, dropout=s.network_dropout, contrast=s.contrast,
         )  # fmt: skip
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
-from nearfar_kit.errors import UserError, first_line
-from nearfar_speech.continual import new_model
+from nearfar_kit.checkpoint import check_kinds, model_state, restored, save_checkpoint
+from nearfar_kit.settings import load_settings
+from nearfar_speech.continual import new_encoder, new_model
 from nearfar_speech.model import SpeechModel
 from nearfar_speech.settings import SpeechSettings
 from nearfar_speech.tasks import Curriculum
@@ -15,7 +15,7 @@ from nearfar_speech.tokens import Tokens
 
 __all__ = ["Trained", "load_model", "save_model"]
 
-FORMAT = "nearfar-speech 1"
+FORMAT = "nearfar-speech model 1"
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,13 @@ def load_model(path: Path | str) -> Trained:
     path = Path(path)
     folder = path / "checkpoint" if (path / "checkpoint").is_dir() else path
     file = folder / "model.safetensors"
-    kept = load_checkpoint(file)
-    if kept.get("format") != FORMAT or "weights" not in kept:
-        raise UserError(
-            f"{file}: is no model of {FORMAT}; expected one that nearfar-speech train or "
-            "save_model has left"
-        )
-    tokens = Tokens.load(folder / "tokenizer.model", size=kept.get("vocabulary"))
-    try:
-        settings = SpeechSettings(**kept["settings"])
+    with model_state(file, FORMAT) as kept:
+        check_kinds(kept, weights=dict, vocabulary=int, settings=dict, by=str, tasks=list)
+        tokens = Tokens.load(folder / "tokenizer.model", size=kept["vocabulary"])
+        settings = load_settings(SpeechSettings, base=kept["settings"], where=file)
         curriculum = Curriculum(kept["by"], tuple(tuple(names) for names in kept["tasks"]))
-        model = new_model(settings, kept["vocabulary"])
-        model.load_state_dict(kept["weights"])
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = first_line(error)
-        raise UserError(f"{file}: is a damaged model ({reason})") from None
+        encoder = new_encoder(settings)  # its size is its own, whatever the file claims
+        model = restored(
+            lambda: new_model(settings, kept["vocabulary"], encoder=encoder), kept["weights"]
+        )
     return Trained(model.eval(), tokens, settings, curriculum)

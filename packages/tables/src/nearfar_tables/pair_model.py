@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from nearfar_kit.checkpoint import load_checkpoint, restored, save_checkpoint
-from nearfar_kit.errors import UserError, first_line
+from nearfar_kit.checkpoint import model_state, restored, save_checkpoint
+from nearfar_kit.errors import UserError
 from nearfar_kit.settings import load_settings
 from nearfar_tables.calibration import Cut, Mixture
 from nearfar_tables.cells import BUCKETS, Cells
@@ -27,7 +27,7 @@ from nearfar_tables.similarity import ATTRIBUTE, RECORD, PairFeatures, Similarit
 __all__ = ["Design", "PairModel"]
 
 Floats = NDArray[np.float64]
-FORMAT = 2
+FORMAT = "nearfar-tables pairs 2"
 CHUNK = 1 << 15  # pairs at a time
 TEXT = 4  # the first of an attribute's similarities: those of its text
 FLOOR = 0.05  # of a similarity in a product
@@ -211,10 +211,7 @@ class PairModel:
     @classmethod
     def load(cls, path: Path) -> PairModel:
         """Raises UserError where the file is no model of pairs."""
-        state = load_checkpoint(path)
-        try:
-            if state["format"] != FORMAT:
-                raise UserError(f"{path}: is of format {state['format']}; expected {FORMAT}")
+        with model_state(path, FORMAT) as state:
             settings = load_settings(TablesSettings, base=state["settings"])
             columns = tuple(state["columns"])
             if not all(isinstance(name, str) for name in columns):
@@ -240,10 +237,7 @@ class PairModel:
                 mixture=_line(mixture),
             )
             model.check()
-            return model
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            first = first_line(error)
-            raise UserError(f"{path}: is no model of pairs ({first})") from None
+        return model
 
 
 def plain_similarity(features: PairFeatures) -> Floats:

@@ -7,17 +7,19 @@ it is replaced by a rename, and a run killed at any instant leaves the old one o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nearfar_kit.atomic import replacing
-from nearfar_kit.errors import UserError
+from nearfar_kit.errors import UserError, first_line
+from nearfar_kit.settings import in_short
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["check_kinds", "load_checkpoint", "restored", "save_checkpoint"]
+__all__ = ["check_kinds", "load_checkpoint", "model_state", "restored", "save_checkpoint"]
 
 KEY = "nearfar"
 
@@ -60,6 +62,26 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
     ) as error:  # fmt: skip
         raise UserError(f"{path}: is no checkpoint, or a damaged one ({error})") from None
     return state
+
+
+@contextmanager
+def model_state(path: Path | str, format: str) -> Iterator[dict[str, Any]]:
+    """The ``state`` of a stranger's model, to make one of; what fails in that is the file's fault.
+
+    Args:
+        format: what the state's own ``format`` must say, as "nearfar-har model 1".
+
+    Raises:
+        UserError: there is none, it is damaged, of another format, or does not hold together.
+    """
+    state = load_checkpoint(path)
+    if state.get("format") != format:
+        found = f"is of format {in_short(state['format'])}" if "format" in state else "is no model"
+        raise UserError(f"{path}: {found}; expected {format!r}")
+    try:
+        yield state
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise UserError(f"{path}: is a damaged {format} ({first_line(error)})") from None
 
 
 def check_kinds(state: Any, **kinds: type | tuple[type, ...]) -> None:

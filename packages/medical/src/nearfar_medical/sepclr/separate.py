@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from nearfar_kit import plots
 from nearfar_kit.atomic import replacing
-from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
-from nearfar_kit.errors import UserError, first_line
+from nearfar_kit.checkpoint import check_kinds, model_state, restored, save_checkpoint
+from nearfar_kit.errors import UserError
 from nearfar_kit.metrics import Metrics, Record, split_key
 from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PRESETS", "load_encoders", "read_pairs", "save_encoders", "separate", "sides"]
 
-FORMAT = 1
+FORMAT = "nearfar-medical encoders 1"
 # A narrow network of one block a stage and small batches, for a few minutes on two cores; so few
 # steps want a higher learning rate that decays.
 PRESETS: dict[str, dict[str, object]] = {
@@ -188,7 +188,6 @@ def save_encoders(path: Path, encoders: TwoEncoders, settings: SepCLRSettings) -
     """One safetensors file: the weights, and in its header the settings."""
     save_checkpoint(path, {
         "format": FORMAT,
-        "kind": "sepclr",
         "axes": "right, anterior, superior" if settings.dims == 3 else "row, column",
         "settings": settings.model_dump(mode="json"),
         "weights": {name: tensor.contiguous() for name, tensor in encoders.state_dict().items()},
@@ -201,18 +200,10 @@ def load_encoders(path: Path) -> tuple[TwoEncoders, SepCLRSettings]:
     Raises:
         UserError: no such file, a damaged one, or one of another kind.
     """
-    kept = load_checkpoint(path)
-    try:
-        if kept["kind"] != "sepclr" or kept["format"] != FORMAT:
-            raise ValueError(f"kind {kept['kind']}, format {kept['format']}")
-        settings = SepCLRSettings(**kept["settings"])
-        encoders = make_encoders(settings, 0)
-        encoders.load_state_dict(kept["weights"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = first_line(error)
-        raise UserError(
-            f"{path}: holds no encoders of separate, format {FORMAT} ({reason})"
-        ) from None
+    with model_state(path, FORMAT) as kept:
+        check_kinds(kept, settings=dict, weights=dict)
+        settings = load_settings(SepCLRSettings, base=kept["settings"], where=path)
+        encoders = restored(lambda: make_encoders(settings, 0), kept["weights"])
     return encoders.eval(), settings
 
 
