@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOMAINS = ("bundle", "dna", "har", "medical", "seqrec", "speech", "tables")
 
 
@@ -46,6 +47,14 @@ def test_simulate_writes_the_same_files_again(domain, tmp_path):
     again = nearfar(*words, cwd=tmp_path / "a")
     assert again.returncode == 2
     assert "exists; expected a folder that is empty" in again.stderr
+
+
+@pytest.mark.parametrize("page", ["README.md", "shared/core/README.md"])
+def test_the_first_block_of_python_runs(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    block = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[0]
+    assert "loss.backward()" in block
+    exec(block.replace("32768", "256"), {})
 
 
 @pytest.mark.slow

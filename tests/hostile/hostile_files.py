@@ -146,6 +146,19 @@ def assert_refused(domain: str, *arguments: object, by=status_of) -> str:
     return said
 
 
+def changed(good: dict, *harmless: tuple[str, str]) -> list[dict]:
+    """A model's state with each part made another kind, but for those that may be so."""
+    import torch
+
+    values = (None, 5, "x", [], {}, [[1]], torch.zeros(2), float("nan"))
+    return [
+        good | {name: value}
+        for name in good
+        for value in values
+        if (name, str(value)) not in harmless
+    ]
+
+
 def pickled(path: str) -> str:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_bytes(pickle.dumps(Evil()))

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_files import Evil, assert_refused, npy_header, npz, status_alone, status_of
+from hostile_files import (
+    Evil,
+    assert_refused,
+    changed,
+    npy_header,
+    npz,
+    status_alone,
+    status_of,
+)
 
 
 class TestHar:
@@ -83,3 +91,28 @@ class TestHar:
         assert lines[1:] == ["'=cmd|' /C calc'!A0,1", "-1.5,2", "'@x,3"]
         write_labels(frame, Path("labels.parquet"))
         assert pl.read_parquet("labels.parquet").equals(frame)
+
+
+def test_a_model_that_does_not_hold_together():
+    from nearfar_har.encoder import make_encoder
+    from nearfar_har.finetune import Classifier, tuned_head
+    from nearfar_har.model import HarModel
+    from nearfar_har.scale import Scale
+    from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+    from nearfar_kit.errors import UserError
+
+    encoder = make_encoder("residual", 100)
+    classifier = Classifier(encoder, tuned_head(encoder.features, 2))
+    HarModel("residual", "tuned", encoder, Scale(1.0, 2.0), 50.0, 100, 0.0, ("a", "b"),
+             {"wrist": classifier}, frozenset({"s"})).save("evil")  # fmt: skip
+    good = load_checkpoint("evil")
+    HarModel.load("evil")
+    nan = {name: own * float("nan") for name, own in good["encoder"].items()}
+    harms = [*changed(good, ("samples", "5"), ("subjects", "[]")),
+             good | {"encoder": nan}, good | {"activities": ["a"] * 10**6},
+             good | {"scale": {"acceleration": 0.0, "rate": 1.0}}, good | {"rate": -1.0},
+             good | {"classifiers": {"wrist": {}}}]  # fmt: skip
+    for state in harms:
+        save_checkpoint("evil", state)
+        with pytest.raises(UserError, match=r"^evil: "):
+            HarModel.load("evil")

@@ -9,6 +9,7 @@ import pytest
 from hostile_files import (
     assert_refused,
     bomb_png,
+    changed,
     deep,
     huge_safetensors,
     nifti,
@@ -75,3 +76,34 @@ class TestMedical:
             for n in range(8):
                 pickled(f"{folder}/{n}.png")
         self.separate()
+
+    def test_a_model_that_does_not_hold_together(self):
+        from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+        from nearfar_kit.errors import UserError
+        from nearfar_medical.network import Network
+        from nearfar_medical.seen import Seen
+        from nearfar_medical.settings import MedicalSettings
+        from nearfar_medical.weights import Model, load_model, save_model
+
+        file = Path("evil.safetensors")
+        settings = MedicalSettings(
+            widths=(4, 8, 8), local_depth=1, slice_axis=1, size=(16, 16), spacing=(1.0, 1.0)
+        )
+        network = Network(2, 1, 2, widths=(4, 8, 8), norm=settings.norm)
+        save_model(file, Model.of(network, settings, {0: "b", 1: "x"}, 2, Seen()))
+        good = load_checkpoint(file)
+        load_model(file)
+        nan = {name: own * float("nan") for name, own in good["weights"].items()}
+        wide = good["settings"] | {"widths": [10**6] * 3}
+        harms = [*changed(good, ("seen", "None"), ("channels", "[[1]]")), good | {"weights": nan},
+                 good | {"settings": good["settings"] | {"widths": [4] * 10**5}},
+                 good | {"settings": wide},
+                 good | {"network": {"channels_in": 10**9, "classes": 2}}]  # fmt: skip
+        for state in harms:
+            save_checkpoint(file, state)
+            with pytest.raises(UserError, match="evil"):
+                load_model(file)
+        save_checkpoint(file, good | {"settings": wide})
+        Path("in").mkdir()
+        nifti("in/c.nii", (4, 4, 4), bytes(256))
+        assert_refused("medical", "segment", "--model", file, "--data", "in", "--out", "masks")

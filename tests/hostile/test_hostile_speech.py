@@ -7,7 +7,13 @@ import wave
 from pathlib import Path
 
 import numpy as np
-from hostile_files import assert_refused, deep, pickled
+import pytest
+from hostile_files import (
+    assert_refused,
+    changed,
+    deep,
+    pickled,
+)
 
 
 class TestSpeech:
@@ -60,3 +66,29 @@ class TestSpeech:
         deep("run/data/curriculum.json")
         Path("run/settings.yaml").write_text("{}")
         assert_refused("speech", "train", "--resume", "--out", "run")
+
+    def test_a_model_that_does_not_hold_together(self):
+        from nearfar_kit.checkpoint import load_checkpoint, save_checkpoint
+        from nearfar_kit.errors import UserError
+        from nearfar_speech.continual import new_model
+        from nearfar_speech.settings import SpeechSettings
+        from nearfar_speech.tasks import Curriculum
+        from nearfar_speech.tokens import Tokens
+        from nearfar_speech.weights import Trained, load_model, save_model
+
+        settings = SpeechSettings(width=8, layers=1, heads=2, contrast=4)
+        tokens = Tokens.train(["turn on the light", "turn off"] * 5, 30)
+        curriculum = Curriculum("intent", (("a",), ("b",)))
+        model = new_model(settings, len(tokens))
+        save_model("evil", Trained(model, tokens, settings, curriculum))
+        file = Path("evil/model.safetensors")
+        good = load_checkpoint(file)
+        load_model("evil")
+        nan = {name: own * float("nan") for name, own in good["weights"].items()}
+        harms = [*changed(good), good | {"weights": nan},
+                 *(good | {"settings": good["settings"] | own} for own in
+                   ({"width": 8 * 10**6}, {"layers": 10**5}, {"contrast": 10**9}))]  # fmt: skip
+        for state in harms:
+            save_checkpoint(file, state)
+            with pytest.raises(UserError):
+                load_model("evil")

@@ -547,6 +547,10 @@ def test_a_folder_of_tables_is_read_as_one(tmp_path):
         np.testing.assert_array_equal(one.signals, same.signals)
         np.testing.assert_array_equal(one.activity, same.activity)
     assert read(tmp_path, subjects=["李"]).subjects == ("李",)
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "Z.CSV").write_text("time\n")
+    (note,) = read(tmp_path).notes
+    assert note.endswith("1 tables in folders below it are not read, such as deeper/Z.CSV")
 
 
 def test_files_without_subjects_are_subjects_and_units_are_a_files_own(tmp_path):

@@ -333,6 +333,16 @@ def test_weights_of_other_widths_are_warned_of(trained, data, tmp_path):
     )
 
 
+def test_a_training_that_is_not_tested_leaves_its_page_too(data, tmp_path):
+    done = medical("train", "--data", data, "--out", tmp_path / "t", "--test", 0, "--quiet", *QUICK,
+                   "--set=labelled=2")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "t" / "report.html").read_text()
+    assert "Nothing was tested. Mean Dice on the volumes that chose the weights is" in page
+    assert "Learned from 2 labelled volumes" in page
+    assert json.loads((tmp_path / "t" / "metrics.json").read_text())["records"] == []
+
+
 def test_the_bench_writes_its_table(data, tmp_path):
     done = medical(
         "bench", "--data", data, "--out", tmp_path / "b", "--profile", "smoke", "--methods",

@@ -165,7 +165,7 @@ def test_names_fit_for_files():
 # Subjects told by a table
 
 
-@pytest.mark.parametrize(("ending", "mark"), [(".csv", ","), (".tsv", "\t")])
+@pytest.mark.parametrize(("ending", "mark"), [(".csv", ","), (".tsv", "\t"), (".CSV", ";")])
 def test_subjects_table(tmp_path, put, ending, mark):
     root = put("a.nii", "b.nii", "c.nii", "p_ses-1.nii", "p_ses-2.nii")
     table = tmp_path / f"subjects{ending}"
@@ -186,12 +186,12 @@ def test_subjects_table(tmp_path, put, ending, mark):
     ("text", "words"),
     [
         ("name,subject\na,x\n", ("expected case and subject",)),
-        ("case,subject\nz,x\n", ("line 2", "no case 'z'")),
-        ("case,subject\na,\n", ("line 2", "no subject")),
-        ("case,subject\na\n", ("line 2", "no subject")),
-        ("case,subject\na,x\na,y\n", ("line 3", "'a' is of 'y', but of 'x' before")),
-        ('case,subject\n"a,x\n', ("no CSV",)),
-        ("", ("expected case and subject",)),
+        ("case,subject\nz,x\n", ("row 1", "no case 'z'")),
+        ("case,subject\na,\n", ("row 1", "no subject")),
+        ("case,subject\na\n", ("row 1", "no subject")),
+        ("case,subject\na,x\na,y\n", ("row 2", "'a' is of 'y', but of 'x' before")),
+        ('case,subject\n"a,x\n', ("cannot be read as csv",)),
+        ("", ("expected a header and rows",)),
     ],
 )
 def test_subjects_table_faults(tmp_path, put, text, words):
@@ -202,8 +202,8 @@ def test_subjects_table_faults(tmp_path, put, text, words):
 
 def test_subjects_table_that_is_none(tmp_path, put):
     root = put("a.nii")
-    fails("none.csv", "cannot be read", path=root, subjects=tmp_path / "none.csv")
-    fails("a.nii", "no CSV", path=root, subjects=root / "a.nii")
+    fails("none.csv", "no such file", path=root, subjects=tmp_path / "none.csv")
+    fails("a.nii", "UTF-8", path=root, subjects=root / "a.nii")
 
 
 # Decathlon

@@ -216,14 +216,14 @@ class TestTables:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("path\ntg/0.png\ntg/7.png\n", r"tg.csv, row 3: tg/7.png does not exist"),
-            ("path\ntg.csv\n", r"row 2: tg.csv is no image"),
-            ("path,site\n,a\n", r"row 2: path is empty"),
+            ("path\ntg/0.png\ntg/7.png\n", r"tg.csv, row 2: tg/7.png does not exist"),
+            ("path\ntg.csv\n", r"row 1: tg.csv is no image"),
+            ("path,site\n,a\n", r"row 1: path is empty"),
             ("file\ntg/0.png\n", r"tg.csv: columns are file; expected a column path"),
             ("path\n", r"tg.csv: has no rows"),
-            ("", r"tg.csv: columns are none"),
-            ("path,size\ntg/0.png,big\n", r"row 2: tg/0.png: size is 'big'; expected a number"),
-            ("path,size\ntg/bad.png,1\n", r"row 2: tg/bad.png: cannot be read"),
+            ("", r"tg.csv: is empty; expected a header"),
+            ("path,size\ntg/0.png,big\n", r"row 1: tg/0.png: size is 'big'; expected a number"),
+            ("path,size\ntg/bad.png,1\n", r"row 1: tg/bad.png: cannot be read"),
             ("path\ntg/0.png\n", r"neither has a column size"),
         ],
     )
@@ -235,9 +235,9 @@ class TestTables:
 
     def test_a_table_that_is_none(self, folders, tmp_path):
         bg = self.write(tmp_path / "bg.csv", "path\nbg/0.png\n")
-        fails("no.csv: cannot be read", pairs_from_csv, bg, tmp_path / "no.csv")
+        fails("no.csv: no such file", pairs_from_csv, bg, tmp_path / "no.csv")
         (tmp_path / "b.csv").write_bytes(b"path\n\xff\xfe\n")
-        fails("b.csv: is no UTF-8", pairs_from_csv, bg, tmp_path / "b.csv")
+        fails("b.csv: cannot be read as csv .not UTF-8", pairs_from_csv, bg, tmp_path / "b.csv")
 
 
 def test_pairs_of_one_kind_are_refused():

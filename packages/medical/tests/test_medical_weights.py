@@ -28,7 +28,7 @@ def network(seed=0, classes=3):
 def model():
     classes = {0: "background", 1: "anterior", 2: "posterior"}
     seen = Seen(frozenset({("a", "anna")}), images=frozenset({("b", "ben"), ("c", "ben")}))
-    return Model(network(), SETTINGS, classes, ("T1",), 3, seen)
+    return Model(network(), SETTINGS, classes, ("T1",), 2, seen)
 
 
 X = torch.linspace(0, 1, 256).view(1, 1, 16, 16)

@@ -298,6 +298,17 @@ def test_data_that_name_no_split_are_evaluated_whole(trained, data, tmp_path):
         speech(*call, "--split", "test", "--out", tmp_path / "f")
 
 
+def test_a_training_that_is_not_tested_leaves_its_page_too(data, tmp_path):
+    for name in ("test", "valid"):
+        (tmp_path / f"{name}.json").write_text("{}")
+    shutil.copy(data / "train.json", tmp_path)
+    (tmp_path / "wavs").symlink_to(data / "wavs")
+    out = tmp_path / "t"
+    speech("train", "--data", tmp_path, "--out", out, "--quiet", *TINY)
+    assert "No clip was held out" in (out / "report.html").read_text()
+    assert values(out) == {}
+
+
 def test_the_bench_writes_its_table_and_goes_on(data, tmp_path):
     out = tmp_path / "b"
     call = ["bench", "--data", data, "--out", out, "--profile", "smoke", "--methods",

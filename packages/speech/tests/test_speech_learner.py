@@ -358,7 +358,10 @@ class TestPrepare:
         begun = prepare(ClipSet("x", first), _with(tasks=2), tokens=whole.tokens)
         with pytest.raises(UserError, match="is in the curriculum"):
             extended(begun, found, TINY)
-        odd = [Clip(c.path, "Ünbekannt", split="train") for c in found.clips[:2]]
+        with pytest.raises(UserError, match="is a clip of the run already, of intent"):
+            extended(begun, ClipSet("x", (replace(first[0], intent="other"),)), TINY)
+        rest = [c for c in found.clips if c not in first]
+        odd = [Clip(c.path, "Ünbekannt", split="train") for c in rest[:2]]
         with pytest.raises(
             UserError, match="tokenizer does not know 'Ü' of the target 'Ünbekannt'"
         ):
@@ -367,7 +370,7 @@ class TestPrepare:
         with pytest.raises(UserError, match="has no training clip"):  # the odd one can be spelt
             extended(open_ended, ClipSet("x", (*odd, replace(odd[0], intent="7's", split="test"))),
                      TINY)  # fmt: skip
-        tested = [Clip(found.clips[0].path, "open", split="test")]
+        tested = [Clip(rest[0].path, "open", split="test")]
         with pytest.raises(UserError, match="has no training clip"):
             extended(begun, ClipSet("x", tuple(tested)), TINY)
 
@@ -395,6 +398,11 @@ class TestAnswers:
         assert told["after=all", "last word error rate"] == 1 / 6
         assert np.isnan(told["after=all", "last slu f1"])
         assert ("after=0,on=1", "intent accuracy") not in told
+
+    def test_one_measurement_has_no_average(self):
+        told = {r.metric for r in records_of(self.ANSWERS[:1], "x", "m", 0)}
+        assert {"last accuracy", "accuracy"} <= told
+        assert not told & {"average accuracy", "forgetting", "average word error rate"}
 
     def test_they_are_written_and_read(self, tmp_path):
         write_answers(tmp_path / "a.jsonl", self.ANSWERS[1])

@@ -32,6 +32,8 @@ def with_nan():
         (lambda: F.nt_xent(X, X, temperature=0.0), r"temperature is 0; expected above 0"),
         (lambda: F.nt_xent(X, X, temperature=torch.ones(5)), r"expected one number or \(12,\)"),
         (lambda: F.clip(X, X, logit_scale=-1.0), r"logit_scale is -1; expected above 0"),
+        (lambda: F.clip(X, X.double()), r"text is torch.float64; expected torch.float32"),
+        (lambda: F.nt_xent(X.double(), X), r"view_b is torch.float32; expected torch.float64"),
         (lambda: F.sup_con(X, LABELS[:4]), r"labels is torch.int64 of shape \(4,\); .* \(6,\)"),
         (lambda: F.sup_con(X, torch.arange(6)), r"none of 6 rows has a positive"),
         (lambda: F.sup_con(X, LABELS, reference=X), r"expected both or neither"),
@@ -104,3 +106,15 @@ def test_an_unknown_path_in_the_environment(monkeypatch):
     monkeypatch.setenv("NEARFAR_PATH", "warp")
     with pytest.raises(ValueError, match="NEARFAR_PATH is 'warp'"):
         nearfar.loss_path()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: F.nt_xent(X.numpy(), X), "view_a is a ndarray; expected a tensor"),
+        (lambda: F.sup_con(X, LABELS.tolist()), "labels is a list; expected a tensor"),
+    ],
+)
+def test_what_is_no_tensor(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()

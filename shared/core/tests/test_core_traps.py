@@ -167,3 +167,15 @@ def test_the_mean_is_of_rows_not_of_pairs():
     once = F.info_nce(a, b, temperature=0.5, reduction="none")
     twice = F.info_nce(torch.cat([a, a]), torch.cat([b, b]), temperature=0.5)
     assert torch.isclose(twice, (once.exp() * 2).log().mean(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_a_batch_of_ignored_targets_alone(reduction):
+    hidden = torch.randn(6, 4, requires_grad=True)
+    weight = torch.randn(5, 4, requires_grad=True)
+    target = torch.full((6,), -100)
+    loss = F.linear_cross_entropy(hidden, weight, target, reduction=reduction)
+    assert loss.shape == ((6,) if reduction == "none" else ())
+    assert not loss.any()  # where torch's mean is NaN
+    loss.sum().backward()
+    assert not hidden.grad.any()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import inspect
 import re
 import unicodedata
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.frames import as_text, read_frame
 from nearfar_kit.layouts import layout_of
 
 __all__ = [
@@ -162,7 +162,7 @@ def find_cases(
     Args:
         path: a folder, a Decathlon or MONAI JSON file, or one NIfTI file.
         layout: a name of ``layouts.LAYOUTS``; None: the first that fits what lies at ``path``.
-        subjects: CSV or TSV file with columns ``case,subject``, which says whose a case is where
+        subjects: table with columns ``case,subject``, which says whose a case is where
             names do not tell; a row may name a subject, too, and then renames it.
         labels: False takes every case as unlabelled, and asks no choice among masks.
         options: the layout's own: ``image_suffix`` of BIDS, ``label_suffix`` of BIDS and folders,
@@ -187,32 +187,23 @@ def find_cases(
 def _with_subjects(dataset: DataSet, path: Path) -> DataSet:
     names = {case.name for case in dataset.cases}
     owners = {case.subject for case in dataset.cases}
+    frame = read_frame(path)
+    frame = frame.rename({name: name.strip() for name in frame.columns})
+    if not {"case", "subject"} <= set(frame.columns):
+        raise UserError(f"{path}: columns are {frame.columns}; expected case and subject")
     told: dict[str, str] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            separator = "\t" if path.suffix.lower() == ".tsv" else ","
-            rows = csv.DictReader(file, delimiter=separator, strict=True)
-            columns = [name.strip() for name in rows.fieldnames or ()]
-            if not {"case", "subject"} <= set(columns):
-                raise UserError(f"{path}: columns are {columns}; expected case and subject")
-            rows.fieldnames = columns
-            for row in rows:
-                case, subject = (row["case"] or "").strip(), (row["subject"] or "").strip()
-                where = f"{path}, line {rows.line_num}"
-                known = case if case in owners else case_name(case)
-                if known not in names and known not in owners:
-                    example = f"a name like {dataset.cases[0].name}"
-                    raise UserError(f"{where}: no case {case!r} in {dataset.root}; {example}")
-                if not subject:
-                    raise UserError(f"{where}: no subject for {case!r}; expected a name")
-                if told.setdefault(known, subject) != subject:
-                    raise UserError(
-                        f"{where}: {case!r} is of {subject!r}, but of {told[known]!r} before"
-                    )
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is no CSV or TSV file ({error})") from None
+    texts = as_text(frame, path, "case", "subject").select("case", "subject")
+    for row, values in enumerate(texts.iter_rows(), 1):
+        case, subject = ((value or "").strip() for value in values)
+        where = f"{path}, row {row}"
+        known = case if case in owners else case_name(case)
+        if known not in names and known not in owners:
+            example = f"a name like {dataset.cases[0].name}"
+            raise UserError(f"{where}: no case {case!r} in {dataset.root}; {example}")
+        if not subject:
+            raise UserError(f"{where}: no subject for {case!r}; expected a name")
+        if told.setdefault(known, subject) != subject:
+            raise UserError(f"{where}: {case!r} is of {subject!r}, but of {told[known]!r} before")
     cases = [
         replace(c, subject=told.get(c.name, told.get(c.subject, c.subject))) for c in dataset.cases
     ]

@@ -174,6 +174,7 @@ def train(
     from nearfar_medical.begun import check_volumes, keep_volumes
     from nearfar_medical.geometry import filled
     from nearfar_medical.prepare import Preparation
+    from nearfar_medical.report import write_untested_report
     from nearfar_medical.split import split_cases
     from nearfar_medical.train import Lesson, learn, new_network, seen_in
     from nearfar_medical.weights import load_weights, seen_by
@@ -225,6 +226,8 @@ def train(
     run.log("trained", best=tuning.best, step=tuning.best_step)
     if split.test:
         _test(run, metrics, model, split.test, set_name(data), seed, quiet, split=split)
+    else:
+        write_untested_report(run, metrics, model, split, tuning.best)
     end(run)
 
 

@@ -23,7 +23,7 @@ from nearfar_medical.split import Split
 from nearfar_medical.volume import Volume, read_mask
 from nearfar_medical.weights import Model
 
-__all__ = ["overlay", "write_test_report"]
+__all__ = ["overlay", "write_test_report", "write_untested_report"]
 
 NAMED = 10  # cases of each part
 SHOWN = 3  # cases: the best, the middle one and the worst
@@ -96,6 +96,25 @@ def write_test_report(
         report.figure(path, f"{case.name}: {told}. Dice: {each}.")
     end_report(report, run, metrics)
     return table
+
+
+def write_untested_report(
+    run: RunFolder, metrics: Metrics, model: Model, split: Split, best: float
+) -> None:
+    """The page of a training of which no volume was held out.
+
+    Args:
+        best: mean Dice on the volumes that chose the weights.
+    """
+    chosen = (
+        f" Mean Dice on the volumes that chose the weights is {best:.3f}, which is above what new "
+        "ones will give."
+    ) if split.validation else ""  # fmt: skip
+    report = Report(
+        "Segmentation, trained and not tested", "Not a medical device: for research alone."
+    )
+    report.section("How it was taught", *_taught(model.seen, split), f"Nothing was tested.{chosen}")
+    end_report(report, run, metrics)
 
 
 def _taught(seen: Seen | None, split: Split | None) -> list[str]:

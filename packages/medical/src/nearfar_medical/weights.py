@@ -84,8 +84,7 @@ def save_model(path: Path, model: Model) -> None:
     # Axes and orientation are said, as weights of another order of axes load and do not work.
     save_checkpoint(path, {
         "format": FORMAT,
-        "axes": "slice, row, column" if model.network.dims == 3 else "row, column",
-        "orientation": "RAS",
+        **_lies(model.network),
         "settings": model.settings.model_dump(mode="json"),
         "classes": dict(model.classes),
         "channels": list(model.channels),
@@ -109,6 +108,8 @@ def load_model(path: Path) -> Model:
         )  # fmt: skip
         check_kinds(kept["network"], channels_in=int, classes=int)
         settings = load_settings(MedicalSettings, base=kept["settings"], where=path)
+        if len(settings.widths) > len(kept["weights"]):  # each level has some
+            raise ValueError(f"{len(settings.widths)} levels of {len(kept['weights'])} weights")
         weights = {f"unet.{name}": own for name, own in kept["weights"].items()}
         network = restored(
             lambda: Network(
@@ -125,8 +126,28 @@ def load_model(path: Path) -> Model:
             trained_depth=kept["trained_depth"],
             seen=None if kept.get("seen") is None else Seen.from_state(kept["seen"]),
         )
-        _ = model.preparation
+        _check(model, kept)
     return model
+
+
+def _lies(network: Network) -> dict[str, str]:
+    """How what the weights work on lies."""
+    axes = "slice, row, column" if network.dims == 3 else "row, column"
+    return {"axes": axes, "orientation": "RAS"}
+
+
+def _check(model: Model, kept: Mapping[str, Any]) -> None:
+    """Raises ValueError where parts of a model's file are of different models."""
+    network = model.network
+    for name, expected in _lies(network).items():
+        if kept.get(name) != expected:
+            raise ValueError(f"{name} is not {expected!r}")
+    own = len(model.classes), len(model.channels)
+    if own != (network.classes, network.channels_in):
+        raise ValueError(f"{own} classes and channels for a network of others")
+    if not 0 <= model.trained_depth <= network.depths + 1:
+        raise ValueError(f"a trained depth of {model.trained_depth}")
+    _ = model.preparation
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,8 @@ def records_of(
 
     The matrix as ``intent accuracy`` with the split ``after=t,on=j``; after each task, over all
     clips of classes seen, ``accuracy``, ``word error rate`` and ``slu f1`` with ``after=t``; over
-    tasks (``after=all``) the means of these, the last ones, forgetting and backward transfer.
+    tasks (``after=all``) the last of these, and, where it was measured after several tasks, their
+    means, forgetting and backward transfer.
     """
     matrix = accuracy_of(answers)
     records = []
@@ -93,17 +94,19 @@ def records_of(
             record(split_key(after=t), metric, number, len(row))
     whole = split_key(after="all")
     n = len(answers[-1])
-    for metric, number in (
-        ("average accuracy", matrix.average),
-        ("last accuracy", matrix.last),
-        ("forgetting", matrix.forgetting),
-        ("backward transfer", matrix.backward_transfer),
-        ("average word error rate", _mean(errors)),
-        ("last word error rate", errors[-1]),
-        ("average slu f1", _mean(scores)),
-        ("last slu f1", scores[-1]),
-    ):
-        record(whole, metric, number, n)
+    over_tasks = {
+        "average accuracy": matrix.average,
+        "last accuracy": matrix.last,
+        "forgetting": matrix.forgetting,
+        "backward transfer": matrix.backward_transfer,
+        "average word error rate": _mean(errors),
+        "last word error rate": errors[-1],
+        "average slu f1": _mean(scores),
+        "last slu f1": scores[-1],
+    }
+    for metric, number in over_tasks.items():
+        if len(answers) > 1 or metric.startswith("last"):
+            record(whole, metric, number, n)
     return records
 
 

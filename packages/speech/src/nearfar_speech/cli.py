@@ -345,7 +345,7 @@ def _learn(run: Any, metrics: Any, settings: SpeechSettings, model: Any, quiet: 
     """Learns the tasks that are left, tests after each, and leaves the model and the report."""
     from nearfar_speech.continual import learn_curriculum, new_learner
     from nearfar_speech.manifests import DATA, read_prepared
-    from nearfar_speech.report import write_run_report
+    from nearfar_speech.report import write_run_report, write_untested_report
     from nearfar_speech.weights import Trained, save_model
 
     # Read back: a resumed run sees no other paths than the first.
@@ -364,6 +364,8 @@ def _learn(run: Any, metrics: Any, settings: SpeechSettings, model: Any, quiet: 
             on="Over all tasks, on clips that were not trained on.", prepared=prepared,
         )  # fmt: skip
         Console().print(table.terminal())
+    else:
+        write_untested_report(run, metrics, prepared, dataset)
     end(run)
 
 

@@ -28,8 +28,8 @@ def extended(
         seed: of that choice; the one that the curriculum was prepared with.
 
     Raises:
-        UserError: a class was learnt already, a target cannot be spelt with the tokens, a class
-            has no training clip, speakers are left out and a clip has none.
+        UserError: a clip or a class was learnt already, a target cannot be spelt with the tokens, a
+            class has no training clip, speakers are left out and a clip has none.
     """
     found = short_enough(found, settings)
     clips = found.clips
@@ -53,7 +53,13 @@ def extended(
                 f"{clip.path}: {by} {name!r} is in the curriculum; a task has new classes alone (a "
                 "stopped run goes on by --resume without --task)"
             )
+    known_clips = {clip.path.resolve(): clip for clip in prepared.clips}
     for clip in clips:
+        if (old := known_clips.get(clip.path.resolve())) is not None:
+            raise UserError(
+                f"{clip.path}: is a clip of the run already, of intent {old.intent!r}; expected a "
+                "task of new clips alone"
+            )
         target = Target.of(clip).text
         if unknown := prepared.tokens.unknown(target):
             raise UserError(

@@ -16,7 +16,7 @@ from nearfar_speech.answers import Answer, accuracy_of, records_of
 from nearfar_speech.prepare import Prepared
 from nearfar_speech.targets import parse_target
 
-__all__ = ["write_run_report"]
+__all__ = ["write_run_report", "write_untested_report"]
 
 _WORDS = (
     "Average accuracy is the mean, over the tasks, of the accuracy on all classes seen so far; "
@@ -85,6 +85,18 @@ def _table(records: Sequence[Record], dataset: str) -> Table:
         [r.metric, summarise([r.value])] for r in whole if not np.isnan(r.value)
     ]
     return Table(f"{dataset}: {whole[0].n} clips after the last task.", ["measure", "value"], rows)
+
+
+def write_untested_report(
+    run: RunFolder, metrics: Metrics, prepared: Prepared, dataset: str
+) -> None:
+    """The page of a training of which no clip was held out."""
+    report = Report(
+        "Intents learnt task after task", f"{len(prepared.curriculum)} tasks of {dataset}."
+    )
+    report.section("The tasks", "No clip was held out, so nothing was tested.")
+    report.table(_tasks(prepared))
+    end_report(report, run, metrics)
 
 
 def _tasks(prepared: Prepared) -> Table:

@@ -48,6 +48,8 @@ class Curriculum:
     def __post_init__(self) -> None:
         if self.by not in ("intent", "scenario"):
             raise UserError(f"tasks are by {self.by!r}; expected intent or scenario")
+        if not all(isinstance(name, str) for name in self.classes):
+            raise UserError("tasks: a class is no name")
         if not self.tasks or not all(self.tasks):
             raise UserError("tasks: one has no class; expected one or more in each")
         twice = [name for name, count in Counter(self.classes).items() if count > 1]

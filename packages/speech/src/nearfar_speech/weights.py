@@ -61,6 +61,8 @@ def load_model(path: Path | str) -> Trained:
         tokens = Tokens.load(folder / "tokenizer.model", size=kept["vocabulary"])
         settings = load_settings(SpeechSettings, base=kept["settings"], where=file)
         curriculum = Curriculum(kept["by"], tuple(tuple(names) for names in kept["tasks"]))
+        if settings.layers > len(kept["weights"]):  # each has some
+            raise ValueError(f"{settings.layers} layers of {len(kept['weights'])} weights")
         encoder = new_encoder(settings)  # its size is its own, whatever the file claims
         model = restored(
             lambda: new_model(settings, kept["vocabulary"], encoder=encoder), kept["weights"]

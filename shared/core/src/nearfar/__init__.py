@@ -3,6 +3,7 @@
 The functions are in :mod:`nearfar.functional`; here are the same names in CamelCase as modules.
 """
 
+from nearfar import diagnostics, functional, grad_cache, mixing, samplers
 from nearfar.batch import Ring
 from nearfar.dispatch import loss_path
 from nearfar.inputs import NotFiniteError
@@ -82,5 +83,10 @@ __all__ = [
     "Symile",
     "Teacher",
     "Uniformity",
+    "diagnostics",
+    "functional",
+    "grad_cache",
     "loss_path",
+    "mixing",
+    "samplers",
 ]

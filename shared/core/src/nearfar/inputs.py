@@ -32,9 +32,11 @@ def embeddings(name: str, x: Tensor, *, normalize: bool, like: Tensor | None = N
     """``x`` [N, D], at least float32 and, where asked, of unit norm.
 
     Raises:
-        ValueError: not a floating matrix, empty, or its width differs from ``like``'s.
+        TypeError: no tensor.
+        ValueError: not a floating matrix, empty, or its width or precision differs from ``like``'s.
         NotFiniteError: a row is not finite.
     """
+    _tensor(name, x)
     if x.ndim != 2 or not x.is_floating_point():
         raise ValueError(f"{name} is {x.dtype} of shape {tuple(x.shape)}; expected floats [N, D]")
     if x.shape[0] == 0 or x.shape[1] == 0:
@@ -47,6 +49,8 @@ def embeddings(name: str, x: Tensor, *, normalize: bool, like: Tensor | None = N
         row = int((~torch.isfinite(x)).any(1).nonzero()[0])
         raise NotFiniteError(f"{name}, shape {tuple(x.shape)}, has NaN or infinity in row {row}")
     x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    if like is not None and x.dtype != like.dtype:
+        raise ValueError(f"{name} is {x.dtype}; expected {like.dtype}, as what it is compared with")
     return to_unit_norm(x) if normalize else x
 
 
@@ -62,12 +66,18 @@ def beside(name: str, x: Tensor, other_name: str, other: Tensor, *, normalize: b
 
 def labels_of(name: str, labels: Tensor, rows: Tensor) -> Tensor:
     """``labels`` [N] of integers, one a row of ``rows``."""
+    _tensor(name, labels)
     if labels.shape != (len(rows),) or labels.is_floating_point():
         raise ValueError(
             f"{name} is {labels.dtype} of shape {tuple(labels.shape)}; "
             f"expected one integer a row, shape ({len(rows)},)"
         )
     return labels.to(rows.device)
+
+
+def _tensor(name: str, x: object) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} is a {type(x).__name__}; expected a tensor")
 
 
 def scores_of(

@@ -87,7 +87,7 @@ def read_table(
             raise UserError(f"{path}: none of the subjects {list(subjects)}; expected of {known}")
     devices, activities = _values(tables, "device"), _values(tables, "activity")
     runs = []
-    notes = list(_notes(path, without))
+    notes = [*_below(path), *_notes(path, without)]
     for file, table in tables.items():
         second = _seconds_of(table, file, time)
         scale, fast = _scales(table, file, acc_unit, gyro_unit)
@@ -125,6 +125,19 @@ def read_table(
 def is_table(path: Path) -> bool:
     """Whether a file's name ends as those of tables do, and is not an editor's or the system's."""
     return path.is_file() and path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
+
+
+def _below(path: Path) -> list[str]:
+    """A line of the tables in folders of this one, which are not read."""
+    below = (
+        [p for p in path.rglob("*") if is_table(p) and p.parent != path] if path.is_dir() else []
+    )
+    if not below:
+        return []
+    return [
+        f"{path}: {len(below)} tables in folders below it are not read, such as "
+        f"{min(below).relative_to(path)}"
+    ]
 
 
 def tables_in(folder: Path) -> list[Path]:

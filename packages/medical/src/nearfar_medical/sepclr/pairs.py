@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from nearfar_kit.errors import UserError
+from nearfar_kit.frames import as_text, read_frame
 from nearfar_medical.cases import subject_of
 
 __all__ = ["Pairs", "first_image", "pairs_from_csv", "pairs_from_folders", "read_image"]
@@ -170,8 +170,8 @@ def pairs_from_csv(
     is_target: list[bool] = []
     rows: list[dict[str, str]] = []
     for table, kind in ((background, False), (target, True)):
-        for line, row in _read_table(table):
-            place = f"{table}, row {line}"
+        for number, row in _read_table(table):
+            place = f"{table}, row {number}"
             if not (row["path"] or "").strip():
                 raise UserError(f"{place}: path is empty; expected {_EXPECTED}")
             path = table.parent / row["path"].strip()  # an absolute path stays as it is
@@ -295,21 +295,14 @@ def _resized(image: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _read_table(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Rows with their line numbers in the file."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = [(reader.line_num, row) for row in reader]
-            names = reader.fieldnames or []
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, csv.Error):
-        raise UserError(f"{path}: is no UTF-8 CSV table") from None
-    if "path" not in names:
-        raise UserError(f"{path}: columns are {', '.join(names) or 'none'}; expected a column path")
-    if not rows:
+    """Rows with their numbers, the header not counted."""
+    frame = read_frame(path)
+    if "path" not in frame.columns:
+        raise UserError(f"{path}: columns are {', '.join(frame.columns)}; expected a column path")
+    if not frame.height:
         raise UserError(f"{path}: has no rows; expected one an image")
-    return rows
+    texts = as_text(frame, path, *frame.columns).fill_null("")
+    return list(enumerate(texts.iter_rows(named=True), 1))
 
 
 def _number(text: str | None, name: str, place: str) -> float:

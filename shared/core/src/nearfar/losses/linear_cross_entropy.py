@@ -7,7 +7,7 @@ from torch import Tensor
 from nearfar.batch import Group, at_hand
 from nearfar.dispatch import Path, contrast
 from nearfar.distributed import global_batch
-from nearfar.inputs import embeddings, paired, scores_of
+from nearfar.inputs import embeddings, labels_of, paired, scores_of
 from nearfar.module import Loss
 from nearfar.pairs import everything
 from nearfar.reduction import Reduction, reduce
@@ -37,7 +37,7 @@ def linear_cross_entropy(
     Args:
         hidden: [N, D]. weight: [classes, D]. bias: [classes] or None.
         target: [N] integers, 0 to classes - 1, or ``ignore_index``: such rows have loss 0 and don't
-            count in the mean.
+            count in the mean, which is 0 where there are no others (torch's is NaN).
         label_smoothing: 0 to 1.
         reduction: ``mean``, ``sum`` or ``none`` ([N]).
 
@@ -54,11 +54,7 @@ def linear_cross_entropy(
     x = embeddings("hidden", hidden, normalize=False)
     w = embeddings("weight", weight, normalize=False, like=x)
     classes = len(w)
-    if target.shape != (len(x),) or target.is_floating_point():
-        raise ValueError(
-            f"target is {target.dtype} of shape {tuple(target.shape)}; "
-            f"expected one integer a row, shape ({len(x)},)"
-        )
+    target = labels_of("target", target, x)
     if bias is not None and bias.shape != (classes,):
         raise ValueError(f"bias has shape {tuple(bias.shape)}; expected ({classes},)")
     if not 0 <= label_smoothing <= 1:
@@ -80,8 +76,11 @@ def linear_cross_entropy(
         # The mean of a row's logits is linear in them: no pass over the classes.
         mean = (rows * w.mean(0)).sum(1) + (0 if b is None else b.mean())
         s = (1 - label_smoothing) * s + label_smoothing * mean
-    with at_hand():
-        losses = contrast(scores, everything(), s, base_inside=True, path=path)
+    if len(known):
+        with at_hand():
+            losses = contrast(scores, everything(), s, base_inside=True, path=path)
+    else:
+        losses = s  # [0]
     if reduction == "none":
         return x.new_zeros(len(x)).index_put((valid,), losses)
     return reduce(losses, reduction)
