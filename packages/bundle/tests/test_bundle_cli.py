@@ -222,7 +222,7 @@ class TestConstruct:
     @pytest.mark.parametrize(
         ("files", "message"),
         [
-            ({}, "holds no items.csv or items.parquet"),
+            ({}, "holds no items.csv, .tsv or .parquet"),
             ({"items.csv": "item,title\nitem 5,x\n"}, "new item 'item 5' is in the catalogue"),
             ({"items.csv": "item,title\nx,a\nx,b\n"}, "item 'x' comes 2 times; expected once"),
             ({"items.csv": "item,title\n,a\n"}, "row 1: item is empty; expected an id"),
@@ -295,11 +295,14 @@ class TestColumnsOfItems:
         [
             (
                 {"title": "name"},
-                "items.csv: no column title; found item, name, price, category (not read: name; "
-                "rename one if it is meant), so no text is known of any item",
+                "items.csv: no column title; rename one of name if it is meant; no text is known "
+                "of any item",
             ),
-            ({"category": "Category"}, "items.csv: no column category; found item, title, price, "),
-            ({"title": None}, "no column title; found item, price, category, so no text is known"),
+            (
+                {"category": "Kategorie", "price": "Preis"},
+                "items.csv: no column category, price; rename one of Preis, Kategorie if it is",
+            ),
+            ({"title": None}, "items.csv: no column title; no text is known of any item"),
             ({"category": None, "price": None}, None),
             ({}, None),
         ],
@@ -309,7 +312,7 @@ class TestColumnsOfItems:
         frame = pl.read_csv(folder / "items.csv")
         frame = frame.drop([old for old, new in columns.items() if new is None])
         frame.rename({a: b for a, b in columns.items() if b}).write_csv(folder / "items.csv")
-        notes = read(folder).notes
+        _, *notes = read(folder).notes
         assert len(notes) == (told is not None)
         assert told is None or told in notes[0]
 
@@ -317,7 +320,51 @@ class TestColumnsOfItems:
         folder = write_shop(tmp_path / "s", shop)
         pl.read_csv(folder / "items.csv").drop("title").write_csv(folder / "items.csv")
         call("train", "--data", folder, "--out", tmp_path / "o", "--quiet", "--set=epochs=1")
-        assert "so no text is known of any item" in capsys.readouterr().err
+        assert "; no text is known of any item" in capsys.readouterr().err
+
+
+class TestWhatWasRead:
+    """Files in capitals are read, and a note tells what was read and what was not."""
+
+    def test_names_in_any_case(self, data, tmp_path):
+        folder, vectors = shutil.copytree(data, tmp_path / "shop"), np.ones((160, 2))
+        np.save(folder / "picture.npy", vectors)
+        want = read(folder)
+        for old, new in (
+            ("items.csv", "items.CSV"),
+            ("feedback.csv", "Feedback.CSV"),
+            ("bundles.parquet", "BUNDLES.PARQUET"),
+            ("picture.npy", "picture.NPY"),
+        ):
+            (folder / old).rename(folder / new)  # fmt: skip
+        found = read(folder)
+        assert found.texts == want.texts
+        assert (found.feedback == want.feedback).all()
+        assert found.vectors.keys() == {"picture"}
+
+    def test_lower_case_where_there_are_both(self, data, tmp_path, capsys):
+        folder = shutil.copytree(data, tmp_path / "shop")
+        (folder / "items.CSV").write_text("nothing\n")
+        call("check-leak", "--data", folder)
+        told = f"note: {folder}: read bundles.parquet (bundle, item), feedback.csv (user, item), "
+        told += "items.csv (item, title, price, category); files not read: items.CSV\n"
+        assert told in capsys.readouterr().err
+
+    def test_columns_and_files_that_are_not_read(self, data, tmp_path):
+        folder = shutil.copytree(data, tmp_path / "shop")
+        frame = pl.read_csv(folder / "items.csv")
+        frame.rename({"category": "Kategorie"}).write_csv(folder / "items.csv")
+        (folder / "articles.csv").write_text("item\n")
+        (folder / "readme.md").write_text("hello\n")
+        told = read(folder).notes[0]
+        assert "items.csv (item, title, price; not read: Kategorie); files not read: art" in told
+        assert "readme" not in told
+
+    def test_no_items_table(self, data, tmp_path):
+        folder = shutil.copytree(data, tmp_path / "shop")
+        (folder / "items.csv").unlink()
+        (told,) = read(folder).notes[1:]
+        assert told.startswith(f"{folder}: no items table (items.csv, .tsv or .parquet), so no ti")
 
 
 class TestBadData:

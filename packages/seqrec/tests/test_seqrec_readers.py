@@ -49,6 +49,34 @@ class TestLayouts:
         assert named(read(path)) == SEQUENCES
         assert read(path).time.tolist() == [1, 2, 3, 1, 1]
 
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("shop.CSV", "user,item,time\nbo,x,1\n"), ("shop.TSV", "user\titem\ttime\nbo\tx\t1\n"),
+            ("shop.TXT", "bo x\n"), ("shop.INTER", inter([("bo", "x", 1)])),
+        ],
+    )  # fmt: skip
+    def test_endings_in_capitals(self, tmp_path, name, text):
+        assert named(read(write(tmp_path / name, text))) == {"bo": ["x"]}
+
+    def test_a_parquet_and_a_folder_in_capitals(self, tmp_path, monkeypatch):
+        frame = pl.DataFrame(ROWS, schema=["user", "item", "time"], orient="row")
+        frame.write_parquet(tmp_path / "s.Parquet")
+        assert named(read(tmp_path / "s.Parquet")) == SEQUENCES
+        folder = tmp_path / "shop[1]"
+        folder.mkdir()
+        write(folder / "shop[1].INTER", inter())
+        assert named(read(folder)) == SEQUENCES
+        monkeypatch.chdir(folder)
+        assert named(read(".")) == SEQUENCES
+
+    def test_a_folder_of_files_is_told_with_one_of_them(self, tmp_path):
+        write(tmp_path / "read.me", "")
+        file = write(tmp_path / "b.CSV", "user,item,time\nbo,x,1\n")
+        with pytest.raises(UserError, match="known layout; expected one file of what") as told:
+            read(tmp_path)
+        assert str(told.value).endswith(f"lies in it, as {file}")
+
     def test_other_names_and_dates(self, tmp_path):
         path = write(tmp_path / "s.csv", "who,what,when\na,x,2024-01-02 00:00:01\na,y,2024-01-01\n")
         assert named(read(path, user="who", item="what", time="when")) == {"a": ["y", "x"]}

@@ -253,7 +253,7 @@ def check_leak(
         but = "; the lines below tell what the split leaves of it" if raw.found else ""
         typer.echo(f"{'note' if raw.found else 'fine'}  {raw}{but}")
     split = split_of(known, settings, seed)
-    tell(*split.notes)
+    tell(*known.notes, *split.notes)
     leaks = look(split, seed, settings.near)
     for leak in leaks:
         typer.echo(f"{'LEAK' if leak.found else 'fine'}  {leak}, as split")
@@ -350,7 +350,7 @@ def _with_new(builder: Any, folder: Path) -> Any:
 
     file = table_of(folder, "items")
     if file is None:
-        raise UserError(f"--new-items {folder}: holds no items.csv or items.parquet")
+        raise UserError(f"--new-items {folder}: holds no items.csv, .tsv or .parquet")
     known = builder.description
     text, label = ",".join(known.texts), ",".join(known.labels)
     own = described(folder, file, text, label, "price")

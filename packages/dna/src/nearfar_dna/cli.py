@@ -238,7 +238,7 @@ def embed(
     quiet: Quiet = False,
 ) -> None:
     """Rows of sequences in FASTA or FASTQ, plain or gzip."""
-    if out.suffix not in (".npy", ".parquet"):
+    if out.suffix.lower() not in (".npy", ".parquet"):
         raise UserError(f"--out {out}: ends in {out.suffix!r}; expected .npy or .parquet")
     from nearfar_dna.embed import embed_to
 
