@@ -247,11 +247,27 @@ class TestConstruct:
         call(*ask, "--budget", budget)
         told = capsys.readouterr()
         assert len(told.out.splitlines()) == 2
-        assert told.err == (
-            f"note: bundle new: 3 of 4 places left: nothing else within the budget of {budget:g}\n"
-        )
+        left = budget - price["item 1"] - price[told.out.splitlines()[1].split(",")[2]]
+        start = f"note: bundle new: 3 of 4 places left: {left:.6g} of the budget of {budget:g} left"
+        assert told.err.startswith(f"{start}, and the cheapest other item costs ")
         call(*ask)
         assert capsys.readouterr().err == ""
+
+    def test_one_bundle_at_fault_leaves_the_others(self, run, tmp_path, capsys):
+        carts = tmp_path / "carts.csv"
+        carts.write_text("bundle,item\na,item 1\na,soap\nb,salt\nc,item 2\n")
+        call("construct", "--model", run, "--data", carts, "-k", 2)
+        told = capsys.readouterr()
+        assert [row.split(",")[0] for row in told.out.splitlines()[1:]] == ["a", "a", "c", "c"]
+        assert told.err.splitlines() == [
+            f"note: {carts}: 2 of 4 items are not in the catalogue of 160, left out: soap (bundle "
+            "a), salt (bundle b)",
+            f"note: {carts}: 1 bundle holds no item of the catalogue, left out: b",
+        ]
+        carts.write_text("bundle,item\nb,salt\n")
+        call("construct", "--model", run, "--data", carts, status=2)
+        told = "error: bundle b: item 'salt' is not in the catalogue of 160 items\n"
+        assert capsys.readouterr().err == told
 
     def test_an_empty_bundle(self, run, tmp_path, capsys):
         partial = tmp_path / "partial.csv"

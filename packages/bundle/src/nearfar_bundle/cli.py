@@ -209,8 +209,10 @@ def construct(
         raise UserError("--data or --item: expected one of them")
     if out is not None:
         check_name(out)
-    from nearfar_bundle.construct import Limits, places_left
+    from nearfar_bundle.carts import completable
+    from nearfar_bundle.construct import Limits
     from nearfar_bundle.construct import construct as build
+    from nearfar_bundle.places import places_left
 
     builder = _load(model)
     if new_items is not None:
@@ -222,8 +224,11 @@ def construct(
     known = set(builder.items.tolist())
     if strange := [item for item in exclude or () if item not in known]:
         tell(f"--exclude: not in the catalogue, so nothing to leave out: {', '.join(strange)}")
+    if data is not None:  # a fault of one bundle leaves the others as they are
+        bundles, notes = completable(builder, bundles, limits)
+        tell(*(f"{data}: {note}" for note in notes))
     frame = build(builder, bundles, k, limits)
-    tell(*places_left(frame, bundles, k, limits))
+    tell(*places_left(builder, frame, bundles, k, limits))
     if out is None:
         print_frame(frame)
         return

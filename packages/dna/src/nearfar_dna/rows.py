@@ -14,8 +14,8 @@ __all__ = ["is_number", "read_rows"]
 def read_rows(path: Path) -> list[tuple[int, list[str]]]:
     """The rows that are not empty, numbered from 1, of a file of tabs, commas or semicolons.
 
-    Of the last two that is meant which comes first in the first row; beside semicolons, decimal commas
-    of numbers become points.
+    Of the last two that is meant which comes first in the first row; beside semicolons, decimal
+    commas of numbers become points.
 
     Raises:
         UserError: the file cannot be read.
