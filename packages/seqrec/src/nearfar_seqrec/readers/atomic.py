@@ -9,6 +9,7 @@ from nearfar_kit.errors import UserError
 from nearfar_kit.frames import read_frame
 from nearfar_kit.layouts import set_name
 from nearfar_seqrec.readers.table import from_frame
+from nearfar_seqrec.readers.times import First
 from nearfar_seqrec.sequences import Sequences
 
 __all__ = ["is_atomic", "read_atomic"]
@@ -26,12 +27,14 @@ def _inside(folder: Path) -> Path:
 
 
 def read_atomic(
-    path: Path, user: str = "user_id", item: str = "item_id", time: str = "timestamp"
-) -> Sequences:
+    path: Path, user: str = "user_id", item: str = "item_id", time: str = "timestamp",
+    first: First | None = None,
+) -> Sequences:  # fmt: skip
     """The interactions of a ``.inter`` file, or of a folder that has one of its own name.
 
     Args:
         user, item, time: names of the fields, without their type.
+        first: as of :func:`nearfar_seqrec.readers.table.read_table`.
 
     Raises:
         UserError: a field is missing or of the wrong type, a row has other fields than the header.
@@ -47,4 +50,4 @@ def read_atomic(
         if kinds[name] != kind:
             raise UserError(f"{file}: {name} is of type {kinds[name]!r}; expected {name}:{kind}")
     return from_frame(file, frame.rename({n: n.rpartition(":")[0] for n in frame.columns}),
-                      user, item, time)  # fmt: skip
+                      user, item, time, first)  # fmt: skip
