@@ -45,7 +45,8 @@ def seconds_of(
     """
     if first not in (None, *get_args(First)):
         raise UserError(f"{path}: first is {first!r}; expected one of {', '.join(get_args(First))}")
-    kind, notes = column.dtype, []
+    kind = column.dtype
+    notes: list[str] = []
     if kind.is_nested() or kind in (pl.Binary, pl.Duration, pl.Time):
         raise UserError(f"{path}: {column.name} is of type {kind}; expected numbers or dates")
     if kind == pl.String:
@@ -71,12 +72,10 @@ def _dates(
     """Seconds of a column of which not all are numbers, null where one is no date."""
     if not column.str.contains(SHORT).any():
         dates = column.str.to_datetime(strict=False, time_zone="UTC", ambiguous="earliest")
-        read = dates.null_count() < len(dates)
-        return (dates.dt.epoch("us") / 1e6 if read else numbers), []
-    read = {order: _short(column, order) for order in get_args(First)}
+        return (numbers if dates.null_count() == len(dates) else dates.dt.epoch("us") / 1e6), []
     if first is not None:
-        return read[first], []
-    day, month = read["day"], read["month"]
+        return _short(column, first), []
+    day, month = _short(column, "day"), _short(column, "month")
     if month.null_count() < day.null_count():
         return month, []
     if day.null_count() or month.null_count() or day.equals(month):
