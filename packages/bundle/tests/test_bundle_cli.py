@@ -72,10 +72,11 @@ class TestTrain:
     def test_evaluation_of_the_same_split_equals_it(self, run, data, tmp_path):
         call("evaluate", "--model", run, "--data", data, "--out", tmp_path / "e")
         want = {(r.method, r.metric): r.value for r in Metrics.read(run / "metrics.json").records}
-        assert {method for method, _ in want} == {"nearfar (variant default)", "best blend"}
+        blends = {"best blend", "best blend, cold items raised"}
+        assert {method for method, _ in want} == {"nearfar (variant default)", *blends}
         records = Metrics.read(tmp_path / "e" / "metrics.json").records
         assert want.items() <= {(r.method, r.metric): r.value for r in records}.items()
-        assert {"popularity", "best blend", "title cosine"} <= {r.method for r in records}
+        assert {"popularity", "title cosine", *blends} <= {r.method for r in records}
         page = (tmp_path / "e" / "report.html").read_text()
         assert page.count("<table>") == 2
         assert page.index("All of them side by side") < page.index("The model in full")
@@ -88,6 +89,7 @@ class TestTrain:
         told = f"to be found: {int(times[warm].sum())} warm items, {int(times[~warm].sum())} cold"
         assert page.count(told) == 2
         assert "cold: items that none holds" in page
+        assert "all items may be above both, or below" in page
         assert "best blend" in page
 
     def test_an_unknown_variant(self, data, tmp_path, capsys):
@@ -222,7 +224,7 @@ class TestConstruct:
     @pytest.mark.parametrize(
         ("files", "message"),
         [
-            ({}, "holds no items.csv or items.parquet"),
+            ({}, "holds no items.csv, .tsv or .parquet"),
             ({"items.csv": "item,title\nitem 5,x\n"}, "new item 'item 5' is in the catalogue"),
             ({"items.csv": "item,title\nx,a\nx,b\n"}, "item 'x' comes 2 times; expected once"),
             ({"items.csv": "item,title\n,a\n"}, "row 1: item is empty; expected an id"),
@@ -247,11 +249,27 @@ class TestConstruct:
         call(*ask, "--budget", budget)
         told = capsys.readouterr()
         assert len(told.out.splitlines()) == 2
-        assert told.err == (
-            f"note: bundle new: 3 of 4 places left: nothing else within the budget of {budget:g}\n"
-        )
+        left = budget - price["item 1"] - price[told.out.splitlines()[1].split(",")[2]]
+        start = f"note: bundle new: 3 of 4 places left: {left:.6g} of the budget of {budget:g} left"
+        assert told.err.startswith(f"{start}, and the cheapest other item costs ")
         call(*ask)
         assert capsys.readouterr().err == ""
+
+    def test_one_bundle_at_fault_leaves_the_others(self, run, tmp_path, capsys):
+        carts = tmp_path / "carts.csv"
+        carts.write_text("bundle,item\na,item 1\na,soap\nb,salt\nc,item 2\n")
+        call("construct", "--model", run, "--data", carts, "-k", 2)
+        told = capsys.readouterr()
+        assert [row.split(",")[0] for row in told.out.splitlines()[1:]] == ["a", "a", "c", "c"]
+        assert told.err.splitlines() == [
+            f"note: {carts}: 2 of 4 items are not in the catalogue of 160, left out: soap (bundle "
+            "a), salt (bundle b)",
+            f"note: {carts}: 1 bundle holds no item of the catalogue, left out: b",
+        ]
+        carts.write_text("bundle,item\nb,salt\n")
+        call("construct", "--model", run, "--data", carts, status=2)
+        told = "error: bundle b: item 'salt' is not in the catalogue of 160 items\n"
+        assert capsys.readouterr().err == told
 
     def test_an_empty_bundle(self, run, tmp_path, capsys):
         partial = tmp_path / "partial.csv"
@@ -295,11 +313,14 @@ class TestColumnsOfItems:
         [
             (
                 {"title": "name"},
-                "items.csv: no column title; found item, name, price, category (not read: name; "
-                "rename one if it is meant), so no text is known of any item",
+                "items.csv: no column title; rename one of name if it is meant; no text is known "
+                "of any item",
             ),
-            ({"category": "Category"}, "items.csv: no column category; found item, title, price, "),
-            ({"title": None}, "no column title; found item, price, category, so no text is known"),
+            (
+                {"category": "Kategorie", "price": "Preis"},
+                "items.csv: no column category, price; rename one of Preis, Kategorie if it is",
+            ),
+            ({"title": None}, "items.csv: no column title; no text is known of any item"),
             ({"category": None, "price": None}, None),
             ({}, None),
         ],
@@ -309,7 +330,7 @@ class TestColumnsOfItems:
         frame = pl.read_csv(folder / "items.csv")
         frame = frame.drop([old for old, new in columns.items() if new is None])
         frame.rename({a: b for a, b in columns.items() if b}).write_csv(folder / "items.csv")
-        notes = read(folder).notes
+        _, *notes = read(folder).notes
         assert len(notes) == (told is not None)
         assert told is None or told in notes[0]
 
@@ -317,7 +338,51 @@ class TestColumnsOfItems:
         folder = write_shop(tmp_path / "s", shop)
         pl.read_csv(folder / "items.csv").drop("title").write_csv(folder / "items.csv")
         call("train", "--data", folder, "--out", tmp_path / "o", "--quiet", "--set=epochs=1")
-        assert "so no text is known of any item" in capsys.readouterr().err
+        assert "; no text is known of any item" in capsys.readouterr().err
+
+
+class TestWhatWasRead:
+    """Files in capitals are read, and a note tells what was read and what was not."""
+
+    def test_names_in_any_case(self, data, tmp_path):
+        folder, vectors = shutil.copytree(data, tmp_path / "shop"), np.ones((160, 2))
+        np.save(folder / "picture.npy", vectors)
+        want = read(folder)
+        for old, new in (
+            ("items.csv", "items.CSV"),
+            ("feedback.csv", "Feedback.CSV"),
+            ("bundles.parquet", "BUNDLES.PARQUET"),
+            ("picture.npy", "picture.NPY"),
+        ):
+            (folder / old).rename(folder / new)  # fmt: skip
+        found = read(folder)
+        assert found.texts == want.texts
+        assert (found.feedback == want.feedback).all()
+        assert found.vectors.keys() == {"picture"}
+
+    def test_lower_case_where_there_are_both(self, data, tmp_path, capsys):
+        folder = shutil.copytree(data, tmp_path / "shop")
+        (folder / "items.CSV").write_text("nothing\n")
+        call("check-leak", "--data", folder)
+        told = f"note: {folder}: read bundles.parquet (bundle, item), feedback.csv (user, item), "
+        told += "items.csv (item, title, price, category); files not read: items.CSV\n"
+        assert told in capsys.readouterr().err
+
+    def test_columns_and_files_that_are_not_read(self, data, tmp_path):
+        folder = shutil.copytree(data, tmp_path / "shop")
+        frame = pl.read_csv(folder / "items.csv")
+        frame.rename({"category": "Kategorie"}).write_csv(folder / "items.csv")
+        (folder / "articles.csv").write_text("item\n")
+        (folder / "readme.md").write_text("hello\n")
+        told = read(folder).notes[0]
+        assert "items.csv (item, title, price; not read: Kategorie); files not read: art" in told
+        assert "readme" not in told
+
+    def test_no_items_table(self, data, tmp_path):
+        folder = shutil.copytree(data, tmp_path / "shop")
+        (folder / "items.csv").unlink()
+        (told,) = read(folder).notes[1:]
+        assert told.startswith(f"{folder}: no items table (items.csv, .tsv or .parquet), so no ti")
 
 
 class TestBadData:

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from nearfar_bundle import construct as module
-from nearfar_bundle.construct import Limits, construct, places_left
+from nearfar_bundle.carts import completable
+from nearfar_bundle.construct import Limits, construct
+from nearfar_bundle.places import places_left
 from nearfar_bundle.reasons import _deepest, _whole
 from nearfar_bundle.settings import BundleSettings
 from nearfar_bundle.split import split_bundles
@@ -109,15 +111,78 @@ class TestLimits:
         assert construct(builder, {"a": ["item 1"]}, 4, limits).equals(whole)
 
     def test_an_exhausted_catalogue(self, builder):
-        frame = construct(builder, {"a": ["item 1"], "b": ["item 2"]}, 200)
-        assert places_left(frame, ["a", "b"], 200, Limits()) == [
+        carts = {"a": ["item 1"], "b": ["item 2"]}
+        frame = construct(builder, carts, 200)
+        assert places_left(builder, frame, carts, 200, Limits()) == [
             "2 bundles have 82 of 400 places left: there are no other items"
         ]
-        assert places_left(frame, ["a", "b"], 159, Limits()) == []
+        assert places_left(builder, frame, carts, 159, Limits()) == []
 
     def test_each_limit_is_named(self, builder):
         limits = Limits(budget=400.0, each={"*": 0})
-        frame = construct(builder, {"a": ["item 1"]}, 3, limits)
-        assert places_left(frame, ["a"], 3, limits) == [
-            "bundle a: 3 of 3 places left: nothing else within the budget of 400 and --each *=0"
+        carts = {"a": ["item 1"], "b": ["item 2"]}
+        frame = construct(builder, carts, 3, limits)
+        one = {"a": carts["a"]}
+        assert places_left(builder, frame.filter(pl.col("bundle") == "a"), one, 3, limits) == [
+            "bundle a: 3 of 3 places left: nothing else within --each *=0"
         ]
+        assert places_left(builder, frame, carts, 3, limits) == [
+            "2 bundles have 6 of 6 places left: nothing else within what is left of the budget of "
+            "400 and --each *=0"
+        ]
+
+    def test_what_is_left_of_a_budget_and_what_the_cheapest_costs(self, builder):
+        prices = np.full(160, 50.0)
+        prices[:5] = [0.1, 0.2, 60.0, np.nan, 70.0]
+        own, carts = replace(builder, prices=prices), {"a": ["item 0"]}
+        limits = Limits(budget=1.0)
+        frame = construct(own, carts, 3, limits)
+        assert frame["item"].to_list() == ["item 1"]
+        assert places_left(own, frame, carts, 3, limits) == [
+            "bundle a: 2 of 3 places left: 0.7 of the budget of 1 left, and the cheapest other "
+            "item costs 50"
+        ]
+        unpriced = replace(builder, prices=np.where(prices == 0.1, 0.1, np.nan))
+        frame = construct(unpriced, carts, 3, limits)
+        (told,) = places_left(unpriced, frame, carts, 3, limits)
+        assert told.endswith("3 of 3 places left: no other item has a price")
+
+    def test_a_sum_of_prices_may_be_rounded(self, builder):
+        prices = np.full(160, 9.0)
+        prices[:2] = [0.1, 0.2]
+        own = replace(builder, prices=prices)  # in floats their sum is above 0.3
+        frame = construct(own, {"a": ["item 0"]}, 1, Limits(budget=0.3))
+        assert frame["item"].to_list() == ["item 1"]
+
+
+class TestCarts:
+    def test_what_cannot_be_completed_is_told_and_left_out(self, builder):
+        prices = np.full(160, 1.0)
+        prices[9] = 90.0
+        own = replace(builder, prices=prices)
+        own.settings = builder.settings.model_copy(update={"longest": 6})
+        carts = {
+            "a": ["item 1", "soap", "salt"], "b": ["soap"], "c": [], "d": ["item 9"],
+            "e": [f"item {n}" for n in range(20, 27)],
+        }  # fmt: skip
+        found, notes = completable(own, carts, Limits(budget=80.0))
+        assert found == {"a": ["item 1"]}
+        assert notes == [
+            "3 of 12 items are not in the catalogue of 160, left out: soap (bundle a), salt "
+            "(bundle a), soap (bundle b)",
+            "2 bundles hold no item of the catalogue, left out: b, c",
+            "1 bundle holds more than 6 items (longest), left out: e (7)",
+            "1 bundle costs more than the budget already, left out: d (90)",
+        ]
+        assert completable(own, {"a": ["item 1"]}, Limits()) == ({"a": ["item 1"]}, [])
+
+    def test_what_is_included_counts(self, builder):
+        prices = np.full(160, 50.0)
+        own = replace(builder, prices=prices)
+        limits = Limits(budget=110.0, include=("item 5",))
+        carts = {"a": ["item 1", "item 2"], "b": ["item 1", "item 5"]}
+        assert list(completable(own, carts, limits)[0]) == ["b"]
+
+    def test_where_nothing_is_left_all_come_back(self, builder):
+        carts = {"a": ["soap"], "b": []}
+        assert completable(builder, carts, Limits()) == (carts, [])

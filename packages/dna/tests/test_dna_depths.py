@@ -34,6 +34,13 @@ def test_of_metabats_table_the_depths_alone_are_read(tmp_path):
     assert depths_of(tmp_path, bare.replace("\t", ",")) == (["column 2", "column 3"], expected[1])
 
 
+@pytest.mark.parametrize("header", ["id;a.bam;b.bam\n", ""])
+def test_semicolons_and_decimal_commas(tmp_path, header):
+    samples, depths = depths_of(tmp_path, header + "c1;10;2\nc2;4,5;2,5\n")
+    assert samples == (["a.bam", "b.bam"] if header else ["column 2", "column 3"])
+    assert depths == [[4.5, 2.5], [10, 2]]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -163,6 +163,21 @@ def test_what_was_readable_is_kept_and_the_damage_told(run_folder, tmp_path):
     assert read_embedding(tmp_path / "x.npy")[0] == ["a"]
 
 
+def test_more_clusters_than_sequences_and_clusters_without_any(
+    run_folder, genome_file, tmp_path, capsys
+):
+    out = tmp_path / "c.tsv"
+    ask = ["cluster", "--model", run_folder, "--data", genome_file, "--out", out]
+    with pytest.raises(UserError, match=r"--clusters 9999: .* has \d+ sequences of 1000 b"):
+        call(*ask, "--clusters", 9999)
+    assert not out.exists()
+    genome_file = tmp_path / "same.fa"
+    genome_file.write_text("".join(f">c{n}\n{'ACGTTGCAAC' * 200}\n" for n in range(4)))
+    ask[4] = genome_file
+    call(*ask, "--clusters", 3)
+    assert "note: 3 clusters were asked for; 2 of them got no sequence\n" in capsys.readouterr().err
+
+
 def test_clusters_and_labels(run_folder, genome_file, tmp_path):
     call("cluster", "--model", run_folder, "--data", genome_file, "--clusters", 6,
          "--out", tmp_path / "c.tsv")  # fmt: skip

@@ -20,7 +20,7 @@ def fitted(circle_rows):
 
 
 def test_goes_on_round_the_circle(fitted):
-    best = fitted.predict([["item 1", "item 2", "item 3"]], k=3)[0]
+    best = fitted.predict([["item 1", "item 2", "item 3"]], k=3, repeat=True)[0]
     assert "item 4" in best
     assert len(best) == 3
     assert fitted.score() > 0.4  # by chance: 0.38
@@ -33,8 +33,8 @@ def test_learnt_values(fitted):
 
 def test_repeats_only_where_they_are_wanted(fitted):
     history = [f"item {n}" for n in range(11)]
-    assert fitted.predict([history], k=5, repeat=False) == [["item 11"]]
-    assert len(fitted.predict([history], k=5)[0]) == 5
+    assert fitted.predict([history], k=5) == [["item 11"]]
+    assert len(fitted.predict([history], k=5, repeat=True)[0]) == 5
 
 
 def test_unknown_items_and_settings(fitted):

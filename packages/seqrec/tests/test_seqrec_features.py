@@ -54,6 +54,14 @@ def write_atomic(path):
     )
 
 
+@pytest.mark.parametrize("name", ["f.ITEM", "f.CSV", "f.Json"])
+def test_endings_in_capitals(tmp_path, name):
+    path = tmp_path / name
+    write = {"f.ITEM": write_atomic, "f.CSV": write_csv}
+    write.get(name, lambda path: path.write_text('{"tea": ["hot"]}'))(path)
+    assert len(read_features(path, ITEMS).feature)
+
+
 def write_csv(path):
     path.write_text("item,kind,from\ntea,drink,\ntea,hot,\nrice,food,asia\nsoap,clean,europe\n")
 

@@ -49,6 +49,34 @@ class TestLayouts:
         assert named(read(path)) == SEQUENCES
         assert read(path).time.tolist() == [1, 2, 3, 1, 1]
 
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("shop.CSV", "user,item,time\nbo,x,1\n"), ("shop.TSV", "user\titem\ttime\nbo\tx\t1\n"),
+            ("shop.TXT", "bo x\n"), ("shop.INTER", inter([("bo", "x", 1)])),
+        ],
+    )  # fmt: skip
+    def test_endings_in_capitals(self, tmp_path, name, text):
+        assert named(read(write(tmp_path / name, text))) == {"bo": ["x"]}
+
+    def test_a_parquet_and_a_folder_in_capitals(self, tmp_path, monkeypatch):
+        frame = pl.DataFrame(ROWS, schema=["user", "item", "time"], orient="row")
+        frame.write_parquet(tmp_path / "s.Parquet")
+        assert named(read(tmp_path / "s.Parquet")) == SEQUENCES
+        folder = tmp_path / "shop[1]"
+        folder.mkdir()
+        write(folder / "shop[1].INTER", inter())
+        assert named(read(folder)) == SEQUENCES
+        monkeypatch.chdir(folder)
+        assert named(read(".")) == SEQUENCES
+
+    def test_a_folder_of_files_is_told_with_one_of_them(self, tmp_path):
+        write(tmp_path / "read.me", "")
+        file = write(tmp_path / "b.CSV", "user,item,time\nbo,x,1\n")
+        with pytest.raises(UserError, match="known layout; expected one file of what") as told:
+            read(tmp_path)
+        assert str(told.value).endswith(f"lies in it, as {file}")
+
     def test_other_names_and_dates(self, tmp_path):
         path = write(tmp_path / "s.csv", "who,what,when\na,x,2024-01-02 00:00:01\na,y,2024-01-01\n")
         assert named(read(path, user="who", item="what", time="when")) == {"a": ["y", "x"]}
@@ -75,6 +103,69 @@ class TestUnsortedTimes:
         assert sequences.notes == ()
 
 
+def dated(tmp_path, *times):
+    rows = "".join(f"a,x{n},{time}\n" for n, time in enumerate(times))
+    return write(tmp_path / "s.csv", "user,item,time\n" + rows)
+
+
+class TestDaysAndMonths:
+    """07/08/2024 may be in July or in August: the whole column tells, or a note."""
+
+    @pytest.mark.parametrize("mark", ["/", ".", "-"])
+    def test_the_order_that_reads_every_row_is_taken(self, tmp_path, mark):
+        us = [day.replace("/", mark) for day in ("07/08/2024", "07/24/2024", "7/9/2024")]
+        found = read(dated(tmp_path, *us))
+        (note,) = found.notes  # none on the order
+        assert "1 rows are older than the same user's row before" in note
+        assert named(found) == {"a": ["x0", "x2", "x1"]}
+        rest = [day.replace("/", mark) for day in ("07/08/2024", "24/07/2024")]
+        assert named(read(dated(tmp_path, *rest))) == {"a": ["x1", "x0"]}
+        assert len(read(dated(tmp_path, *rest)).notes) == 1
+
+    def test_where_both_do_a_note_tells_which(self, tmp_path):
+        file = dated(tmp_path, "07/07/2024", "07/08/2024", "08/07/2024")
+        found = read(file)
+        assert named(found) == {"a": ["x0", "x2", "x1"]}
+        assert found.notes[0] == (
+            f"{file}: time such as 07/08/2024 may begin with the day or the month in every row; "
+            "read as the day first (--read first=month, or first=day, says which)"
+        )
+        assert named(read(file, first="month")) == {"a": ["x0", "x1", "x2"]}
+        assert read(file, first="month").notes == ()
+        assert named(read(file, first="day")) == named(found)
+        assert read(dated(tmp_path, "07/07/2024", "08/08/2024")).notes == ()  # the same either way
+
+    def test_times_of_the_day(self, tmp_path):
+        times = ("12/31/2024", "12/31/2024 1:05", "12/31/2024 01:05:30.5", "12/31/2024 12:07 am",
+                 "12/31/2024 12:00:00 PM", "12/31/2024T23:59:59", "12/31/2024 1:05pm")  # fmt: skip
+        found = read(dated(tmp_path, *times))
+        midnight = 1735603200.0
+        want = [0, 420, 3900, 3930.5, 43200, 47100, 86399]
+        assert (found.time - midnight).tolist() == want
+
+    @pytest.mark.parametrize(
+        ("times", "row"),
+        [
+            (("24/07/2024", "07/24/2024", "25/07/2024"), 2),
+            (("07/08/2024", "07/08/24"), 2),
+            (("07/24/2024", "noon"), 2),
+            (("30/02/2024",), 1),
+            (("07/24/2024 13:00 PM",), 1),
+            (("07/24/2024 25:00",), 1),
+            (("07/24/2024", "2024-07-24"), 2),
+        ],
+    )
+    def test_what_neither_reads_is_told_with_the_ways_of_writing(self, tmp_path, times, row):
+        with pytest.raises(UserError, match=rf"row {row}: time is .*24/07/2024 18:05 or 07/24/20"):
+            read(dated(tmp_path, *times))
+
+    def test_an_order_that_does_not_read_the_rows(self, tmp_path):
+        with pytest.raises(UserError, match="row 2: time is '07/24/2024'"):
+            read(dated(tmp_path, "07/08/2024", "07/24/2024"), first="day")
+        with pytest.raises(UserError, match="first is 'year'; expected one of day, month"):
+            read(dated(tmp_path, "07/08/2024"), first="year")
+
+
 WRONG = {
     "no time field": (
         "s.inter", "user_id:token\titem_id:token\na\tx\n",
@@ -89,7 +180,7 @@ WRONG = {
     ),
     "time is a word": (
         "s.inter", inter([("a", "x", 1), ("a", "y", "noon")]),
-        r"s\.inter, row 2: timestamp is 'noon'; expected a number, or a date and time",
+        r"s\.inter, row 2: timestamp is 'noon'; expected a number, or a date and perhaps a time",
     ),
     "time is nan": ("s.csv", "user,item,time\na,x,nan\n", r"s\.csv, row 1: time is 'nan'"),
     "no time": ("s.csv", "user,item,time\na,x,1\na,y,\n", r"s\.csv, row 2: time is None"),

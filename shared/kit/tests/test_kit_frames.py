@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 
 from nearfar_kit.errors import UserError
-from nearfar_kit.frames import read_frame
+from nearfar_kit.frames import check_name, read_frame, write_frame
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
@@ -29,6 +30,15 @@ def test_a_tsv_has_tabs(tmp_path):
     file = tmp_path / "a.tsv"
     file.write_text("a,b,c\td\n1\t2\n")
     assert read_frame(file).columns == ["a,b,c", "d"]
+
+
+@pytest.mark.parametrize("name", ["a.CSV", "a.Parquet", "a[1].csv", "a[1].parquet"])
+def test_endings_in_any_case_are_written_and_read(tmp_path, name):
+    frame = pl.DataFrame({"id": ["ü", "=1+x"]})
+    check_name(tmp_path / name)
+    write_frame(frame, tmp_path / name)
+    want = ["ü", "'=1+x"] if name.lower().endswith(".csv") else ["ü", "=1+x"]
+    assert read_frame(tmp_path / name)["id"].to_list() == want
 
 
 @pytest.mark.parametrize(

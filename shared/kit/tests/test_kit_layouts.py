@@ -44,6 +44,14 @@ def test_mistakes(tmp_path, call, told):
         layout_of(LAYOUTS, tmp_path, **call)
 
 
+def test_a_folder_of_data_sets_names_the_first(tmp_path):
+    (tmp_path / ".a.txt").touch()
+    for name in ("c.txt", "b.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"no known layout; expected one file of what .*b\.txt$"):
+        layout_of(LAYOUTS, tmp_path)
+
+
 def test_nothing_there(tmp_path):
     with pytest.raises(UserError, match="a: no such file or folder; expected clips"):
         layout_of(LAYOUTS, tmp_path / "a", expected="clips")

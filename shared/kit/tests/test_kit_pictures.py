@@ -66,6 +66,22 @@ def test_whole_numbers_have_ticks_at_whole_numbers(tmp_path, monkeypatch, x, who
     assert all(float(tick).is_integer() for tick in seen) == whole
 
 
+def test_what_was_chosen_is_marked(tmp_path, monkeypatch):
+    seen, drawing = [], plots._drawing
+
+    @contextmanager
+    def seeing(*given):
+        with drawing(*given) as axes:
+            yield axes
+            seen.extend(line for line in axes.lines if line.get_label() == "kept, epoch 2")
+
+    monkeypatch.setattr(plots, "_drawing", seeing)
+    words = {"title": "t", "x_label": "epoch", "y_label": "y"}
+    plots.lines(tmp_path / "l.png", [1, 2], {"a": CELLS}, chosen=(2, "kept, epoch 2"), **words)
+    (line,) = seen
+    assert list(line.get_xdata()) == [2, 2]
+
+
 def test_the_callers_style_is_left_alone(tmp_path):
     before = dict(mpl.rcParams)
     plots.bars(tmp_path / "b.png", ["g", "h"], {"a": CELLS}, title="t", y_label="y")

@@ -27,7 +27,10 @@ from nearfar_kit.metrics import Record, split_key
 from nearfar_kit.sentences import MINILM, minilm_is_there
 from nearfar_kit.settings import load_settings
 
-__all__ = ["BLEND", "METHODS", "MISSING", "NEW", "SIMPLE", "at_hand", "compare", "settings_of"]
+__all__ = [
+    "BLEND", "METHODS", "MISSING", "NEW", "RAISED", "SIMPLE", "at_hand", "compare", "settings_of",
+    "simple_of",
+]  # fmt: skip
 
 SIMPLE, BLEND, RAISED = "simple", "best blend", "best blend, cold items raised"
 NEW = "nearfar, cold items came later"

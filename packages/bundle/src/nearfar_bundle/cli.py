@@ -84,6 +84,7 @@ def train(
 ) -> None:
     """Train on an honest split, choose the epoch by its validation part, measure on its test."""
     settings = _settings(variant, config, overrides)
+    from nearfar_bundle.bench import BLEND, RAISED, simple_of
     from nearfar_bundle.data import split_from
     from nearfar_bundle.report import MEASURES, SHOWN, asked_for, by_method, training_curve
     from nearfar_bundle.train import train as run_training
@@ -107,8 +108,9 @@ def train(
         f"bundles, {len(known.feedback)} pairs of feedback.",
     )
     own = _measure(metrics, builder, split, _name(settings), seed)
-    blend, scorer = list(_simple(split).items())[-1]
-    _measure(metrics, scorer, split, blend, seed)
+    simple = simple_of(split, read=False)
+    for name in (BLEND, RAISED):
+        _measure(metrics, simple[name], split, name, seed)
     caption = f"{known.name}: {len(split.test)} partial bundles; {asked_for(split)}."
     side = by_method(metrics.records, SHOWN, caption)
     report.section("What it finds", *MEASURES)
@@ -132,6 +134,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """A trained model and all simple scores on the test part of the split it was trained on."""
+    from nearfar_bundle.bench import simple_of
     from nearfar_bundle.data import split_from
     from nearfar_bundle.report import APART, MAIN, MEASURES, SHOWN, asked_for, by_method
     from nearfar_kit.report import Report, end_report
@@ -149,7 +152,7 @@ def evaluate(
         )
     run, metrics = begin("bundle", "evaluate", out, builder.settings, seed=seed, packages=TOLD)
     report = Report("Bundle construction", f"{model} on {set_name(data)}.")
-    for name, scorer in _simple(split).items():
+    for name, scorer in simple_of(split, read=False).items():
         _measure(metrics, scorer, split, name, seed)
     own = _measure(metrics, builder, split, _name(builder.settings), seed)
     caption = (
@@ -209,8 +212,10 @@ def construct(
         raise UserError("--data or --item: expected one of them")
     if out is not None:
         check_name(out)
-    from nearfar_bundle.construct import Limits, places_left
+    from nearfar_bundle.carts import completable
+    from nearfar_bundle.construct import Limits
     from nearfar_bundle.construct import construct as build
+    from nearfar_bundle.places import places_left
 
     builder = _load(model)
     if new_items is not None:
@@ -222,8 +227,11 @@ def construct(
     known = set(builder.items.tolist())
     if strange := [item for item in exclude or () if item not in known]:
         tell(f"--exclude: not in the catalogue, so nothing to leave out: {', '.join(strange)}")
+    if data is not None:  # a fault of one bundle leaves the others as they are
+        bundles, notes = completable(builder, bundles, limits)
+        tell(*(f"{data}: {note}" for note in notes))
     frame = build(builder, bundles, k, limits)
-    tell(*places_left(frame, bundles, k, limits))
+    tell(*places_left(builder, frame, bundles, k, limits))
     if out is None:
         print_frame(frame)
         return
@@ -253,7 +261,7 @@ def check_leak(
         but = "; the lines below tell what the split leaves of it" if raw.found else ""
         typer.echo(f"{'note' if raw.found else 'fine'}  {raw}{but}")
     split = split_of(known, settings, seed)
-    tell(*split.notes)
+    tell(*known.notes, *split.notes)
     leaks = look(split, seed, settings.near)
     for leak in leaks:
         typer.echo(f"{'LEAK' if leak.found else 'fine'}  {leak}, as split")
@@ -350,7 +358,7 @@ def _with_new(builder: Any, folder: Path) -> Any:
 
     file = table_of(folder, "items")
     if file is None:
-        raise UserError(f"--new-items {folder}: holds no items.csv or items.parquet")
+        raise UserError(f"--new-items {folder}: holds no items.csv, .tsv or .parquet")
     known = builder.description
     text, label = ",".join(known.texts), ",".join(known.labels)
     own = described(folder, file, text, label, "price")
@@ -397,15 +405,6 @@ def _each(given: list[str]) -> dict[str, int]:
 def _name(settings: BundleSettings) -> str:
     """What a model is called in tables, beside the simple scores."""
     return f"nearfar (variant {settings.variant})"
-
-
-def _simple(split: Any) -> dict[str, Any]:
-    """All simple scores by name, their best blend last."""
-    from nearfar_bundle.baselines import best_blend, simple_scorers
-    from nearfar_bundle.bench import BLEND
-
-    simple = simple_scorers(split)
-    return {**simple, BLEND: best_blend(split, simple)[0]}
 
 
 def _measure(metrics: Any, scorer: Any, split: Any, method: str, seed: int) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
+from numpy.typing import ArrayLike, NDArray
 
 from nearfar_bundle.builder import Builder
 from nearfar_bundle.catalogue import incidence
@@ -16,8 +17,9 @@ from nearfar_bundle.evaluate import best_of
 from nearfar_bundle.reasons import reasons
 from nearfar_kit.errors import UserError
 
-__all__ = ["Limits", "construct", "numbers_of", "places_left"]
+__all__ = ["Limits", "construct", "labels_of", "numbers_of"]
 
+ROUNDING = 1e-9  # of a sum of prices, relative
 POOL = 200  # best items among which limits and diversity choose
 TOLD_LABELS = 8  # of an error, where none is near
 
@@ -25,6 +27,9 @@ TOLD_LABELS = 8  # of an error, where none is near
 @dataclass(frozen=True)
 class Limits:
     """What a bundle may hold.
+
+    A bundle is filled by score, the best item that fits first: a costly one may take a budget that
+    two others would have shared.
 
     Attributes:
         exclude: items that never come; the catalogue need not have them.
@@ -39,6 +44,17 @@ class Limits:
     budget: float | None = None
     each: Mapping[str, int] = field(default_factory=dict)
     diversity: float = 0.0
+
+    def affords(self, cost: ArrayLike) -> NDArray[np.bool_]:
+        """Whether so much is within the budget; NaN, an unknown price, is not."""
+        if self.budget is None:
+            return np.ones_like(cost, dtype=bool)
+        return np.asarray(cost) <= self.budget * (1 + ROUNDING)
+
+    def allows(self, labels: Sequence[str], held: Mapping[str, int]) -> bool:
+        """Whether an item of those labels may be added to so many held of each label."""
+        most = self.each.get("*", 2**31)
+        return all(held.get(label, 0) < self.each.get(label, most) for label in labels)
 
 
 def construct(
@@ -148,23 +164,22 @@ def _chosen(
     paid = 0.0
     if limits.budget is not None and builder.prices is not None:
         paid = float(np.nansum(builder.prices[start]))
-        if paid > limits.budget:
+        if not limits.affords(paid):
             raise UserError(
                 f"bundle {name}: costs {paid:g} already; expected at most the budget of "
                 f"{limits.budget:g}"
             )
-    labels = [_labels_of(builder, item) if limits.each else [] for item in pool]
-    counts = Counter(label for item in start for label in _labels_of(builder, item))
+    labels = [labels_of(builder, item) if limits.each else [] for item in pool]
+    counts = Counter(label for item in start for label in labels_of(builder, item))
     left = pool >= 0
     spread = float(np.ptp(scores[:POOL][left[:POOL]])) if left[:POOL].any() else 0.0
     against = np.zeros(len(pool))
     found: list[tuple[int, float]] = []
     while len(found) < k:
         if limits.budget is not None and builder.prices is not None:
-            left &= paid + builder.prices[pool] <= limits.budget  # NaN does not fit either
+            left &= limits.affords(paid + builder.prices[pool])
         if limits.each:
-            most = limits.each.get("*", 2**31)
-            left &= [all(counts[x] < limits.each.get(x, most) for x in own) for own in labels]
+            left &= [limits.allows(own, counts) for own in labels]
         if not left.any():
             break
         place = int(np.where(left, scores - against, -np.inf).argmax())
@@ -180,7 +195,8 @@ def _chosen(
     return found
 
 
-def _labels_of(builder: Builder, item: int) -> list[str]:
+def labels_of(builder: Builder, item: int) -> list[str]:
+    """All labels of an item, of whatever name."""
     return [label for of in builder.labels.values() for label in of[item]]
 
 
@@ -190,19 +206,3 @@ def _likeness(builder: Builder, items: np.ndarray, chosen: int) -> np.ndarray:
     at = np.maximum(items, 0)
     alike: np.ndarray = sum((b.rows[at] @ b.rows[chosen].T).toarray()[:, 0] for b in content)
     return alike / len(content)
-
-
-def places_left(frame: pl.DataFrame, bundles: Iterable[str], k: int, limits: Limits) -> list[str]:
-    """A note where :func:`construct` found less than was asked for: how much, and for what."""
-    count = Counter(frame.filter(pl.col("rank") > 0)["bundle"].to_list())
-    short = {name: k - count[name] for name in bundles if count[name] < k}
-    if not short:
-        return []
-    within = [f"the budget of {limits.budget:g}"] if limits.budget is not None else []
-    within += ["--each " + " ".join(f"{x}={n}" for x, n in limits.each.items())] * bool(limits.each)
-    why = f"nothing else within {' and '.join(within)}" if within else "there are no other items"
-    if len(short) == 1:
-        ((name, places),) = short.items()
-        return [f"bundle {name}: {places} of {k} places left: {why}"]
-    whole = sum(short.values())
-    return [f"{len(short)} bundles have {whole} of {k * len(short)} places left: {why}"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nearfar_bundle.builder import Builder
+from nearfar_bundle.evaluate import CHOSEN_BY
 from nearfar_bundle.measures import CUTS
 from nearfar_bundle.split import Split
 from nearfar_kit import plots
@@ -36,6 +37,9 @@ MEASURES = (
     "warm: items that a training bundle holds; cold: items that none holds, of which title, "
     "labels, vectors or feedback alone can tell. Where nearly all items to be found are of one "
     "kind, the other's figures rest on few, and a list that finds the one has little place for it.",
+    "Each is a mean over the bundles that have such items to be found: all items over every "
+    "bundle, warm over those with a warm one, cold over those with a cold one. As these are not "
+    "the same bundles, all items may be above both, or below.",
 )
 
 
@@ -95,10 +99,20 @@ def comparison(folder: Path, records: Sequence[Record], report: Report) -> list[
             if row in best
         }
         path = folder / f"{dataset}.png"
-        plots.bars(path, ["recall@20", "ndcg@20"], series, title=dataset, y_label="measure")
+        left_out = len(chart.rows) - len(series)
+        shown = (
+            f"the {len(series)} of {len(chart.rows)} methods of highest recall" if left_out else ""
+        )
+        plots.bars(
+            path, ["recall@20", "ndcg@20"], series,
+            title=f"{dataset}: {shown}" if left_out else dataset,
+            y_label="measure (1: all is found)",
+        )  # fmt: skip
         report.section(dataset)
         report.table(table)
-        report.figure(path, f"Recall and NDCG at 20 of the items to be found; the best {MOST}.")
+        caption = "Recall and NDCG at 20 of the items to be found"
+        more_told = f"; {shown}, the table has all" if left_out else ""
+        report.figure(path, f"{caption}{more_told}.")
         tables.append(table)
         if more.rows:
             report.table(more)
@@ -166,12 +180,17 @@ def training_curve(report: Report, run: RunFolder, builder: Builder) -> None:
     history = builder.history
     if len(history) < 2:
         return
-    series = {
-        name: [Cell(found[name], 0.0, 1) for found in history] for name in ("recall@20", "ndcg@20")
-    }
+    series = {name: [Cell(found[name], 0.0, 1) for found in history] for name in CHOSEN_BY}
+    epochs = [int(found["epoch"]) for found in history]
+    best = max(range(len(history)), key=lambda n: sum(history[n][name] for name in CHOSEN_BY))
     path = run.path / "validation.png"
     plots.lines(
-        path, [found["epoch"] for found in history], series, title="Validation",
-        x_label="epoch", y_label="measure",
+        path, epochs, series, title="Validation", x_label="epoch",
+        y_label="measure on the validation part",
+        chosen=(epochs[best], f"kept, epoch {epochs[best]}"),
     )  # fmt: skip
-    report.figure(path, "Measures on the validation part; the best sum of both is kept.")
+    report.figure(
+        path,
+        f"Measures on the validation part; the best sum of both, of epoch {epochs[best]}, is kept "
+        "(epoch 0 is before any learning).",
+    )

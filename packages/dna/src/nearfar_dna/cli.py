@@ -238,7 +238,7 @@ def embed(
     quiet: Quiet = False,
 ) -> None:
     """Rows of sequences in FASTA or FASTQ, plain or gzip."""
-    if out.suffix not in (".npy", ".parquet"):
+    if out.suffix.lower() not in (".npy", ".parquet"):
         raise UserError(f"--out {out}: ends in {out.suffix!r}; expected .npy or .parquet")
     from nearfar_dna.embed import embed_to
 
@@ -267,9 +267,17 @@ def cluster(
     from nearfar_dna.embed import embed_file
 
     table, rows, tally = embed_file(_load(model, device), data, min_length)
+    if clusters is not None and clusters > len(rows):
+        raise UserError(
+            f"--clusters {clusters}: {data} has {len(rows)} sequences of {min_length} bases and "
+            f"more; expected at most {len(rows)}"
+        )
     found = k_means(rows, clusters, seed)
     _write(table.with_columns(pl.Series("cluster", found)), out)
-    typer.echo(f"{len(found)} sequences in {len(set(found.tolist()))} clusters: {out}")
+    made = len(set(found.tolist()))
+    typer.echo(f"{len(found)} sequences in {made} clusters: {out}")
+    if clusters is not None and made < clusters:
+        tell(f"{clusters} clusters were asked for; {clusters - made} of them got no sequence")
     _tell(tally, min_length)
 
 
@@ -352,7 +360,7 @@ def bin_(
     ] = None,
     abundance: Annotated[
         Path | None,
-        typer.Option(help="TSV of id and depth in each sample, or MetaBAT's depth.txt."),
+        typer.Option(help="TSV or CSV of id and depth in each sample, or MetaBAT's depth.txt."),
     ] = None,
     min_length: MinLength = 2500,
     device: DeviceOption = "auto",

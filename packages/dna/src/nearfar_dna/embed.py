@@ -100,9 +100,9 @@ def embed_to(
 
 
 def _writer(out: Path, width: int) -> AbstractContextManager[Writer]:
-    if out.suffix == ".npy":
+    if out.suffix.lower() == ".npy":
         return _npy(out, width)
-    if out.suffix == ".parquet":
+    if out.suffix.lower() == ".parquet":
         return _parquet(out, width)
     raise UserError(f"--out {out}: ends in {out.suffix!r}; expected .npy or .parquet")
 
@@ -150,7 +150,7 @@ def _parquet(path: Path, width: int) -> Iterator[Writer]:
 
 def read_embedding(path: Path) -> tuple[list[str], Floats]:
     """Ids and rows that :func:`embed_to` wrote."""
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         ids = path.with_suffix(".ids.txt").read_text(encoding="utf-8").splitlines()
         return ids, read_array(path)
     frame = pl.read_parquet(path)

@@ -41,8 +41,8 @@ class SequentialEstimator:
     Example:
         >>> days = [["tea", "rice", "salt", "tea", "rice", "salt"]] * 4
         >>> model = SequentialEstimator(epochs=1, width=8).fit(days)
-        >>> len(model.predict([["tea", "rice"]], k=2)[0])
-        2
+        >>> model.predict([["tea", "rice"]], k=2)
+        [['salt']]
     """
 
     def __init__(self, *, random_state: int = 0, **settings: Any) -> None:
@@ -79,12 +79,12 @@ class SequentialEstimator:
         return self
 
     def predict(
-        self, sequences: Sequence[Sequence[str]], k: int = 10, *, repeat: bool = True
+        self, sequences: Sequence[Sequence[str]], k: int = 10, *, repeat: bool = False
     ) -> list[list[str]]:
-        """The k best next items of each sequence, the best first.
+        """The k best next items of each sequence, the best first; fewer where fewer are left.
 
         Args:
-            repeat: whether items of the sequence itself may come again.
+            repeat: whether items of the sequence itself may come again, as ``--repeat``.
 
         Raises:
             UserError: an item was not trained with, or a sequence is text.

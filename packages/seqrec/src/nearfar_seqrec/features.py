@@ -66,9 +66,10 @@ def read_features(path: Path, items: Collection[str], fields: Collection[str] = 
         UserError: the file is at fault, a field is missing, no item of ``items`` is in it.
     """
     readers = {".item": _atomic, ".json": _json, ".csv": _table, ".tsv": _table, ".parquet": _table}
-    if path.suffix not in readers:
+    read = readers.get(path.suffix.lower())
+    if read is None:
         raise UserError(f"features {path}: expected a file that ends in {', '.join(readers)}")
-    found = features_of(readers[path.suffix](path, fields), items)
+    found = features_of(read(path, fields), items)
     if not len(found.feature):
         raise UserError(
             f"features {path}: tells nothing of any of the {len(items)} items; expected their "

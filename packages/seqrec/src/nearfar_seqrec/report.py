@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -134,13 +133,11 @@ def training_curve(report: Report, run: RunFolder, recommender: Recommender) -> 
     }
     epochs = [int(found["epoch"]) for found in history]
     best = max(range(len(history)), key=lambda n: history[n][CHOSEN_BY])
-    series[f"chosen, epoch {epochs[best]}"] = [  # one point of a line
-        cell if n == best else Cell(math.nan, 0.0, 1) for n, cell in enumerate(series[CHOSEN_BY])
-    ]
     path = run.path / "validation.png"
     plots.lines(
         path, epochs, series, title="Validation", x_label="epoch",
         y_label="measure on the validation part",
+        chosen=(epochs[best], f"chosen, epoch {epochs[best]}"),
     )  # fmt: skip
     notes = []
     if best == len(history) - 1:

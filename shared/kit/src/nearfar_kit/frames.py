@@ -1,4 +1,4 @@
-"""Frames that a user has or is given, text or Parquet by the name."""
+"""Frames that a user has or is given, text or Parquet by the name, its ending in any case."""
 
 from __future__ import annotations
 
@@ -50,10 +50,12 @@ def read_frame(
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             with panics_told(f"{path}: cannot be read as parquet; it is damaged"):
-                check_size(path, pl.scan_parquet(path))
-                return pl.read_parquet(path)
+                check_size(path, pl.scan_parquet(path, glob=False))  # a name may hold "[1]"
+                return pl.read_parquet(path, glob=False)
         separator = _separator(path, separator)
-        frame = pl.read_csv(path, separator=separator, infer_schema=False, quote_char=quote)
+        frame = pl.read_csv(
+            path, separator=separator, infer_schema=False, quote_char=quote, glob=False
+        )
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a CSV or Parquet table") from None
     except pl.exceptions.NoDataError:
@@ -155,7 +157,7 @@ def print_frame(frame: pl.DataFrame) -> None:
 
 def check_ending(path: Path) -> None:
     """Raises UserError where the name does not tell which format is wanted."""
-    if path.suffix not in (".csv", ".parquet"):
+    if path.suffix.lower() not in (".csv", ".parquet"):
         raise UserError(f"--out {path}: expected a name that ends in .csv or .parquet")
 
 
@@ -169,7 +171,7 @@ def check_name(path: Path) -> None:
 def write_frame(frame: pl.DataFrame, path: Path) -> None:
     """Writes .csv, safe to open in a spreadsheet, or .parquet, whole or not at all."""
     with replacing(path) as beside:
-        if path.suffix == ".csv":
+        if path.suffix.lower() == ".csv":
             formula_safe(frame).write_csv(beside)
         else:
             frame.write_parquet(beside)

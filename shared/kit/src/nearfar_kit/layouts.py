@@ -31,7 +31,10 @@ class Layout(Generic[T]):
 
 
 def find_layout(layouts: Mapping[str, Layout[T]], path: Path) -> str:
-    """The name of the first layout that fits; UserError, with what was looked for, where none does.
+    """The name of the first layout that fits.
+
+    Raises:
+        UserError: none does; told is what was looked for, or what in the folder is a data set.
 
     Example:
         >>> find_layout({"folder": Layout("a folder", Path.is_dir, list)}, Path("."))
@@ -39,9 +42,21 @@ def find_layout(layouts: Mapping[str, Layout[T]], path: Path) -> str:
     """
     name = _fitting(layouts, path)
     if name is None:
+        inside = next((child for child in _children(path) if _fitting(layouts, child)), None)
+        if inside is not None:
+            kind = "folder" if inside.is_dir() else "file"
+            raise UserError(
+                f"{path}: no known layout; expected one {kind} of what lies in it, as {inside}"
+            )
         looked_for = "; ".join(f"{name}: {layout.looked_for}" for name, layout in layouts.items())
         raise UserError(f"{path}: no known layout; looked for {looked_for}")
     return name
+
+
+def _children(path: Path) -> list[Path]:
+    """What lies in a folder, but for what is hidden; nothing in a file."""
+    children = sorted(path.iterdir()) if path.is_dir() else []
+    return [child for child in children if not child.name.startswith(".")]
 
 
 def _fitting(layouts: Mapping[str, Layout[T]], path: Path) -> str | None:
@@ -62,9 +77,7 @@ def data_sets(layouts: Mapping[str, Layout[T]], path: Path, *, files: bool = Fal
     """
     if not path.exists():
         raise UserError(f"--data {path}: no such file or folder; expected a data set")
-    children = sorted(path.iterdir()) if path.is_dir() else []
-    children = [child for child in children if not child.name.startswith(".")]
-    inside = {child: name for child in children if (name := _fitting(layouts, child))}
+    inside = {child: name for child in _children(path) if (name := _fitting(layouts, child))}
     folders = [child for child in inside if child.is_dir()]
     if len({inside[child] for child in folders}) < 2 and _fitting(layouts, path):
         return [path]

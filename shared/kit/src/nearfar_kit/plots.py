@@ -65,8 +65,13 @@ def lines(
     log_y: bool = False,
     ticks: Sequence[str] | None = None,
     emphasise: Sequence[str] = (),
+    chosen: tuple[float, str] | None = None,
 ) -> Path:
-    """A line with its spread (one standard deviation) a series; those emphasised are heavier."""
+    """A line with its spread (one standard deviation) a series; those emphasised are heavier.
+
+    Args:
+        chosen: a place on the x axis to mark, and what it is called.
+    """
     # No two of the emphasised ones have one colour.
     order = sorted(series, key=lambda name: name not in emphasise)
     with _drawing(path, 7.6, 4.2) as axes:
@@ -82,6 +87,8 @@ def lines(
             )  # fmt: skip
             if heavy:
                 axes.fill_between(x, mean - spread, mean + spread, color=colour, alpha=0.13, lw=0)
+        if chosen is not None:
+            axes.axvline(chosen[0], color="#333333", ls=":", lw=1.6, label=_plain(chosen[1]))
         if log_x:
             axes.set_xscale("log")
         if ticks is not None:

@@ -28,7 +28,7 @@ LAYOUTS: dict[str, Layout[Catalogue]] = {
     "bundlerec": Layout("bundle_item.csv", _has("bundle_item.csv"), read_bundlerec),
     "youshu": Layout("bundle_item.txt", _has("bundle_item.txt", "user_item.txt"), read_youshu),
     "mealrec": Layout("meal_course.txt", _has("meal_course.txt"), read_mealrec),
-    "shop": Layout("bundles.csv or .parquet", _is_shop, read_shop),
+    "shop": Layout("bundles.csv, .tsv or .parquet", _is_shop, read_shop),
 }  # fmt: skip
 
 

@@ -82,9 +82,9 @@ def read_vectors(path: Path) -> Floats:
         UserError: it is none of these; a row is partly NaN, or not finite.
     """
     try:
-        if path.suffix == ".npy":
+        if path.suffix.lower() == ".npy":
             found = read_array(path)
-        elif path.suffix == ".pt":
+        elif path.suffix.lower() == ".pt":
             found = read_tensor(path).numpy()
         else:
             found = read_frame(path).to_numpy()

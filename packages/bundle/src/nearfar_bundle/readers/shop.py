@@ -18,6 +18,8 @@ from nearfar_kit.layouts import set_name
 __all__ = ["Described", "described", "read_shop", "table_of"]
 
 ENDINGS = (".csv", ".parquet", ".tsv")
+VECTORS = (".npy", ".pt", ".vectors.parquet")
+MOST_NAMED = 12  # files or columns of a note
 APART = "|"  # between the labels of one item
 
 
@@ -28,7 +30,8 @@ def read_shop(
     ``feedback.csv`` (user, item), ``NAME.npy``, ``.pt`` or ``.vectors.parquet`` with a row an item.
 
     Everything but bundles may be missing; ``bundles`` may have a column ``session``. Several labels
-    of an item stand apart by ``|``.
+    of an item stand apart by ``|``. Names and endings of files are taken in any case. What was
+    read, and what was not, is in the notes.
 
     Args:
         text, label, price: columns of ``items``, the first two several, parted by commas.
@@ -39,10 +42,11 @@ def read_shop(
     """
     bundles_file = table_of(path, "bundles")
     if bundles_file is None:
-        raise UserError(f"{path}: holds no bundles.csv or bundles.parquet")
+        raise UserError(f"{path}: holds no bundles.csv, .tsv or .parquet")
     frame = read_frame(bundles_file)
     columns = ["bundle", "item"] + ["session"] * ("session" in frame.columns)
     rows = text_columns(frame, bundles_file, *columns)
+    read = {bundles_file: _columns(frame.columns, columns)}
     empty = rows["item"].is_null() | (rows["item"] == "")
     if empty.any():
         row = int(empty.arg_true()[0]) + 1
@@ -55,7 +59,9 @@ def read_shop(
     feedback_file = table_of(path, "feedback")
     feedback: list[tuple[str, str]] = []
     if feedback_file is not None:
-        own = text_columns(read_frame(feedback_file), feedback_file, "user", "item")
+        frame = read_frame(feedback_file)
+        own = text_columns(frame, feedback_file, "user", "item")
+        read[feedback_file] = _columns(frame.columns, ["user", "item"])
         feedback = [(user, item or "") for user, item in own.iter_rows()]
     membership = list(rows.select("bundle", "item").iter_rows())
     if known is not None and items_file is not None:
@@ -66,7 +72,13 @@ def read_shop(
     found = catalogue_of(
         set_name(path), membership, items=known.items if known else None, feedback=feedback
     )
-    notes = [f"{bundles_file}: {repeated} rows repeat another and count once"] if repeated else []
+    notes = [_what_was_read(path, read | (known.read if known else {}))]
+    if known is None:
+        notes.append(
+            f"{path}: no items table (items.csv, .tsv or .parquet), so no title, category or price "
+            "is known of any item"
+        )
+    notes += [f"{bundles_file}: {repeated} rows repeat another and count once"] * (repeated > 0)
     sessions = None
     if "session" in columns:
         of = dict(rows.select("bundle", "session").iter_rows())
@@ -97,7 +109,7 @@ def _check_known(
 class Described:
     """Items with what is known of them: names, texts, labels, vectors, prices [n] or None.
 
-    Columns that were looked for and not found are in notes.
+    Columns that were looked for and not found are in notes; in read is, by file, which were read.
     """
 
     def __init__(self, items: list[str]) -> None:
@@ -107,6 +119,7 @@ class Described:
         self.vectors: dict[str, Floats] = {}
         self.prices: np.ndarray | None = None
         self.notes: tuple[str, ...] = ()
+        self.read: dict[Path, str] = {}
 
 
 def described(folder: Path, file: Path, text: str, label: str, price: str) -> Described:
@@ -120,7 +133,9 @@ def described(folder: Path, file: Path, text: str, label: str, price: str) -> De
         rows = f"{first + 1} and {names.index(name, first + 1) + 1}"
         raise UserError(f"{file}, rows {rows}: item {name!r} comes {times} times; expected once")
     found = Described(names)
-    found.notes = _not_found(file, frame.columns, text.split(","), [*label.split(","), price])
+    others = [*label.split(","), price]
+    found.notes = _not_found(file, frame.columns, text.split(","), others)
+    found.read[file] = _columns(frame.columns, ["item", *text.split(","), *others])
     for name in text.split(","):
         if name in frame.columns:
             found.texts[name] = as_text(frame, file, name)[name].fill_null("").to_list()
@@ -134,7 +149,7 @@ def described(folder: Path, file: Path, text: str, label: str, price: str) -> De
         numeric = frame[price].dtype.is_numeric()
         found.prices = _prices(file, (frame if numeric else as_text(frame, file, price))[price])
     for vectors in sorted(folder.iterdir()):
-        if vectors.suffix in (".npy", ".pt") or vectors.name.endswith(".vectors.parquet"):
+        if vectors.name.lower().endswith(VECTORS):
             own = read_vectors(vectors)
             if len(own) != len(names):
                 raise UserError(
@@ -142,6 +157,7 @@ def described(folder: Path, file: Path, text: str, label: str, price: str) -> De
                     f"{file.name}"
                 )
             found.vectors[vectors.name.split(".")[0]] = own
+            found.read[vectors] = ""
     return found
 
 
@@ -156,15 +172,39 @@ def _not_found(
     if not textless and not (missing and unread):
         return ()
     return (
-        f"{file}: no column {', '.join(missing)}; found {', '.join(columns)}"
-        f"{' (not read: ' + ', '.join(unread) + '; rename one if it is meant)' if unread else ''}"
-        f"{', so no text is known of any item' if textless else ''}",
+        f"{file}: no column {', '.join(missing)}"
+        f"{'; rename one of ' + _some(unread) + ' if it is meant' if unread else ''}"
+        f"{'; no text is known of any item' if textless else ''}",
     )
 
 
+def _columns(found: list[str], wanted: list[str]) -> str:
+    """Which columns of a table are read, and which are not."""
+    own = [name for name in found if name in wanted]
+    rest = [name for name in found if name not in wanted]
+    return f" ({', '.join(own)}{'; not read: ' + _some(rest) if rest else ''})"
+
+
+def _what_was_read(folder: Path, read: dict[Path, str]) -> str:
+    """A note of the tables and vectors that were read, and of those beside them that were not."""
+    aside = [
+        file.name
+        for file in sorted(folder.iterdir())
+        if file not in read and file.name.lower().endswith((*ENDINGS, *VECTORS))
+    ]
+    told = ", ".join(f"{file.name}{columns}" for file, columns in read.items())
+    return f"{folder}: read {told}{'; files not read: ' + _some(aside) if aside else ''}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join([*names[:MOST_NAMED], *["..."] * (len(names) > MOST_NAMED)])
+
+
 def table_of(path: Path, name: str) -> Path | None:
-    """The file ``name`` with one of the endings, or None."""
-    return next((file for end in ENDINGS if (file := path / f"{name}{end}").exists()), None)
+    """The file ``name`` with one of the endings, in any case, or None."""
+    # In lower case they are sorted last, so that they are taken where there are both.
+    found = {file.name.lower(): file for file in sorted(path.iterdir())} if path.is_dir() else {}
+    return next((found[f"{name}{end}"] for end in ENDINGS if f"{name}{end}" in found), None)
 
 
 def _prices(file: Path, column: pl.Series) -> np.ndarray:

@@ -17,11 +17,13 @@ LAYOUTS = {
     "recbole": Layout("NAME.inter, or a folder NAME with NAME.inter", is_atomic, read_atomic),
     "table": Layout(
         "a .csv, .tsv or .parquet of user, item, time",
-        lambda path: path.suffix in (".csv", ".tsv", ".parquet"),
+        lambda path: path.suffix.lower() in (".csv", ".tsv", ".parquet"),
         read_table,
     ),
     "lines": Layout(
-        "a .txt of lines 'user item item ...'", lambda path: path.suffix == ".txt", read_lines
+        "a .txt of lines 'user item item ...'",
+        lambda path: path.suffix.lower() == ".txt",
+        read_lines,
     ),
 }
 
