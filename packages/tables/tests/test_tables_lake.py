@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -156,6 +157,15 @@ class TestFiles:
             Lake.load(tmp_path)
 
 
+def shown_doubts(page):
+    """The score that a report says matches begin at, and those of its most doubtful pairs."""
+    table = page[page.index("most doubtful") :].split("</table>")[0]
+    limit = re.search(r"nearest (-?[\d.]+), where", table)[1]
+    return float(limit), [
+        float(s) for s in re.findall(r"<td>[^<]*:\d+</td><td>(-?[\d.]+)</td>", table)
+    ]
+
+
 def test_the_commands(guides, tmp_path, capsys):
     tables, _ = guides
     lake, run = tmp_path / "lake", tmp_path / "run"
@@ -172,11 +182,23 @@ def test_the_commands(guides, tmp_path, capsys):
     assert call("integrate", "--data", lake, "--out", run, "--set=epochs=0", "--quiet")[0] == 0
     before = pl.read_csv(run / "sets.csv")
     assert (run / "scores.png").exists()
-    assert "Pairs match from a score of " in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert "Pairs match from a score of " in page
+    limit, scores = shown_doubts(page)
+    assert len(scores) == 20
+    assert max(scores) > limit > min(scores)
+    away = [abs(score - limit) for score in scores]
+    assert away == sorted(away)
+    assert "<th>town</th>" in page
     row = tables["guide_1"].row(0, named=True)
-    status, told, _ = call("match-one", "--model", run, "--row", json.dumps(row))
-    assert status == 0
+    status, told, err = call("match-one", "--model", run, "--row", json.dumps(row))
+    assert (status, err) == (0, "")
     assert json.loads(told.splitlines()[0])["set"] == before["set"][0]
+    unlike = {name: tables["guide_1"][name][n] for n, name in enumerate(tables["guide_1"].columns)}
+    status, told, err = call("match-one", "--model", run, "--row", json.dumps(unlike))
+    assert status == 0
+    assert all(json.loads(line)["probability"] < 0.5 for line in told.splitlines())
+    assert "none of these matches: the likeliest has a probability of " in err
     status, _, err = call("match-one", "--model", run, "--row", "{name: x}")
     assert status == 2
     assert "--row: is no JSON object" in err

@@ -215,6 +215,11 @@ def match_one(
         typer.echo(printable_lines(json.dumps(asdict(partner), ensure_ascii=False)))
     if not partners:
         tell(lake.why_none())
+    elif partners[0].probability <= lake.settings.threshold:
+        tell(
+            f"none of these matches: the likeliest has a probability of "
+            f"{partners[0].probability:.2g}; matches have more than {lake.settings.threshold}"
+        )
 
 
 @app.command()

@@ -92,7 +92,9 @@ def read_all(tables: Any) -> list[SourceTable]:
 
 def _in_folder(folder: Path) -> tuple[list[Path], list[str]]:
     """The tables of a folder, and a line each on files and on folders that are passed over."""
-    tables, others, deeper = [], [], []
+    tables: list[Path] = []
+    others: list[Path] = []
+    deeper: list[Path] = []
     for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
         if not path.is_dir():
             (tables if _is_table(path) else others).append(path)
