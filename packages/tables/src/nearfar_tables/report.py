@@ -163,8 +163,8 @@ def _doubtful(pairs: pl.DataFrame, lake: Lake, shown: _Rows) -> Table:
             table, row = pair[f"{side}_table"], pair[f"{side}_row"]
             rows.append([f"{table}:{row}", *told, *shown.cells(table, row)])
     caption = (
-        f"The {len(nearest)} most doubtful of {pairs.height} pairs, the other row below: first those "
-        f"whose score is nearest {limit:.2f}, where matches begin.{shown.left_out}"
+        f"The {len(nearest)} most doubtful of {pairs.height} pairs, the other row below; "
+        f"first those whose score is nearest {limit:.2f}, where matches begin.{shown.left_out}"
     )
     return Table(caption, ["row", "score", "probability", "match", *shown.columns], rows)
 
