@@ -260,7 +260,7 @@ class TestResolve:
         assert conflict == {
             "value": "7 park street", "method": "vote", "confidence": pytest.approx(2 / 3),
             "rows": [0, 2], "candidates": ["7 park street", "7 street park"], "support": [2, 1],
-            "writings": ["7 park street", "7 park st", "7 street park"],
+            "writings": ["7 park street", "7 street park", "7 park st"],
         }  # fmt: skip
         assert agreed == {
             "value": "9 oak street", "method": "agreed", "confidence": 1.0, "rows": [3, 4],

@@ -122,11 +122,11 @@ def resolve(
             pl.col("rows").first(), pl.col("text").alias("candidates"), pl.col("support"),
             pl.col("surface", "slip").first(), pl.col("claim").n_unique().alias("forms"),
             (pl.col("rank") == pl.col("rank").first()).sum().alias("equals"),
-            pl.col("ways").explode().alias("writings"),
+            pl.col("others").explode().drop_nulls(),
         )
         .with_columns(
-            writings=pl.when(pl.col("writings").list.len() > pl.col("candidates").list.len())
-            .then("writings").otherwise(pl.lit([], dtype=pl.List(pl.String)))
+            writings=pl.when(pl.col("others").list.len() > 0)
+            .then(pl.concat_list("candidates", "others"))
         )
     )  # fmt: skip
     every = pl.DataFrame({"set": np.arange(int(sets.max(initial=-1)) + 1)}).join(
@@ -164,7 +164,8 @@ def _values(texts: pl.Series, sets: Ints, rank: Ints, place: int, kind: str | No
         ``place``, ``set``, ``first``, ``rows``, ``support`` (how many) and the least ``rank``;
         ``claim``, the form, told apart by its first row, and ``votes``, the rows for that;
         ``surface``, the row that writes it as most of that rank do (of equals the longest, then
-        the first), its ``text``, all ``ways`` of writing it, and ``length``, that of the longest;
+        the first), its ``text``, ``others``, how else it is written, and ``length``, that of the
+        longest;
         ``form``, and those of its words that are ``alone``: no other set has them in this column.
     """
     distinct = texts.unique(maintain_order=True).drop_nulls().to_list()
@@ -182,11 +183,11 @@ def _values(texts: pl.Series, sets: Ints, rank: Ints, place: int, kind: str | No
         .with_columns(length=pl.col("text").str.len_chars().cast(pl.Int64))
         .sort("rank", -pl.col("times").cast(pl.Int64), -pl.col("length"), "surface")
     )
-    reading = _readings(ways, kind)
-    ways, said = (part.join(reading, on=("set", "form", "text")) for part in (ways, said))
+    ways, said = _with_readings(ways, said, kind)
     own = ("set", "form", "reading")
     written = ways.group_by(own, maintain_order=True).agg(
-        pl.col("surface", "text").first(), pl.col("text").unique(maintain_order=True).alias("ways"),
+        pl.col("surface", "text").first(),
+        pl.col("text").unique(maintain_order=True).slice(1).alias("others"),
         pl.col("length").max(),
     )  # fmt: skip
     rows = (
@@ -207,32 +208,43 @@ def _values(texts: pl.Series, sets: Ints, rank: Ints, place: int, kind: str | No
         .sort("first")
         .select(
             pl.lit(place, dtype=pl.Int64).alias("place"), "set", "first", "rows", "support",
-            "rank", "claim", "votes", "surface", "text", "ways", "length", "alone", "form",
+            "rank", "claim", "votes", "surface", "text", "others", "length", "alone", "form",
         )
     )  # fmt: skip
 
 
-def _readings(ways: pl.DataFrame, kind: str) -> pl.DataFrame:
-    """``set``, ``form``, ``text`` and the number of its ``reading``: those of one form differ where
-    what the form leaves out contradicts; the first is that of the way written first here."""
-    once = ways.unique(("set", "form", "text"), keep="first", maintain_order=True)
-    once = once.select("set", "form", "text", reading=pl.lit(0, dtype=pl.Int64))
-    several = once.filter(pl.len().over("set", "form") > 1)
+def _with_readings(
+    ways: pl.DataFrame, said: pl.DataFrame, kind: str
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Both with the number of a text's ``reading``: those of one set and form differ where what the
+    form leaves out contradicts; the first is that of the way that comes first."""
+    several = ways.filter(pl.len().over("set", "form") > 1) if kind != "text" else ways.clear()
     apart = {text: left_out(text, kind) for text in several["text"].unique().to_list()}
-    if not any(apart.values()):
-        return once
     held: dict[tuple[int, str], list[frozenset[str]]] = {}
-    numbers = []
-    for number, form, text in several.select("set", "form", "text").iter_rows():
-        own = held.setdefault((number, form), [])
-        fits = (place for place, other in enumerate(own) if nested(apart[text], other))
-        found = next(fits, len(own))
+    numbers: dict[tuple[int, str, str], int] = {}
+    for key in several.select("set", "form", "text").iter_rows() if any(apart.values()) else ():
+        own, beside = held.setdefault(key[:2], []), apart[key[2]]
+        found = next((n for n, other in enumerate(own) if nested(beside, other)), len(own))
         if found == len(own):
-            own.append(apart[text])
-        own[found] |= apart[text]
-        numbers.append(found)
-    told = several.with_columns(reading=pl.Series(numbers, dtype=pl.Int64))
-    return pl.concat([once.filter(pl.len().over("set", "form") == 1), told])
+            own.append(beside)
+        own[found] |= beside
+        numbers.setdefault(key, found)
+    split = [(*key, number) for key, number in numbers.items() if number]
+    if not split:
+        none = pl.lit(0, dtype=pl.Int64).alias("reading")
+        return ways.with_columns(none), said.with_columns(none)
+    own_key = ("set", "form", "text")
+    told = pl.DataFrame(
+        split, schema={**{name: ways.schema[name] for name in own_key}, "reading": pl.Int64},
+        orient="row",
+    )  # fmt: skip
+    ways, said = (
+        part.join(told, on=own_key, how="left", maintain_order="left").with_columns(
+            pl.col("reading").fill_null(0)
+        )
+        for part in (ways, said)
+    )
+    return ways, said
 
 
 def _alone(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
@@ -251,45 +263,41 @@ def _alone(rows: pl.DataFrame, kind: str) -> pl.DataFrame:
 
 def _slips_last(values: pl.DataFrame) -> pl.DataFrame:
     """Of two values of a cell that are equally sure, the first goes behind where it looks like a
-    slip; ``slip`` in all of that cell's rows.
+    slip of the finger: ``slip`` in the row that then leads.
 
     Args:
         values: in order.
     """
-    cell = ("place", "set")
-    leads = values.with_row_index("at").filter(pl.int_range(pl.len()).over(cell) < 2)
-    pairs = leads.group_by(cell, maintain_order=True).agg(
-        "at", "form", "alone", "rank", "confidence", "votes", "claim"
-    ).filter(pl.col("at").list.len() == 2)  # fmt: skip
-    tied = pl.all_horizontal(
-        pl.col(name).list.get(0) == pl.col(name).list.get(1)
-        for name in ("rank", "confidence", "votes")
-    )
-    doubted = pairs.filter(
-        tied & (pl.col("alone").list.get(0).list.len() > 0)
-        & (pl.col("claim").list.get(0) != pl.col("claim").list.get(1))
-    )  # fmt: skip
-    slips = [_slip(*two) for two in doubted.select("form", "alone").iter_rows()]
-    found = doubted.filter(pl.Series(slips, dtype=pl.Boolean))
-    place = np.arange(values.height)
-    first, second = (found["at"].list.get(n).to_numpy() for n in (0, 1))
-    place[first], place[second] = second, first
-    slip = found.select(cell).with_columns(slip=pl.lit(True))
-    return (
-        values[place.tolist()]
-        .join(slip, on=cell, how="left", maintain_order="left")
-        .with_columns(pl.col("slip").fill_null(False))
-    )
+    kept = values.drop("form", "alone")
+    # A row and the next one, where that is of the same cell, as sure, and of another form.
+    after = pl.col("place", "set", "rank", "confidence", "votes")
+    leads = (pl.col("place") != pl.col("place").shift()) | (pl.col("set") != pl.col("set").shift())
+    tied = values.select(
+        leads.fill_null(True)
+        & pl.all_horizontal(after == after.shift(-1))
+        & (pl.col("claim") != pl.col("claim").shift(-1))
+        & (pl.col("alone").list.len() > 0)
+    ).to_series()
+    first = tied.arg_true().to_numpy().astype(np.int64)
+    forms, alone = values["form"], values["alone"]
+    found = [n for n in first.tolist() if _slip(forms[n], forms[n + 1], alone[n], alone[n + 1])]
+    slip = np.zeros(values.height, dtype=bool)
+    slip[found] = True
+    if found:
+        place, first = np.arange(values.height), np.array(found)
+        place[first], place[first + 1] = first + 1, first
+        kept = kept.select(pl.all().gather(place))
+    return kept.with_columns(slip=slip)
 
 
-def _slip(forms: list[str], alone: list[list[str]]) -> bool:
-    """Whether the first differs from the second within words, by words that it alone has."""
-    one, other = (form.split(" ") for form in forms)
+def _slip(form: str, other: str, alone: pl.Series, others: pl.Series) -> bool:
+    """Whether a form differs from another within words, by words that it alone has."""
+    own, words = form.split(" "), other.split(" ")
     return (
-        len(one) == len(other)  # a word more is more than a slip
-        and not {*alone[0]} <= {*other}
-        and {*alone[1]} <= {*one}
-        and SequenceMatcher(None, forms[0], forms[1]).ratio() >= NEAR
+        len(own) == len(words)  # a word more is more than a slip
+        and not {*alone} <= {*words}
+        and {*others} <= {*own}
+        and SequenceMatcher(None, form, other).ratio() >= NEAR
     )
 
 
