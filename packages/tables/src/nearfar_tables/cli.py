@@ -160,7 +160,10 @@ def integrate(
             "tables", "integrate", out, settings, seed=seed, resume=resume, packages=TOLD
         )
         metrics.began, metrics.resumed = began, goes_on
-        _leave(run, metrics, lake, sources, result, ending, _apart(sources, columns))
+        notes = _apart(sources, columns)
+        if lake.scored.note:
+            notes.append(lake.scored.note)
+        _leave(run, metrics, lake, sources, result, ending, notes)
 
 
 @app.command()
