@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -231,3 +232,9 @@ def test_what_simulate_writes_is_the_lake(tmp_path):
     assert told["restaurant"].to_list() == list(truth)
     rows = [(name, row) for name, frame in tables.items() for row in range(frame.height)]
     assert told.select("table", "row").rows() == rows
+
+
+def test_the_row_that_the_first_page_asks_for_is_a_guides():
+    page = (Path(__file__).parents[3] / "README.md").read_text()
+    row = json.loads(re.search(r"tables match-one .*--row '(.*)'", page)[1])
+    assert simulate()[0]["guide_1"].filter(**row).height == 1
