@@ -240,7 +240,8 @@ class TestLakes:
 
     def test_as_it_is_it_serves(self, lake):
         assert status_of("tables", "match-one", "--model", lake,
-                         "--row", '{"name": "maker1 thing1 of0"}') == (0, "")  # fmt: skip
+                         "--row", '{"name": "maker1 thing1 of0", "street": "street1 road"}'
+                         ) == (0, "")  # fmt: skip
 
     def test_files(self, lake):
         for file, makes in (

@@ -22,6 +22,7 @@ from nearfar_tables import TablesSettings, integrate, read
 from nearfar_tables.canonical import canonical
 from nearfar_tables.cli import app
 from nearfar_tables.conflicts import Answer
+from nearfar_tables.measures import pairwise_scores
 from nearfar_tables.simulate import simulate
 
 QUICK = load_settings(TablesSettings, overrides=["epochs=0"])
@@ -457,6 +458,30 @@ class TestCommands:
         assert "1 of 3 pairs match" in told
         assert read(out).frame["match"].to_list() == ["false", "false", "true"]
         assert "note: no line between matches and others could be found from 3 pairs" in err
+
+    def test_one_table_of_different_things_stays_as_it_is(self, call, tmp_path):
+        """Of rows that all differ two normals made 71 sets, some of five restaurants."""
+        guide = simulate(200)[0]["guide_1"]
+        guide.write_csv(tmp_path / "guide.csv")
+        status, told, err = call("integrate", "--data", tmp_path / "guide.csv",
+                                 "--out", tmp_path / "run", "--quiet")  # fmt: skip
+        assert status == 0
+        assert f"{guide.height} rows of 1 tables became {guide.height};" in told
+        assert "note: in one table alone no line between matches and others stands out" in err
+        assert "in one table alone no line" in (tmp_path / "run" / "report.html").read_text()
+        status, told, err = call("match", "--data", tmp_path / "guide.csv",
+                                 "--out", tmp_path / "pairs.csv", "--quiet")  # fmt: skip
+        assert told.startswith("0 of ")
+        assert "note: in one table alone no line" in err
+
+    def test_one_table_that_repeats_things_becomes_as_many_as_there_are(self, call, tmp_path):
+        tables, truth = simulate(200)
+        pl.concat(tables.values()).write_csv(tmp_path / "all.csv")
+        out = tmp_path / "run"
+        _, _, err = call("integrate", "--data", tmp_path / "all.csv", "--out", out, "--quiet")
+        assert "no line" not in err
+        sets = read(out / "sets.csv").frame["set"].cast(int).to_numpy()
+        assert pairwise_scores(truth, sets)[2] > 0.98
 
     def test_pairs_of_rows_that_are_not_there(self, call, folder, tmp_path):
         pairs = tmp_path / "p.csv"

@@ -152,6 +152,34 @@ class TestKinds:
         with pytest.raises(UserError, match="no table"):
             read_all([])
 
+    @pytest.mark.parametrize("name", ["B.CSV", "B.TSV", "B.Csv.GZ", "B.PARQUET", "B.Arrow"])
+    def test_endings_whatever_their_case(self, tmp_path, name):
+        if "gz" in name.lower():
+            path = csv_file(tmp_path, gzip.compress(b"a\n1\n"), name)
+        elif "sv" in name.lower():
+            path = csv_file(tmp_path, "a\n1\n", name)
+        else:
+            write(pl.DataFrame({"a": ["1"]}), path := tmp_path / name)
+        csv_file(tmp_path, "a\n2\n", "a.csv")
+        assert read(path).frame.rows() == [("1",)]
+        assert [source.name for source in read_all(tmp_path)] == ["B", "a"]
+
+    def test_what_of_a_folder_is_passed_over_is_told(self, tmp_path):
+        for name in ("more/deep", "empty", ".cache"):
+            (tmp_path / name).mkdir(parents=True)
+        csv_file(tmp_path, "a\n1\n", "more/deep/b.CSV")
+        csv_file(tmp_path, "a\n1\n", ".cache/c.csv")
+        csv_file(tmp_path, "a\n1\n", ".~a.csv")
+        with pytest.raises(UserError, match=r"holds no table; .*not read: the tables in more"):
+            read_all(tmp_path)
+        csv_file(tmp_path, "a\n1\n", "a.csv")
+        for number in range(7):
+            csv_file(tmp_path, "", f"x{number}.xlsx")
+        (only,) = read_all(tmp_path)
+        others, folders = only.mended
+        assert "not read: x0.xlsx, x1.xlsx, x2.xlsx, x3.xlsx, x4.xlsx and 2 more" in others
+        assert "not read: the tables in more" in folders
+
 
 class TestFormulas:
     def test_they_do_not_run_and_numbers_stay(self, tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -156,6 +158,15 @@ class TestFiles:
             Lake.load(tmp_path)
 
 
+def shown_doubts(page):
+    """The score that a report says matches begin at, and those of its most doubtful pairs."""
+    table = page[page.index("most doubtful") :].split("</table>")[0]
+    limit = re.search(r"nearest (-?[\d.]+), where", table)[1]
+    return float(limit), [
+        float(s) for s in re.findall(r"<td>[^<]*:\d+</td><td>(-?[\d.]+)</td>", table)
+    ]
+
+
 def test_the_commands(guides, tmp_path, capsys):
     tables, _ = guides
     lake, run = tmp_path / "lake", tmp_path / "run"
@@ -172,11 +183,23 @@ def test_the_commands(guides, tmp_path, capsys):
     assert call("integrate", "--data", lake, "--out", run, "--set=epochs=0", "--quiet")[0] == 0
     before = pl.read_csv(run / "sets.csv")
     assert (run / "scores.png").exists()
-    assert "Pairs match from a score of " in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert "Pairs match from a score of " in page
+    limit, scores = shown_doubts(page)
+    assert len(scores) == 20
+    assert max(scores) > limit > min(scores)
+    away = [abs(score - limit) for score in scores]
+    assert away == sorted(away)
+    assert "<th>town</th>" in page
     row = tables["guide_1"].row(0, named=True)
-    status, told, _ = call("match-one", "--model", run, "--row", json.dumps(row))
-    assert status == 0
+    status, told, err = call("match-one", "--model", run, "--row", json.dumps(row))
+    assert (status, err) == (0, "")
     assert json.loads(told.splitlines()[0])["set"] == before["set"][0]
+    unlike = {name: tables["guide_1"][name][n] for n, name in enumerate(tables["guide_1"].columns)}
+    status, told, err = call("match-one", "--model", run, "--row", json.dumps(unlike))
+    assert status == 0
+    assert all(json.loads(line)["probability"] < 0.5 for line in told.splitlines())
+    assert "none of these matches: the likeliest has a probability of " in err
     status, _, err = call("match-one", "--model", run, "--row", "{name: x}")
     assert status == 2
     assert "--row: is no JSON object" in err
@@ -209,3 +232,9 @@ def test_what_simulate_writes_is_the_lake(tmp_path):
     assert told["restaurant"].to_list() == list(truth)
     rows = [(name, row) for name, frame in tables.items() for row in range(frame.height)]
     assert told.select("table", "row").rows() == rows
+
+
+def test_the_row_that_the_first_page_asks_for_is_a_guides():
+    page = (Path(__file__).parents[3] / "README.md").read_text()
+    row = json.loads(re.search(r"tables match-one .*--row '(.*)'", page)[1])
+    assert simulate()[0]["guide_1"].filter(**row).height == 1

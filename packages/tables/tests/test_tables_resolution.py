@@ -17,6 +17,7 @@ from nearfar_kit.errors import UserError
 from nearfar_tables.canonical import canonical, kind_of
 from nearfar_tables.fusion import accuracy, read_book, read_flights
 from nearfar_tables.resolution import RESOLVERS, ranks, resolve
+from nearfar_tables.simulate import simulate
 from nearfar_tables.truth import METHODS, Claims, accu, crh, slimfast, truth_finder, vote
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data" / "tables"
@@ -34,6 +35,8 @@ class TestCanonical:
             ("people", ["richard johnsonbaugh; marcus schaefer",
                         "Schaefer, Marcus and Johnsonbaugh, Richard"], "marcus schaefer"),
             ("text", ["St. Mary's", "st  mary s"], "st mary"),
+            ("text", ["182 Mill St.", "182 mill street"], "182 mil street"),
+            ("number", ["77 hill st", "77 Hill Street"], "77 ihl street"),
         ],
     )  # fmt: skip
     def test_ways_of_writing(self, kind, ways, other):
@@ -198,7 +201,7 @@ class TestResolve:
         assert conflict == {
             "set": 0, "column": "n", "value": "1", "method": "vote",
             "confidence": pytest.approx(2 / 3), "rows": [0, 1], "candidates": ["1", "3"],
-            "support": [2, 1],
+            "support": [2, 1], "writings": [],
         }  # fmt: skip
         said = found.cells.filter(pl.col("column") == "name")["rows"].to_list()
         assert said == [[0, 1, 3], [2], []]
@@ -248,6 +251,74 @@ class TestResolve:
         names = pl.Series(["a", "a", "a", "b", "b", "b"])
         found = resolve(frame, np.zeros(6, dtype=int), method="vote", rank=ranks(names, ["a"]))
         assert (found.table["age"].item(), found.cells["method"].item()) == ("4", "vote")
+
+    def test_ways_of_writing_are_told_and_others_are_conflicts(self):
+        """The streets of simulated guides that were "agreed": they look like numbers with units."""
+        streets = ["7 park st", "7 street park", "7 park street", "9 oak st", "9 oak street"]
+        found = resolve(pl.DataFrame({"street": streets}), np.array([0, 0, 0, 1, 1]), method="vote")
+        conflict, agreed = found.cells.drop("set", "column").to_dicts()
+        assert conflict == {
+            "value": "7 park street", "method": "vote", "confidence": pytest.approx(2 / 3),
+            "rows": [0, 2], "candidates": ["7 park street", "7 street park"], "support": [2, 1],
+            "writings": ["7 park street", "7 street park", "7 park st"],
+        }  # fmt: skip
+        assert agreed == {
+            "value": "9 oak street", "method": "agreed", "confidence": 1.0, "rows": [3, 4],
+            "candidates": ["9 oak street"], "support": [2],
+            "writings": ["9 oak street", "9 oak st"],
+        }  # fmt: skip
+
+    def test_what_a_form_leaves_out_may_contradict(self):
+        frame = pl.DataFrame(
+            {
+                "weight": ["12 kg", "12 lb", "12", "12.0 kg", "8", "8 kg"],
+                "author": ["Lee, A.", "B. Lee", "A. Lee", "Lee", "Ann Poe", "Poe, Ann"],
+            }
+        )
+        found = resolve(frame, np.array([0, 0, 0, 0, 1, 1]), method="vote")
+        cells = found.cells.select("value", "method", "confidence", "rows", "support").rows()
+        assert cells[0] == ("12.0 kg", "vote", 0.75, [0, 2, 3], [3, 1])
+        assert cells[1] == ("8 kg", "agreed", 1.0, [4, 5], [2])
+        assert cells[2] == ("Lee, A.", "vote", 0.75, [0, 2, 3], [3, 1])
+        assert cells[3] == ("Poe, Ann", "agreed", 1.0, [4, 5], [2])
+
+    def test_of_two_equals_a_slip_of_the_finger_stands_behind(self):
+        pairs = [
+            ("77 ihl road", "77 hill road"),  # a word of its own, nearly the other's
+            ("5 elm road", "5 hill road"),  # words that other sets have
+            ("quixley road", "smith road"),  # no slip, but another value
+            ("9 elm road upstairs", "9 elm road"),  # a word more
+        ]
+        texts = [*(text for pair in pairs for text in pair), "3 hill road", "smith elm"]
+        sets = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4, 5])
+        found = resolve(pl.DataFrame({"x": texts}), sets, method="vote")
+        assert found.table["x"].to_list()[:4] == [
+            "77 hill road", "5 elm road", "quixley road", "9 elm road upstairs",
+        ]  # fmt: skip
+        assert found.cells["method"].to_list()[:4] == ["spelling", "vote", "vote", "vote"]
+        assert found.cells.row(0, named=True) == {
+            "set": 0, "column": "x", "value": "77 hill road", "method": "spelling",
+            "confidence": 0.5, "rows": [1], "candidates": ["77 hill road", "77 ihl road"],
+            "support": [1, 1], "writings": [],
+        }  # fmt: skip
+
+    def test_no_writing_of_a_guide_is_lost(self):
+        """Who is named as a source writes the value; what is not in the value is told beside it."""
+        tables, sets = simulate(200)
+        frame = pl.concat(tables.values())
+        source = np.repeat([0, 1, 2], [table.height for table in tables.values()])
+        _, sets = np.unique(sets, return_inverse=True)
+        found = resolve(frame, sets, source=source)
+        agreed = 0
+        for cell in found.cells.iter_rows(named=True):
+            own = frame[cell["column"]].gather(np.flatnonzero(sets == cell["set"])).drop_nulls()
+            assert set(own) == {*cell["candidates"], *cell["writings"]}
+            sourced = frame[cell["column"]].gather(cell["rows"]).to_list()
+            assert len({canonical(text, "text") for text in sourced}) == len(sourced[:1])
+            if cell["method"] == "agreed":
+                agreed += len(set(own)) > 1
+                assert len(sourced) == len(own)
+        assert agreed > 100
 
     def test_an_unknown_method(self):
         with pytest.raises(UserError, match="expected one of vote, truthfinder, crh, accu"):

@@ -67,6 +67,12 @@ class Mixture:
     high: tuple[float, float]
     low: tuple[float, float]
 
+    @property
+    def apart(self) -> float:
+        """How far the means are apart, in deviations of the difference of a pair of each: at 2 the
+        upper one scores higher in 98 of 100."""
+        return (self.high[0] - self.low[0]) / float(np.hypot(self.high[1], self.low[1]))
+
     def posterior(self, scores: Floats) -> Floats:
         """[P], of the upper one: further up (down) than the upper (lower) mean it does not turn
         round, as it would where that normal is the narrower one."""

@@ -160,7 +160,10 @@ def integrate(
             "tables", "integrate", out, settings, seed=seed, resume=resume, packages=TOLD
         )
         metrics.began, metrics.resumed = began, goes_on
-        _leave(run, metrics, lake, sources, result, ending, _apart(sources, columns))
+        notes = _apart(sources, columns)
+        if lake.scored.note:
+            notes.append(lake.scored.note)
+        _leave(run, metrics, lake, sources, result, ending, notes)
 
 
 @app.command()
@@ -215,6 +218,11 @@ def match_one(
         typer.echo(printable_lines(json.dumps(asdict(partner), ensure_ascii=False)))
     if not partners:
         tell(lake.why_none())
+    elif partners[0].probability <= lake.settings.threshold:
+        tell(
+            f"none of these matches: the likeliest has a probability of "
+            f"{partners[0].probability:.2g}; matches have more than {lake.settings.threshold}"
+        )
 
 
 @app.command()

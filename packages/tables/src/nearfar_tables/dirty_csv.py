@@ -103,7 +103,7 @@ def distinct_names(names: Sequence[str], mended: list[str], where: str) -> list[
 
 def _decoded(path: Path, mended: list[str]) -> str:
     try:
-        raw = unpack(path, least=UNPACKED) if path.suffix == ".gz" else path.read_bytes()
+        raw = unpack(path, least=UNPACKED) if path.suffix.lower() == ".gz" else path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):

@@ -34,7 +34,8 @@ class Result:
         pairs: the candidates: tables and rows of both, ``score``, ``probability``, ``match``.
         conflicts: the cells for which rows say different things; as ``provenance``.
         provenance: for each cell: ``set``, ``column``, ``value``, ``method``, ``confidence``,
-            ``sources`` (``table:row`` that say so), ``candidates``, ``support``.
+            ``sources`` (``table:row`` that say so), ``candidates``, ``support``, ``writings``
+            (every text that stands there, where some candidate is written in several ways).
         mended: what reading had to repair, a line each.
     """
 

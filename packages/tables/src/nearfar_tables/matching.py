@@ -31,6 +31,8 @@ BACKGROUND = 100  # pairs that are known not to match, at least
 SAMPLE = 200_000  # pairs that regression and mixture are fitted to, at most
 FEW = 200  # pairs of a caller's own, below which a line between them may part like from like
 HALF = (0.5, 0.05)  # plain similarity from which pairs match where no line is found; how sharp
+ALONE = (0.7, 0.05)  # in one table alone, whose candidates are all somewhat alike
+APART = 2.0  # of a mixture in one table alone; less is two halves of what does not match
 LEARNT = "matcher.safetensors"
 COLUMNS = 4096  # each takes a quarter of a MiB for its words' weights
 
@@ -101,7 +103,8 @@ def learn(
         labels: [P] 1, 0, or -1 for unknown; None: all unknown. Known ones are learnt from as they
             are and answered so.
         blocked: whether the pairs are what :func:`nearfar_tables.block` found. A caller's own need
-            not be alike at all; where they are few and none stands out, a fixed similarity decides.
+            not be alike at all; where they are few and none stands out, a fixed similarity decides,
+            as it does among rows of one table of which none stands out.
         folder: where what pairs look like is kept meanwhile; with what an earlier call of the same
             arguments has left there it goes on. None: a temporary one.
         processes: that look at pairs; any number finds the same.
@@ -140,8 +143,15 @@ def learn(
         evidence = gather(model, cells, pairs, place, processes=processes, ray=ray, quiet=quiet)
         score, probability = _decided(model, evidence, pairs, source, known, seed)
         note = ""
-        if not blocked and asked < FEW and not _stands_out(model):
-            score, probability = _by_half(model, evidence, pairs, source, known)
+        if blocked and not np.ptp(source) and _overlap(model):
+            score, probability = _by_similarity(ALONE, model, evidence, pairs, source, known)
+            note = (
+                "in one table alone no line between matches and others stands out: rows of "
+                f"similarity {ALONE[0]} and more match, whatever else is one thing stays apart; "
+                "sources in a table each, or match --pairs with labels, tell better"
+            )
+        elif not blocked and asked < FEW and not _stands_out(model):
+            score, probability = _by_similarity(HALF, model, evidence, pairs, source, known)
             note = (
                 f"no line between matches and others could be found from {asked} pairs: those of "
                 f"similarity {HALF[0]} and more match; more pairs, or those that blocking finds, "
@@ -223,12 +233,21 @@ def _stands_out(model: PairModel) -> bool:
     )
 
 
-def _by_half(
-    model: PairModel, evidence: Evidence, pairs: NDArray[np.int64], source: NDArray[np.int64],
-    known: NDArray[np.int64],
+def _overlap(model: PairModel) -> bool:
+    """Whether what was parted is too near each other to be matches and others: in one table, where
+    no row's partners contest each other, two normals part any pairs, those of rows that all differ
+    too."""
+    if model.settings.calibration != "adapted" or model.mixture is None:
+        return False
+    return isinstance(model.mixture, Cut) or model.mixture.apart < APART
+
+
+def _by_similarity(
+    line: tuple[float, float], model: PairModel, evidence: Evidence, pairs: NDArray[np.int64],
+    source: NDArray[np.int64], known: NDArray[np.int64],
 ) -> tuple[Floats, Floats]:  # fmt: skip
     """Scores and probabilities [P] by plain similarity alone, which the model keeps to."""
-    model.weights, model.plain_scale, model.mixture = None, HALF, Cut(0.0, 1.0)
+    model.weights, model.plain_scale, model.mixture = None, line, Cut(0.0, 1.0)
     score = np.concatenate([model.score_of(*seen) for seen in evidence])
     open_ = uncontested(pairs, score, source, model.settings.margin) & (known != 0)
     return score, np.where(open_, model.probability(score), 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from nearfar_tables.source import SourceTable
 __all__ = ["read", "read_all", "read_typed"]
 
 ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".arrow", ".feather")
+NAMED = 5  # files that a note names
 
 
 def read(table: Any, name: str = "table") -> SourceTable:
@@ -56,14 +58,19 @@ def read(table: Any, name: str = "table") -> SourceTable:
 def read_all(tables: Any) -> list[SourceTable]:
     """Several tables: a folder, a list of tables, or a mapping of names to tables.
 
+    What of a folder is not read is told in the first table's ``mended``: files of other endings,
+    folders in it that hold tables.
+
     Raises:
         UserError: there is none, or two share a name.
     """
     if isinstance(tables, str | Path) and Path(tables).is_dir():
-        files = sorted(p for p in Path(tables).iterdir() if p.name.endswith(ENDINGS))
+        files, passed = _in_folder(Path(tables))
         if not files:
-            raise UserError(f"{tables}: holds no table; expected files {', '.join(ENDINGS)}")
+            told = "".join(f" ({note})" for note in passed)
+            raise UserError(f"{tables}: holds no table; expected files {', '.join(ENDINGS)}{told}")
         found = [read(path) for path in files]
+        found[0] = replace(found[0], mended=(*passed, *found[0].mended))
     elif isinstance(tables, Mapping):
         found = [
             SourceTable(str(name), own.frame, own.kind, own.mended)
@@ -83,16 +90,45 @@ def read_all(tables: Any) -> list[SourceTable]:
     return found
 
 
+def _in_folder(folder: Path) -> tuple[list[Path], list[str]]:
+    """The tables of a folder, and a line each on files and on folders that are passed over."""
+    tables: list[Path] = []
+    others: list[Path] = []
+    deeper: list[Path] = []
+    for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
+        if not path.is_dir():
+            (tables if _is_table(path) else others).append(path)
+        elif any(map(_is_table, path.rglob("*"))):
+            deeper.append(path)
+    notes = []
+    if others:
+        notes.append(f"{folder}: not read: {_listed(others)}; tables end in {', '.join(ENDINGS)}")
+    if deeper:
+        notes.append(
+            f"{folder}: not read: the tables in {_listed(deeper)}; expected all in one folder"
+        )
+    return tables, notes
+
+
+def _is_table(path: Path) -> bool:
+    return path.name.lower().endswith(ENDINGS)
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    """``a, b``, or ``a, b and 3 more``."""
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return ", ".join(path.name for path in paths[:NAMED]) + more
+
+
 def _read_file(path: Path) -> SourceTable:
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected a table {', '.join(ENDINGS)}")
-    if path.name.endswith((".csv", ".tsv", ".csv.gz", ".tsv.gz")):
-        return read_csv(path)
-    if path.suffix not in (".parquet", ".arrow", ".feather"):
+    if not _is_table(path):
         raise UserError(f"{path}: ends in {path.suffix!r}; expected {', '.join(ENDINGS)}")
-    return SourceTable(
-        path.stem, read_typed(path), "parquet" if path.suffix == ".parquet" else "arrow"
-    )
+    ending = path.suffix.lower()
+    if ending not in (".parquet", ".arrow", ".feather"):
+        return read_csv(path)
+    return SourceTable(path.stem, read_typed(path), "parquet" if ending == ".parquet" else "arrow")
 
 
 def read_typed(path: Path) -> pl.DataFrame:
@@ -101,7 +137,7 @@ def read_typed(path: Path) -> pl.DataFrame:
     Raises:
         UserError: it is none, is damaged, or unpacks to more than its size lets expect.
     """
-    kind = path.suffix[1:]
+    kind = path.suffix[1:].lower()
     parquet = kind == "parquet"
     try:
         with panics_told(f"{path}: is no {kind} file (it is damaged)"):

@@ -22,7 +22,7 @@ __all__ = ["by_whom", "counted", "in_short", "integration_report", "ties"]
 
 SHOWN = 50  # conflicts on the page; the files hold all
 WHOLE = 20  # sets and pairs whose rows are shown
-COLUMNS, LETTERS = 4, 60  # of a row that is shown
+COLUMNS, LETTERS = 6, 60  # of a row that is shown
 BINS = 40
 
 
@@ -54,7 +54,7 @@ def integration_report(
     if scores is not None:
         report.table(scores)
     _picture(run, report, pairs)
-    report.table(_doubtful(pairs, lake.settings.threshold, shown))
+    report.table(_doubtful(pairs, lake, shown))
     report.table(_sets(read(result.sets).frame, shown))
     report.section("What was decided", *ties(result))
     chosen = conflicts.select("set", "column", "value", "method", "confidence", "candidates")
@@ -130,6 +130,10 @@ class _Rows:
         fullest = sorted(frame.columns, key=lambda name: frame[name].null_count())[:COLUMNS]
         self.columns = [name for name in frame.columns if name in fullest]
         self.frame = frame.select(self.columns)
+        others = [name for name in frame.columns if name not in fullest]
+        more = f" and {len(others) - COLUMNS} more" if len(others) > COLUMNS else ""
+        # What a caption says of the columns that are not here.
+        self.left_out = f" Not shown: {', '.join(others[:COLUMNS])}{more}." if others else ""
         self.place = {row: number for number, row in enumerate(rows.iter_rows())}
 
     def cells(self, table: str, row: int) -> list[str]:
@@ -142,13 +146,12 @@ def _short(text: str) -> str:
     return text if len(text) <= LETTERS else f"{text[: LETTERS - 3]}..."
 
 
-def _doubtful(pairs: pl.DataFrame, threshold: float, shown: _Rows) -> Table:
-    """The pairs nearest the threshold, two lines each."""
-    # Pairs of 0 have lost to a better partner, or are far below.
-    p = pairs["probability"].to_numpy()
-    odds = np.log(np.clip(p, 1e-300, 1)) - np.log(np.clip(1 - p, 1e-16, 1))
-    limit = np.log(threshold) - np.log(1 - threshold)
-    nearest = np.argsort(np.abs(odds - limit), kind="stable")[:WHOLE]
+def _doubtful(pairs: pl.DataFrame, lake: Lake, shown: _Rows) -> Table:
+    """The pairs nearest the score at which matches begin, two lines each."""
+    score, limit = pairs["score"].to_numpy(), _limit(pairs, lake)
+    # A pair of 0 has lost to a better partner (or is far below): its own score does not decide.
+    lost = pairs["probability"].to_numpy() == 0
+    nearest = np.lexsort((np.abs(score - limit), lost))[:WHOLE]
     rows: list[list[Cell | str]] = []
     for pair in pairs[nearest.tolist()].iter_rows(named=True):
         said = [
@@ -160,10 +163,21 @@ def _doubtful(pairs: pl.DataFrame, threshold: float, shown: _Rows) -> Table:
             table, row = pair[f"{side}_table"], pair[f"{side}_row"]
             rows.append([f"{table}:{row}", *told, *shown.cells(table, row)])
     caption = (
-        f"The {len(nearest)} most doubtful of {pairs.height} pairs, those nearest the threshold "
-        "first, the other row below."
+        f"The {len(nearest)} most doubtful of {pairs.height} pairs, the other row below; "
+        f"first those whose score is nearest {limit:.2f}, where matches begin.{shown.left_out}"
     )
     return Table(caption, ["row", "score", "probability", "match", *shown.columns], rows)
+
+
+def _limit(pairs: pl.DataFrame, lake: Lake) -> float:
+    """The score at which pairs that no better partner contests begin to match."""
+    score = np.sort(pairs["score"].to_numpy())
+    if lake.model is None or not len(score):
+        return 0.0
+    yes = lake.model.probability(score) > lake.settings.threshold
+    first = int(yes.argmax()) if yes.any() else len(score)
+    beside = score[max(first - 1, 0) : first + 1]  # the last that does not and the first that does
+    return float(beside.mean())
 
 
 def _sets(sets: pl.DataFrame, shown: _Rows) -> Table:
@@ -177,6 +191,7 @@ def _sets(sets: pl.DataFrame, shown: _Rows) -> Table:
         .select("table", "row", "set").iter_rows()
     ]  # fmt: skip
     caption = f"{min(len(numbers), WHOLE)} of {len(numbers)} sets of several rows, largest first."
+    caption += shown.left_out
     return Table(caption, ["set", "row", *shown.columns], rows)
 
 

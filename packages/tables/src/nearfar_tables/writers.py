@@ -36,17 +36,18 @@ def write(frame: pl.DataFrame, path: Path) -> None:
     Raises:
         UserError: another ending, or the file cannot be written.
     """
-    if path.suffix not in (".csv", ".parquet", ".arrow", ".feather"):
+    ending = path.suffix.lower()
+    if ending not in (".csv", ".parquet", ".arrow", ".feather"):
         raise UserError(f"{path}: ends in {path.suffix!r}; expected .csv, .parquet or .arrow")
     with replacing(path) as beside:
-        if path.suffix == ".csv":
+        if ending == ".csv":
             nested = [
                 pl.col(name).map_elements(_as_json, return_dtype=pl.String)
                 for name, dtype in frame.schema.items()
                 if dtype.is_nested()
             ]
             formula_safe(frame.with_columns(nested)).write_csv(beside)
-        elif path.suffix == ".parquet":
+        elif ending == ".parquet":
             frame.write_parquet(beside)
         else:
             frame.write_ipc(beside)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from nearfar_tables.canonical import canonical, kind_of
+from nearfar_tables.canonical import canonical, kind_of, left_out, nested
 from nearfar_tables.cells import normal_text
 from nearfar_tables.conflicts.question import Answer, Judge, Question
 from nearfar_tables.resolution import Resolution
@@ -87,10 +87,12 @@ class _Said:
             normal = (normal_text(value) for value in column.drop_nulls().to_list())
             self.kinds[name] = kind_of(filter(None, normal), name)
         begin, end = np.searchsorted(self.sorted, [number, number + 1])
-        form = canonical(value, self.kinds[name])
+        kind = self.kinds[name]
+        form, beside = canonical(value, kind), left_out(value, kind)
         texts = {row: column[row] for row in self.order[begin:end].tolist()}
         rows = [
             row for row, text in texts.items()
-            if text is not None and canonical(text, self.kinds[name]) == form
+            if text is not None and canonical(text, kind) == form
+            and nested(left_out(text, kind), beside)
         ]  # fmt: skip
         return rows, next(row for row in rows if str(texts[row]) == value)
