@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nearfar_kit.checkpoint import check_kinds
 from nearfar_kit.digests import digest
 from nearfar_medical.cases import Case
 
@@ -71,6 +72,8 @@ class Seen:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Seen:
+        check_kinds(state, labelled=(list, tuple), validation=(list, tuple), images=(list, tuple),
+                    whole=bool)  # fmt: skip
         one, two, three = (
             frozenset((str(case), str(subject)) for case, subject in state[kind]) for kind in KINDS
         )
