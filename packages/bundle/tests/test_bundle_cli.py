@@ -527,7 +527,7 @@ def test_bench_goes_on_and_writes_its_table(data, tmp_path, monkeypatch):
              "--methods", "simple;nearfar;nearfar, cold items came later", "--seeds", 2,
              "--missing", "0.5", "--processes", 1, *more)  # fmt: skip
     table = (out / "table.md").read_text()
-    assert "over 1 splits (without ±: one), 2 seeds each of nearfar." in table
+    assert ": one honest split, 2 seeds each of nearfar." in table
     first, curve = table.split("recall@20 by the share of features taken away")
     rows = [line.split("|")[1].strip() for line in first.splitlines() if line.startswith("| ")]
     assert rows[:2] == ["method", "---"]

@@ -29,7 +29,7 @@ from nearfar_kit.metrics import Metrics, Record, parse_split, split_key, version
 from nearfar_kit.report import facts
 from nearfar_kit.settings import load_settings, settings_hash
 from nearfar_kit.table import Cell as Value
-from nearfar_kit.table import Table, summarise
+from nearfar_kit.table import Table, spread_over, summarise
 from nearfar_medical.sepclr.baselines import METHODS, method_settings
 from nearfar_medical.sepclr.pairs import Pairs
 from nearfar_medical.sepclr.probes import Cell, delta_tot, probe_spaces, represent
@@ -131,7 +131,7 @@ def table_of(toy: str, records: Sequence[Record], seeds: int, steps: int) -> Tab
         rows.append([method, *map(str, cells)])
     rows.append(["ideal", *ideals])
     caption = (
-        f"{CAPTIONS[toy]}, on targets held out; mean ± standard deviation over {seeds} seeds; "
+        f"{CAPTIONS[toy]}, on targets held out; {spread_over(seeds)}; "
         f"{steps} steps on {torch.get_num_threads()} thread(s)."
     )
     return Table(caption, ["method", *names], rows)

@@ -33,7 +33,7 @@ import torch
 
 from nearfar_kit.atomic import write_atomic
 from nearfar_kit.metrics import versions_of
-from nearfar_kit.table import Table, summarise
+from nearfar_kit.table import Table, spread_over, summarise
 from nearfar_seqrec.compat import ensure_recbole
 from nearfar_seqrec.data import ml_100k
 from nearfar_seqrec.evaluate import evaluate
@@ -246,8 +246,8 @@ def main() -> None:
                "of it by training"]  # fmt: skip
     caption = (
         f"MovieLens 100k, {given.users} users, the last {given.recent} films of each, histories of "
-        f"{given.longest}, learning rate {given.rate:g}, at most {given.epochs} epochs: mean ± "
-        f"standard deviation over {given.seeds} seeds."
+        f"{given.longest}, learning rate {given.rate:g}, at most {given.epochs} epochs: "
+        f"{spread_over(given.seeds)}."
     )
     table = Table(caption, columns, told(found)).markdown().replace("**", "")
     made = "; ".join(

@@ -33,7 +33,7 @@ from nearfar_kit.errors import UserError
 from nearfar_kit.launch import describe_device
 from nearfar_kit.metrics import Metrics, Record, parse_split, split_key, versions_of
 from nearfar_kit.report import facts
-from nearfar_kit.table import Cell, Table, summarise
+from nearfar_kit.table import Cell, Table, spread_over, summarise
 from nearfar_speech.audio import read_audio
 from nearfar_speech.audio_text import LatentText, OrderContrast, ZeroShot
 from nearfar_speech.audio_text.joined import joined, then
@@ -313,7 +313,7 @@ def table_of(task: str, records: Sequence[Record], seeds: int) -> Table:
         ]
         bounds = method in (TRANSCRIPTS, CHANCE)  # no methods: not to be the best of a column
         rows.append([method, *(map(str, cells) if bounds else cells)])
-    caption = f"{CAPTIONS[task]}; mean ± standard deviation over {seeds} seeds."
+    caption = f"{CAPTIONS[task]}; {spread_over(seeds)}."
     return Table(caption, ["method", *titles], rows)
 
 

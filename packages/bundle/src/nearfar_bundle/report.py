@@ -16,7 +16,7 @@ from nearfar_kit.gains import gains
 from nearfar_kit.metrics import Record, parse_split
 from nearfar_kit.report import Report
 from nearfar_kit.run import RunFolder
-from nearfar_kit.table import Cell, Table, summarise
+from nearfar_kit.table import Cell, Table, spread_over, summarise
 
 __all__ = [
     "COLUMNS", "MEASURES", "SHOWN", "asked_for", "by_method", "comparison", "measured_table",
@@ -78,11 +78,13 @@ def comparison(folder: Path, records: Sequence[Record], report: Report) -> list[
         every = [r for r in records if r.dataset == dataset]
         own = [r for r in every if not missing_of(r)]
         splits, seeds = len({r.split for r in own}), len({r.seed for r in own})
-        over = f"mean ± standard deviation over {splits} splits (without ±: one)"
+        over = "one honest split"
+        if splits > 1:
+            over = f"honest split, {spread_over(splits, 'split')} (without ±: one)"
         if seeds > 1:
             most = [m for m in methods_of(own) if len({r.seed for r in own if r.method == m}) > 1]
             over += f", {seeds} seeds each of {', '.join(most)}"
-        table = by_method(own, [*MAIN, *APART, *AMONG], f"{dataset}: honest split, {over}.")
+        table = by_method(own, [*MAIN, *APART, *AMONG], f"{dataset}: {over}.")
         more = gains(
             own,
             BASELINE,

@@ -17,7 +17,7 @@ from nearfar_dna.evaluate import LEVELS, SHOTS
 from nearfar_kit import plots
 from nearfar_kit.metrics import Metrics, Record, parse_split
 from nearfar_kit.report import Report, write_tables
-from nearfar_kit.table import Cell, Table, gain, summarise
+from nearfar_kit.table import Cell, Table, gain, spread_over, summarise
 
 __all__ = ["embedding_picture", "over_folds", "write_comparison"]
 
@@ -68,7 +68,7 @@ def _tables(dataset: str, by: str, records: list[Record]) -> list[Table]:
     ))  # fmt: skip
     methods = list(dict.fromkeys(record.method for record in records))
     seeds = len({record.seed for record in records})
-    over = f"mean ± standard deviation over {seeds} seeds"
+    over = spread_over(seeds)
     what = f"{dataset}, {_unseen(by)} not seen in training"
 
     def cells(method: str, asked: Sequence[dict[str, str]]) -> list[Cell | str]:

@@ -17,7 +17,7 @@ from nearfar_kit.errors import UserError
 from nearfar_kit.metrics import Metrics, Record, parse_split
 from nearfar_kit.report import Report, write_tables
 from nearfar_kit.run import RunFolder
-from nearfar_kit.table import Table
+from nearfar_kit.table import Table, spread_over
 
 __all__ = ["PROFILES", "Profile", "compare", "usable_sets", "write_comparison"]
 
@@ -115,7 +115,7 @@ def write_comparison(folder: Path, metrics: Metrics, report: Report) -> list[Tab
     for dataset in dict.fromkeys(record.dataset for record in metrics.records):
         records = [r for r in metrics.records if r.dataset == dataset]
         seeds = len({r.seed for r in records})
-        over = f"subjects held out, mean ± standard deviation over {seeds} seeds"
+        over = f"subjects held out, {spread_over(seeds)}"
         if len({(r.method, r.seed) for r in records}) < seeds * len({r.method for r in records}):
             over += " (without ±: one seed)"
         shares = by_share(records, f"{dataset}: macro F1 by share of labels, {over}.")

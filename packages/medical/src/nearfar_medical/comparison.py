@@ -9,7 +9,7 @@ from pathlib import Path
 from nearfar_kit import plots
 from nearfar_kit.metrics import Metrics, Record, parse_split
 from nearfar_kit.report import Report, write_tables
-from nearfar_kit.table import Cell, Table, summarise
+from nearfar_kit.table import Cell, Table, spread_over, summarise
 from nearfar_medical.methods import METHODS
 from nearfar_medical.settings import PRESETS
 
@@ -55,7 +55,7 @@ def write_comparison(folder: Path, metrics: Metrics, report: Report) -> list[Tab
             table = by_labelled(
                 records, structure,
                 f"{dataset}: Dice, {what}, by number of labelled volumes; "
-                f"mean ± standard deviation over {draws} draws of them.",
+                f"{spread_over(draws, 'draw')} of them.",
             )  # fmt: skip
             tables.append(table)
             report.table(table)

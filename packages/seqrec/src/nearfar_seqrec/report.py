@@ -12,7 +12,7 @@ from nearfar_kit.gains import gains
 from nearfar_kit.metrics import Metrics, Record
 from nearfar_kit.report import Report, write_tables
 from nearfar_kit.run import RunFolder
-from nearfar_kit.table import Cell, Table, summarise
+from nearfar_kit.table import Cell, Table, spread_over, summarise
 from nearfar_seqrec.evaluate import CUTS, LISTED
 from nearfar_seqrec.recommender import Recommender
 from nearfar_seqrec.train import CHOSEN_BY
@@ -80,12 +80,13 @@ def write_comparison(
     for dataset in dict.fromkeys(record.dataset for record in metrics.records):
         records = [r for r in metrics.records if r.dataset == dataset]
         seeds, n = len({r.seed for r in records}), records[0].n
-        spread = f"mean ± standard deviation over {seeds} seeds"
+        spread = spread_over(seeds)
+        one = " (without ±: one)" if seeds > 1 else ""  # what has no chance in it
         name = f"{dataset}, {about[dataset]}" if dataset in about else dataset
         main = by_method(
             records,
             FIRST,
-            f"{name}: full ranking, {n} tests, {spread} (without ±: one).",
+            f"{name}: full ranking, {n} tests, {spread}{one}.",
         )
         more = gains(
             records, BASELINE, FIRST, f"{dataset}: less the {BASELINE} of the same seed; {spread}.",

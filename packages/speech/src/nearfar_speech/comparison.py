@@ -10,7 +10,7 @@ from pathlib import Path
 from nearfar_kit import plots
 from nearfar_kit.metrics import Metrics, Record, parse_split
 from nearfar_kit.report import Report, write_tables
-from nearfar_kit.table import Cell, Table, summarise
+from nearfar_kit.table import Cell, Table, spread_over, summarise
 from nearfar_speech.methods import BASELINE, METHODS
 
 __all__ = ["PROFILES", "Profile", "write_comparison"]
@@ -61,7 +61,7 @@ def write_comparison(folder: Path, metrics: Metrics, report: Report) -> list[Tab
     for dataset in dict.fromkeys(record.dataset for record in metrics.records):
         records = [r for r in metrics.records if r.dataset == dataset]
         seeds = len({r.seed for r in records})
-        over = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
+        over = spread_over(seeds)
         report.section(dataset)
         tables += [
             _whole(records, f"{dataset}: over all tasks; {over}."),

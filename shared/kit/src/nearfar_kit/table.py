@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from nearfar_kit.terminal import Terminal
 
-__all__ = ["Cell", "Table", "gain", "summarise"]
+__all__ = ["Cell", "Table", "gain", "spread_over", "summarise"]
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -54,6 +54,16 @@ def summarise(values: Iterable[float]) -> Cell:
     mean = sum(finite) / n
     spread = math.sqrt(sum((v - mean) ** 2 for v in finite) / (n - 1)) if n > 1 else 0.0
     return Cell(mean, spread, n)
+
+
+def spread_over(n: int, draw: str = "seed") -> str:
+    """What a caption says of such cells.
+
+    Example:
+        >>> spread_over(3), spread_over(1, "split")
+        ('mean ± standard deviation over 3 seeds', 'one split')
+    """
+    return f"mean ± standard deviation over {n} {draw}s" if n != 1 else f"one {draw}"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from nearfar_kit.plots import bars
 from nearfar_kit.progress import Progress
 from nearfar_kit.report import Report
 from nearfar_kit.run import RunFolder
-from nearfar_kit.table import Table, summarise
+from nearfar_kit.table import Table, spread_over, summarise
 from nearfar_newdomain.evaluate import scores
 from nearfar_newdomain.measured import Measured
 from nearfar_newdomain.settings import NewDomainSettings
@@ -61,7 +61,7 @@ def comparison(run: RunFolder, records: list[Record], report: Report) -> Table:
     dataset, seeds = records[0].dataset, len({record.seed for record in records})
     caption = (
         f"{dataset}: things not trained on, whose nearest measurement of another thing has their "
-        f"label; mean ± standard deviation over {seeds} seeds."
+        f"label; {spread_over(seeds)}."
     )
     table = Table(caption, ["method", "accuracy"],
                   [[m, cell] for m, cell in zip(methods, cells, strict=True)])  # fmt: skip
