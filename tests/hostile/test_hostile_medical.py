@@ -98,6 +98,7 @@ class TestMedical:
         harms = [*changed(good, ("seen", "None"), ("channels", "[[1]]")), good | {"weights": nan},
                  good | {"settings": good["settings"] | {"widths": [4] * 10**5}},
                  good | {"settings": wide},
+                 good | {"classes": {}, "trained_depth": network.depths + 1},
                  good | {"network": {"channels_in": 10**9, "classes": 2}}]  # fmt: skip
         for state in harms:
             save_checkpoint(file, state)

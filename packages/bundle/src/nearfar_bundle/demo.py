@@ -16,7 +16,7 @@ from nearfar_kit.metrics import Metrics
 from nearfar_kit.progress import Progress
 from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
-from nearfar_kit.table import Table
+from nearfar_kit.table import Table, spread_over
 
 __all__ = ["DEMO", "run_demo"]
 
@@ -71,5 +71,5 @@ def run_demo(
         own = [row[1:] for row in rows if row[0] == bundle]
         report.table(Table("Added, one of a kind, within 400.", ["rank", "item", "why"], own))
     end_report(report, run, metrics)
-    caption = f"{known.name}: honest split, mean ± standard deviation over {SPLITS} splits."
+    caption = f"{known.name}: honest split, {spread_over(SPLITS, 'split')}."
     return by_method(metrics.records, SHOWN, caption)

@@ -15,7 +15,7 @@ from nearfar_kit.metrics import Metrics, Record
 from nearfar_kit.report import Report, end_report
 from nearfar_kit.run import RunFolder
 from nearfar_kit.settings import load_settings
-from nearfar_kit.table import Cell, Table, summarise
+from nearfar_kit.table import Cell, Table, spread_over, summarise
 
 __all__ = ["DEMO", "run_demo"]
 
@@ -55,8 +55,8 @@ def run_demo(
         for method, scores in found.items()
     ]
     table = Table(
-        f"Simulated genomes, {len(unseen)} species not seen in training, fragments of 5 kb; mean ± "
-        f"standard deviation over {REPEATS} seeds.", ["method", *names], body,
+        f"Simulated genomes, {len(unseen)} species not seen in training, fragments of 5 kb; "
+        f"{spread_over(REPEATS)}.", ["method", *names], body,
     )  # fmt: skip
     report = Report(
         "Species of DNA fragments",

@@ -519,7 +519,7 @@ def _load(path: Path) -> Any:
     from nearfar_medical.weights import load_model
 
     model = load_model(model_of(path))
-    if model.trained_depth <= model.network.depths:
+    if model.pretrained:
         raise UserError(f"--model {path}: is pre-trained alone; expected one of train")
     return model
 

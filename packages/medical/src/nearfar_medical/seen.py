@@ -72,8 +72,7 @@ class Seen:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Seen:
-        check_kinds(state, labelled=(list, tuple), validation=(list, tuple), images=(list, tuple),
-                    whole=bool)  # fmt: skip
+        check_kinds(state, **dict.fromkeys(KINDS, (list, tuple)), whole=bool)
         one, two, three = (
             frozenset((str(case), str(subject)) for case, subject in state[kind]) for kind in KINDS
         )

@@ -48,8 +48,8 @@ class Model:
         classes: code in masks -> name, 0 the background; the network's outputs are in the codes'
             order.
         channels: names of the image's channels.
-        trained_depth: blocks of the decoder that have been trained; below ``depths + 1`` it is a
-            pre-trained network that gives no classes yet.
+        trained_depth: blocks of the decoder that have been trained, ``depths + 1`` with the last
+            layer.
         seen: what it was trained on; None: a model that does not tell.
     """
 
@@ -72,6 +72,11 @@ class Model:
         """A network as it is used, its channels by number, as no data set names them."""
         channels = tuple(f"channel {n}" for n in range(network.channels_in))
         return cls(network.cpu().eval(), settings, dict(classes), channels, depth, seen)
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it is pre-trained alone, and gives no classes yet."""
+        return self.trained_depth <= self.network.depths
 
     @property
     def preparation(self) -> Preparation:
@@ -146,8 +151,8 @@ def _check(model: Model, kept: Mapping[str, Any]) -> None:
         raise ValueError(f"a trained depth of {model.trained_depth}")
     own = len(model.classes), len(model.channels)
     # What was pre-trained on images alone knows no classes yet, though its last layer has some.
-    known = model.trained_depth > network.depths or own[0] > 0
-    if own != (network.classes if known else 0, network.channels_in):
+    classes = {network.classes, 0} if model.pretrained else {network.classes}
+    if own[0] not in classes or own[1] != network.channels_in:
         raise ValueError(f"{own} classes and channels for a network of others")
     _ = model.preparation
 

@@ -57,7 +57,7 @@ def summarise(values: Iterable[float]) -> Cell:
 
 
 def spread_over(n: int, draw: str = "seed") -> str:
-    """What a caption says of such cells.
+    """What a caption says of cells that are each of ``n`` draws.
 
     Example:
         >>> spread_over(3), spread_over(1, "split")
